@@ -1,0 +1,82 @@
+# Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt setup setup-dev setup-system parity export verify load docs clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVING := $(VENV)/.serving
+DEV := $(VENV)/.dev
+
+SOURCE ?= examples/person.png
+POSE ?= examples/pose.json
+OUT ?= demo.png
+STEPS ?= 50
+SEED ?= 42
+REFERENCE ?= tests/golden
+VARIANT ?= tiny
+HOST ?= http://127.0.0.1:8080
+
+help:  ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+demo: $(SERVING)  ## photo + pose -> demo.png over HTTP (SOURCE= POSE= OUT= STEPS= SEED=)
+	$(BIN)/python examples/demo.py --source "$(SOURCE)" --pose "$(POSE)" --out "$(OUT)" --steps $(STEPS) --seed $(SEED)
+
+test: $(DEV)  ## every test, after every check
+	$(MAKE) check
+	$(BIN)/python -m pytest $(PYTEST)
+
+check: $(DEV)  ## format, lint, types, layering: the minute before a commit
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+fmt: $(DEV)  ## rewrite files in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: $(SERVING)  ## .venv for serving: no torch, no onnx
+
+setup-dev: $(DEV)  ## .venv for everything
+
+setup-system:  ## Debian packages that some tests use (root)
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends redis-server
+
+parity: $(DEV)  ## recompute a folder of golden numbers (REFERENCE=DIR)
+	$(BIN)/python -m xmdpt parity --golden "$(REFERENCE)"
+
+export: $(DEV)  ## build and verify model_repository/ (VARIANT=)
+	$(BIN)/python -m export build --variant $(VARIANT) --out model_repository
+	$(BIN)/python -m export verify --repository model_repository
+
+verify: $(DEV)  ## compare the graphs in model_repository/ with torch
+	$(BIN)/python -m export verify --repository model_repository
+
+load: $(DEV)  ## Locust against a running service (HOST=), report in build/load/
+	mkdir -p build/load
+	$(BIN)/locust -f loadtests/locustfile.py --headless --users 8 --spawn-rate 8 --run-time 30s --host "$(HOST)" \
+	  --html build/load/report.html --csv build/load/figures
+
+docs: $(DEV)  ## write the generated pages anew
+	$(BIN)/xmdpt-serve configuration > docs/configuration.md
+	$(BIN)/python -m service.api.documents
+
+clean:  ## remove what the verbs have made, .venv included
+	rm -rf $(VENV) build demo.png demo_sheet.png .data
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(SERVING): requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+# The lock keeps its versions: pip only adds what the extras ask for.
+$(DEV): $(SERVING)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,dev,export,load]'
+	touch $@

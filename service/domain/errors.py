@@ -1,0 +1,106 @@
+"""The error tree: whose fault, and whether the same call may be repeated.
+
+It does not know HTTP: `service.api.problems` alone turns a code into a status.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldIssue:
+    """One thing wrong with one field of a request.
+
+    Attributes:
+        pointer: JSON pointer of the field, such as `/pose/keypoints/3`.
+        detail: what is wrong and which limit holds, in one sentence.
+    """
+
+    pointer: str
+    detail: str
+
+
+class ServiceError(Exception):
+    """Root of every error that the service raises on purpose.
+
+    Attributes:
+        code: the stable code of `docs/api.md`.
+        detail: one sentence for a person: what is wrong and what to do.
+        is_retryable: the very same call may succeed later.
+        issues: the fields at fault, possibly none.
+    """
+
+    is_retryable = False
+
+    def __init__(self, code: str, detail: str, issues: tuple[FieldIssue, ...] = ()) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.issues = issues
+
+
+class RequestError(ServiceError):
+    """The caller's fault: the request can never succeed as it is."""
+
+    @classmethod
+    def of_field(cls, code: str, pointer: str, detail: str) -> "RequestError":
+        """Build the common case, one field at fault."""
+        return cls(code, detail, (FieldIssue(pointer, detail),))
+
+
+class NotFoundError(ServiceError):
+    """Nothing of that name is here, or it is not the caller's."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("not_found", detail)
+
+
+class OverloadedError(ServiceError):
+    """Too much at once: nothing was accepted, try again later.
+
+    Attributes:
+        retry_after_seconds: when a repetition has a chance, >= 1.
+    """
+
+    is_retryable = True
+
+    def __init__(self, code: str, detail: str, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(code, detail)
+        self.retry_after_seconds = max(1.0, retry_after_seconds)
+
+
+class JobStateError(ServiceError):
+    """The job exists but is at the wrong point of its life for this call.
+
+    Attributes:
+        retry_after_seconds: when to ask again; None if asking again is pointless.
+    """
+
+    def __init__(self, code: str, detail: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(code, detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class BackendError(ServiceError):
+    """A graph could not be run, or its output can't be trusted."""
+
+
+class ResourceExhaustedError(BackendError):
+    """The device ran out of memory; a smaller batch may fit."""
+
+    is_retryable = True
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("resource_exhausted", detail)
+
+
+class StorageError(ServiceError):
+    """The queue or the blob store does not answer; nothing was lost."""
+
+    is_retryable = True
+
+
+class ModelRepositoryError(ServiceError):
+    """A start-up failure: a graph is missing, or differs from its manifest or from the contract."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("model_repository", detail)

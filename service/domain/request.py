@@ -1,0 +1,81 @@
+"""What a client may ask for, once it has been checked: frozen values.
+
+It does not parse or check bodies (`service.api.schemas`), and it holds no pixels, only their digests.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_SEED = 2**53 - 1
+MIN_STEPS, MAX_STEPS, DEFAULT_STEPS = 2, 250, 50
+MIN_GUIDANCE, MAX_GUIDANCE, DEFAULT_GUIDANCE = 1.0, 10.0, 2.0
+DEFAULT_QUALITY = 90
+
+
+class Sampler(StrEnum):
+    """The update rules a request may name; the coefficient rows are made by `xmdpt.sampler`."""
+
+    DDIM = "ddim"
+    DPMPP_2M = "dpmpp_2m"
+
+
+class ImageFormat(StrEnum):
+    """The file formats of a result."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+
+    @property
+    def content_type(self) -> str:
+        """The media type, such as `image/png`."""
+        return f"image/{self.value}"
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """The numbers that decide the picture besides the two pictures that go in.
+
+    Attributes:
+        seed: 0 .. 2^53-1; draws the initial noise.
+        num_steps: 2 .. 250 denoising steps.
+        guidance: 1 .. 10, the scale of classifier-free guidance; 1 = none.
+        sampler: the update rule.
+    """
+
+    seed: int
+    num_steps: int = DEFAULT_STEPS
+    guidance: float = DEFAULT_GUIDANCE
+    sampler: Sampler = Sampler.DDIM
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How the result is written.
+
+    Attributes:
+        format: the file format.
+        quality: 1 .. 100; ignored by PNG, which is lossless.
+    """
+
+    format: ImageFormat = ImageFormat.PNG
+    quality: int = DEFAULT_QUALITY
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One accepted request, without its pixels.
+
+    Attributes:
+        model: the variant's name.
+        params: seed, steps, guidance, sampler.
+        output: how to write the picture.
+        source_digest: `sha256:<hex>` of the photo's 256 x 256 x 3 bytes.
+        pose_digest: `sha256:<hex>` of the skeleton's 256 x 256 x 3 bytes.
+    """
+
+    model: str
+    params: SamplingParams
+    output: OutputOptions
+    source_digest: str
+    pose_digest: str

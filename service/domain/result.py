@@ -1,0 +1,27 @@
+"""What a job makes: where its picture lies and how long each stage took."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The committed result of a job; the bytes are in the blob store under the same fence.
+
+    Attributes:
+        fence: of the delivery that finished the job.
+        content_type: such as `image/png`.
+        sha256: hex digest of the bytes.
+        num_bytes: their length.
+        model_digest: `sha256:<hex>` of the graphs that made it.
+        runtime: what ran them, such as `onnxruntime`.
+        stage_seconds: wall time by stage, in the order of the stages: `queue`, then the worker's.
+    """
+
+    fence: int
+    content_type: str
+    sha256: str
+    num_bytes: int
+    model_digest: str
+    runtime: str
+    stage_seconds: Mapping[str, float]

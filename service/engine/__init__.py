@@ -1,0 +1,1 @@
+"""The worker: a shell around the pure scheduler. It claims, prepares, runs batches and commits results."""

@@ -1,0 +1,98 @@
+"""How a job leaves the worker: with a committed picture, as a failure, or back into the queue.
+
+It owns the order: bytes durable first, then the fenced finish; a result of an old fence is deleted unseen. And it owns
+patience: an outage of the queue or the store is waited out for as long as the lease may still be ours.
+"""
+
+import hashlib
+import io
+import time
+from collections.abc import Callable
+
+from PIL import Image
+
+from service.domain.errors import StorageError
+from service.domain.job import ClaimedJob, JobFailure
+from service.domain.request import ImageFormat, OutputOptions
+from service.domain.result import JobResult
+from service.engine.flight import Flight
+from service.ports.backend import U8, InferenceBackend
+from service.ports.blobs import BlobStore
+from service.ports.queue import FinishVerdict, JobLeases
+from service.telemetry.logs import get_logger
+from service.telemetry.metrics import WorkerMetrics
+
+# Level 1 costs an eighth of the default level's time for files a sixth larger.
+_PNG_LEVEL = 1
+_OUTAGE_PAUSE_SECONDS = 0.25
+
+
+def picture_file(picture: U8, output: OutputOptions) -> bytes:
+    """Write [256,256,3] uint8 RGB as PNG, JPEG or WebP; the same picture gives the same bytes."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(picture)
+    if output.format is ImageFormat.PNG:
+        image.save(buffer, "PNG", compress_level=_PNG_LEVEL)
+    else:
+        image.save(buffer, output.format.value.upper(), quality=output.quality)
+    return buffer.getvalue()
+
+
+class Delivery:
+    """Tells the queue how jobs end."""
+
+    def __init__(self, leases: JobLeases, blobs: BlobStore, lease_seconds: float, metrics: WorkerMetrics) -> None:
+        """Every call below may last lease_seconds during an outage."""
+        self._leases, self._blobs = leases, blobs
+        self._lease_seconds, self._metrics = lease_seconds, metrics
+        self._log = get_logger()
+
+    def succeed(self, flight: Flight, picture: U8, backend: InferenceBackend) -> None:
+        """Encode [256,256,3] uint8 RGB, store it, and finish the job if its lease is still ours."""
+        job = flight.job
+        started = time.monotonic()
+        content = picture_file(picture, job.request.output)
+        seconds = time.monotonic() - started
+        flight.spend("encode_output", seconds)
+        self._metrics.stage_seconds.labels("encode_output").observe(seconds)
+        result = JobResult(
+            fence=job.fence,
+            content_type=job.request.output.format.content_type,
+            sha256=hashlib.sha256(content).hexdigest(),
+            num_bytes=len(content),
+            model_digest=backend.model_digest,
+            runtime=backend.runtime,
+            stage_seconds=flight.stage_seconds,
+        )
+        self._settle(lambda: self._commit(job, result, content))
+
+    def fail(self, job: ClaimedJob, failure: JobFailure, *, may_retry: bool) -> None:
+        """End the job as failed, or send it back while tries are left."""
+        self._settle(lambda: self._leases.fail(job.id, job.fence, failure, may_retry=may_retry))
+        self._log.warning("job failed", job=job.id, code=failure.code, detail=failure.detail)
+
+    def release(self, job: ClaimedJob) -> None:
+        """Give the job back unharmed."""
+        self._settle(lambda: self._leases.release(job.id, job.fence))
+
+    def _commit(self, job: ClaimedJob, result: JobResult, content: bytes) -> FinishVerdict:
+        # Blob before finish: a crash here repeats the job, never loses it.
+        self._blobs.put_output(job.id, job.fence, content)
+        verdict = self._leases.succeed(job.id, result)
+        if verdict not in ("succeeded", "already"):
+            self._blobs.delete_output(job.id, job.fence)
+        return verdict
+
+    def _settle(self, tell_queue: Callable[[], str]) -> None:
+        """Repeat until answered; every verb is safe to repeat."""
+        give_up_at = time.monotonic() + self._lease_seconds
+        while True:
+            try:
+                self._metrics.finish.labels(tell_queue()).inc()
+                return
+            except StorageError as error:
+                self._metrics.redis_errors.inc()
+                self._log.warning("the end of a job could not be told", code=error.code, detail=error.detail)
+                if time.monotonic() > give_up_at:
+                    return  # The lease has run out: the queue gives the job to somebody else.
+                time.sleep(_OUTAGE_PAUSE_SECONDS)

@@ -1,0 +1,44 @@
+"""A claimed job becomes arrays: pixels, initial noise, coefficient rows.
+
+It reads the blob store and nothing else; the gateway has decoded and checked the pictures.
+"""
+
+import numpy as np
+
+from service.domain.digest import content_digest
+from service.domain.errors import StorageError
+from service.domain.inputs import unpack_inputs
+from service.domain.job import ClaimedJob
+from service.engine.working_set import PreparedJob
+from service.ports.blobs import BlobStore
+from xmdpt.sampler import initial_noise, sampling_plan
+from xmdpt.spec import IMAGE_SIZE, Prediction
+
+
+def prepare(job: ClaimedJob, blobs: BlobStore, prediction: Prediction) -> PreparedJob:
+    """Load and derive everything that the job's batches will need.
+
+    Args:
+        job: just claimed.
+        blobs: where the gateway put its pictures.
+        prediction: what the network predicts; decides the coefficient rows.
+
+    Raises:
+        StorageError: the pictures can't be read, or are not those that were accepted.
+        NotFoundError: the pictures are gone.
+    """
+    photo, skeleton = unpack_inputs(blobs.get_input(job.id))
+    request = job.request
+    if (content_digest(photo), content_digest(skeleton)) != (request.source_digest, request.pose_digest):
+        raise StorageError("storage_unavailable", "the stored pictures differ from those that were accepted")
+    params = request.params
+    return PreparedJob(
+        photo=_pixels(photo),
+        skeleton=_pixels(skeleton),
+        noise=initial_noise(params.seed),
+        plan=sampling_plan(params.num_steps, params.guidance, params.sampler.value, prediction),
+    )
+
+
+def _pixels(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, np.uint8).reshape(IMAGE_SIZE, IMAGE_SIZE, 3)

@@ -1,0 +1,79 @@
+"""The arrays of the jobs in flight, stacked by slot so that a batch is one gather.
+
+It does not know stages or leases; `service.engine.executor` reads and writes it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.domain.job import JobId
+from service.ports.backend import F32, U8
+from xmdpt.sampler import SamplingPlan
+from xmdpt.spec import LATENT_SHAPE
+
+
+@dataclass(frozen=True)
+class PreparedJob:
+    """What a job brings along.
+
+    Attributes:
+        photo: [256,256,3] uint8 RGB.
+        skeleton: [256,256,3] uint8 RGB.
+        noise: [4,32,32] float32, drawn from the seed.
+        plan: timesteps, guidance weights and coefficient rows.
+    """
+
+    photo: U8
+    skeleton: U8
+    noise: F32
+    plan: SamplingPlan
+
+
+class WorkingSet:
+    """Slots 0 .. num_slots-1; each holds one job's arrays from its arrival until it leaves.
+
+    Attributes:
+        latents: [slots,4,32,32] float32; likewise previous_denoised.
+        source_vector: [slots,D] float32; likewise pose_vector, condition.
+    """
+
+    def __init__(self, num_slots: int, width: int) -> None:
+        """Allocate for num_slots jobs of a model of this width."""
+        self.latents = np.zeros((num_slots, *LATENT_SHAPE), np.float32)
+        self.previous_denoised = np.zeros_like(self.latents)
+        self.source_vector = np.zeros((num_slots, width), np.float32)
+        self.pose_vector = np.zeros_like(self.source_vector)
+        self.condition = np.zeros_like(self.source_vector)
+        self.pictures: dict[JobId, U8] = {}
+        self._jobs: dict[JobId, tuple[int, PreparedJob]] = {}
+        self._free = list(range(num_slots))
+
+    def __contains__(self, job_id: JobId) -> bool:
+        """True while the job holds a slot."""
+        return job_id in self._jobs
+
+    def add(self, job_id: JobId, job: PreparedJob) -> None:
+        """Give the job a slot.
+
+        Raises:
+            IndexError: no slot is free; the caller claimed more than the scheduler offered.
+        """
+        slot = self._free.pop()
+        self.latents[slot] = job.noise
+        self.previous_denoised[slot] = 0
+        self._jobs[job_id] = slot, job
+
+    def slot(self, job_id: JobId) -> int:
+        """The row that is the job's in every stacked array."""
+        return self._jobs[job_id][0]
+
+    def job(self, job_id: JobId) -> PreparedJob:
+        """What the job brought along."""
+        return self._jobs[job_id][1]
+
+    def remove(self, job_id: JobId) -> None:
+        """Free the job's slot; absent is fine."""
+        self.pictures.pop(job_id, None)
+        if job_id in self._jobs:
+            self._free.append(self._jobs.pop(job_id)[0])

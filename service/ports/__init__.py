@@ -1,0 +1,1 @@
+"""Protocols between the core and technology; adapters implement them, nothing here does."""

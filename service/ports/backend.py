@@ -1,0 +1,42 @@
+"""The graphs as the engine calls them: one method a graph, batch first, shapes of `xmdpt.spec`.
+
+It knows nothing of jobs. Every method raises ResourceExhaustedError or BackendError.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+
+
+class InferenceBackend(Protocol):
+    """Runs the graphs of one model repository on one device; B >= 1 rows, at most `max_batch`."""
+
+    runtime: str
+    variant: str
+    model_digest: str
+
+    def encode_source(self, photo: U8) -> F32:
+        """[B,256,256,3] uint8 RGB -> source_vector [B,D]."""
+        ...
+
+    def encode_pose(self, skeleton: U8) -> F32:
+        """[B,256,256,3] uint8 RGB -> pose_vector [B,D]."""
+        ...
+
+    def condition(self, source_vector: F32, pose_vector: F32) -> F32:
+        """Two [B,D] -> condition [B,D]."""
+        ...
+
+    def denoise_step(
+        self, latents: F32, previous_denoised: F32, condition: F32, timestep: F32, guidance: F32, coefficients: F32
+    ) -> tuple[F32, F32]:
+        """[B,4,32,32] twice, [B,D], [B,1], [B,1], [B,5] -> next latents and denoised, [B,4,32,32] each."""
+        ...
+
+    def decode(self, latents: F32) -> U8:
+        """[B,4,32,32] scaled latents -> [B,256,256,3] uint8 RGB."""
+        ...

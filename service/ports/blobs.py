@@ -1,0 +1,44 @@
+"""Bytes by job and fence, durable before the record that points to them.
+
+No pictures live in the queue. Calls block; the gateway makes them in a thread.
+"""
+
+from typing import Protocol
+
+from service.domain.job import JobId
+
+
+class BlobStore(Protocol):
+    """Input and output bytes; every method raises StorageError where the storage does not answer."""
+
+    def put_input(self, job_id: JobId, content: bytes) -> None:
+        """Store a job's pictures; returns only when they would survive a power cut."""
+        ...
+
+    def get_input(self, job_id: JobId) -> bytes:
+        """What `put_input` stored; NotFoundError if it is gone."""
+        ...
+
+    def put_output(self, job_id: JobId, fence: int, content: bytes) -> None:
+        """Store what the delivery `fence` made; returns only when it would survive a power cut."""
+        ...
+
+    def get_output(self, job_id: JobId, fence: int) -> bytes:
+        """What `put_output` stored; NotFoundError if it is gone."""
+        ...
+
+    def delete_output(self, job_id: JobId, fence: int) -> None:
+        """Forget what one delivery made; absent is fine."""
+        ...
+
+    def delete_job(self, job_id: JobId) -> None:
+        """Forget everything of a job; absent is fine."""
+        ...
+
+    def sweep(self, older_than_seconds: float) -> int:
+        """Delete what crashes have left behind and is older than this; returns how many files."""
+        ...
+
+    def check_writable(self) -> None:
+        """Raise StorageError unless a byte can be written now."""
+        ...

@@ -1,0 +1,53 @@
+"""What to do, in the imperative: everything the scheduler ever asks of its shell."""
+
+from dataclasses import dataclass
+
+from service.domain.job import JobFailure, JobId
+from service.domain.stage import Stage
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a batch.
+
+    Attributes:
+        job_id: whose arrays fill it.
+        step_index: 0 .. num_steps-1 in DENOISE, else 0.
+    """
+
+    job_id: JobId
+    step_index: int = 0
+
+
+@dataclass(frozen=True)
+class RunBatch:
+    """Run one graph once over these rows and answer with BatchFinished or BatchFailed."""
+
+    batch_id: int
+    stage: Stage
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class EndJob:
+    """The job is done: commit its picture, or its failure if there is one; it has left the scheduler."""
+
+    job_id: JobId
+    failure: JobFailure | None = None
+
+
+@dataclass(frozen=True)
+class ReleaseJob:
+    """Give the job back to the queue unharmed; it has left the scheduler."""
+
+    job_id: JobId
+
+
+@dataclass(frozen=True)
+class DropJob:
+    """Forget the job's arrays without telling the queue: the job is no longer ours."""
+
+    job_id: JobId
+
+
+Action = RunBatch | EndJob | ReleaseJob | DropJob

@@ -1,0 +1,60 @@
+"""What happened, in the past tense: everything the scheduler is ever told."""
+
+from dataclasses import dataclass
+
+from service.domain.job import JobFailure, JobId
+from service.domain.stage import Stage
+
+
+@dataclass(frozen=True)
+class JobArrived:
+    """A job was claimed and its arrays are in the working set.
+
+    Attributes:
+        job_id: the job; a second arrival of a job in flight changes nothing.
+        num_steps: denoising steps to make, >= 1.
+        skipped: stages whose output is already at hand (a cache hit drops an ENCODE).
+        is_suspect: it must never share a batch, because an earlier delivery ended with its worker.
+    """
+
+    job_id: JobId
+    num_steps: int
+    skipped: frozenset[Stage] = frozenset()
+    is_suspect: bool = False
+
+
+@dataclass(frozen=True)
+class LeaseLost:
+    """The queue says that the job is no longer ours: drop it without a word."""
+
+    job_id: JobId
+
+
+@dataclass(frozen=True)
+class BatchFinished:
+    """A batch's outputs are in the working set."""
+
+    batch_id: int
+
+
+@dataclass(frozen=True)
+class BatchFailed:
+    """A batch raised; its rows stand where they stood before it.
+
+    Attributes:
+        batch_id: which one.
+        failure: why, as it would be told to the client.
+        is_out_of_memory: a smaller batch may fit.
+    """
+
+    batch_id: int
+    failure: JobFailure
+    is_out_of_memory: bool = False
+
+
+@dataclass(frozen=True)
+class DrainRequested:
+    """Hand back every job as soon as it is in no running batch, and take no more."""
+
+
+Event = JobArrived | LeaseLost | BatchFinished | BatchFailed | DrainRequested

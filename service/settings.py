@@ -1,0 +1,182 @@
+"""Every setting of the service, in one class; this module alone reads the environment.
+
+`docs/configuration.md` is generated from it. Parts of the service never see it: `service.bootstrap` hands each of
+them a plain dataclass.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PREFIX = "XMDPT_"
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class GatewaySettings(BaseModel):
+    """The HTTP edge."""
+
+    model_config = _FROZEN
+
+    host: str = Field("127.0.0.1", description="Address to listen on. There is no authentication yet: keep it private.")
+    port: Port = Field(8080, description="Port of the API; 0 takes a free one and logs it.")
+    max_body_bytes: int = Field(12_000_000, ge=1_000, le=100_000_000, description="Longest request body, bytes.")
+    max_picture_bytes: int = Field(8_000_000, ge=1_000, le=50_000_000, description="Largest picture file, bytes.")
+    max_side_px: int = Field(4096, ge=16, le=16384, description="Longest side of a picture, px.")
+    max_pixels: int = Field(16_800_000, ge=256, le=200_000_000, description="Most pixels of a picture.")
+    max_wait_seconds: int = Field(60, ge=0, le=600, description="Longest time a call may wait for its job, seconds.")
+    default_wait_seconds: int = Field(20, ge=0, le=600, description="How long a call waits that does not say, seconds.")
+    max_connections: int = Field(1000, ge=1, le=100_000, description="Connections at one time; more are refused.")
+
+
+class WorkerSettings(BaseModel):
+    """The engine."""
+
+    model_config = _FROZEN
+
+    ops_host: str = Field("127.0.0.1", description="Address of the worker's health and metrics port.")
+    ops_port: Port = Field(8082, description="Port of the worker's /livez, /readyz and /metrics; 0 takes a free one.")
+    max_batch: int = Field(8, ge=1, le=64, description="Most rows of one backend call.")
+    max_slots: int = Field(8, ge=1, le=256, description="Most jobs in flight in one worker.")
+    num_threads: int = Field(0, ge=0, le=256, description="Threads of one graph run; 0 takes the physical cores.")
+    heartbeat_seconds: float = Field(0.5, gt=0.05, le=30, description="Time between reports to the queue, seconds.")
+    drain_seconds: float = Field(25.0, ge=0, le=600, description="After SIGTERM: time to finish or hand back, seconds.")
+
+
+class QueueSettings(BaseModel):
+    """The queue's bounds and times."""
+
+    model_config = _FROZEN
+
+    prefix: str = Field("{xmdpt}:", min_length=1, max_length=64, description="Prefix of every key; one per model.")
+    lease_seconds: float = Field(15.0, ge=0.2, le=600, description="How long a silent worker keeps its jobs, seconds.")
+    max_live: int = Field(2000, ge=1, le=1_000_000, description="Jobs accepted and not ended; more are refused.")
+    max_deliveries: int = Field(5, ge=1, le=100, description="Times a job is handed out before it fails.")
+    max_failures: int = Field(3, ge=1, le=100, description="Times a job may raise before it fails.")
+    stall_timeout_seconds: float = Field(30.0, ge=1, le=3600, description="Longest time without progress, seconds.")
+    retention_seconds: int = Field(3600, ge=60, le=86400, description="How long a picture is kept, seconds.")
+    allow_unsafe_server: bool = Field(
+        False, description="Start on a Redis that may evict keys or has no append-only file: accepted jobs may be lost."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured: `XMDPT_` + name, groups joined by `__`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="XMDPT_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    redis_url: str = Field(
+        "",
+        validation_alias="REDIS_URL",
+        description="`redis://`, `rediss://` or `unix://` address of Redis >= 7.0.15 or Valkey. "
+        "Empty: `xmdpt-serve all` runs its own.",
+    )
+    model_repository: Path = Field(Path("model_repository"), description="Folder of the exported graphs.")
+    data_dir: Path = Field(Path(".data"), description="Folder of pictures and of the embedded queue's log.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity logged.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`auto` writes JSON unless standard error is a terminal."
+    )
+    gateway: GatewaySettings = GatewaySettings()
+    worker: WorkerSettings = WorkerSettings()
+    queue: QueueSettings = QueueSettings()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.worker.heartbeat_seconds > self.queue.lease_seconds / 4:
+            msg = (
+                f"XMDPT_WORKER__HEARTBEAT_SECONDS={self.worker.heartbeat_seconds} must be at most a quarter of "
+                f"XMDPT_QUEUE__LEASE_SECONDS={self.queue.lease_seconds}, or a healthy worker may lose its jobs"
+            )
+            raise ValueError(msg)
+        if self.worker.max_slots < self.worker.max_batch:
+            msg = (
+                f"XMDPT_WORKER__MAX_SLOTS={self.worker.max_slots} must be at least "
+                f"XMDPT_WORKER__MAX_BATCH={self.worker.max_batch}, or a batch can never fill"
+            )
+            raise ValueError(msg)
+        if self.gateway.default_wait_seconds > self.gateway.max_wait_seconds:
+            msg = "XMDPT_GATEWAY__DEFAULT_WAIT_SECONDS must be at most XMDPT_GATEWAY__MAX_WAIT_SECONDS"
+            raise ValueError(msg)
+        return self
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        SystemExit: a value is missing, unknown or out of range; the message names the variable and the limit.
+    """
+    lines = [f"  {name}: there is no such setting" for name in sorted(os.environ) if _is_unknown(name)]
+    if not lines:
+        try:
+            return Settings()
+        except ValidationError as error:
+            lines = [f"  {_variable(e['loc'])}: {e['msg']}" for e in error.errors()]
+    raise SystemExit("The configuration is not usable (docs/configuration.md lists it):\n" + "\n".join(lines))
+
+
+def _is_unknown(name: str) -> bool:
+    """A variable of our prefix that no field reads: pydantic overlooks these at the top level."""
+    group = name.removeprefix(_PREFIX).split("__")[0].lower()
+    return name.startswith(_PREFIX) and group not in Settings.model_fields
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """The environment variable behind a pydantic error location."""
+    names = [str(part) for part in location]
+    if not names:
+        return "settings"
+    return names[0] if names[0] == "REDIS_URL" else _PREFIX + "__".join(names).upper()
+
+
+def configuration_page() -> str:
+    """`docs/configuration.md`: one table a group, straight from the fields above."""
+    lines = [
+        "# Configuration",
+        "",
+        "<!-- Generated by `make docs`; edit service/settings.py instead. -->",
+        "",
+        "Every setting is an environment variable. An unknown one, or a value out of range, stops the start with a",
+        "line that names it.",
+    ]
+    groups = {name: f.annotation for name, f in Settings.model_fields.items() if _is_group(f.annotation)}
+    top = {name: f for name, f in Settings.model_fields.items() if name not in groups}
+    lines += _table("General", _PREFIX, top)
+    for name, group in groups.items():
+        lines += _table((group.__doc__ or "").rstrip("."), f"{_PREFIX}{name.upper()}__", group.model_fields)
+    return "\n".join(lines) + "\n"
+
+
+def _is_group(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _table(title: str, prefix: str, fields: Mapping[str, FieldInfo]) -> list[str]:
+    rows = ["", f"## {title}", "", "| Variable | Default | Range | Meaning |", "|---|---|---|---|"]
+    for name, field in fields.items():
+        variable = str(field.validation_alias or prefix + name.upper())
+        default = f"`{field.default}`" if str(field.default) else "empty"
+        rows.append(f"| `{variable}` | {default} | {_range(field)} | {field.description} |")
+    return rows
+
+
+def _range(field: FieldInfo) -> str:
+    """The limits of a field as people write them."""
+    choices = get_args(field.annotation)
+    if choices:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    limits = {name: getattr(m, name) for m in field.metadata for name in ("ge", "gt", "le") if hasattr(m, name)}
+    lowest = limits.get("ge", f"above {limits['gt']}" if "gt" in limits else None)
+    return " to ".join(str(limit) for limit in (lowest, limits.get("le")) if limit is not None)

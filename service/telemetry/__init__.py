@@ -1,0 +1,1 @@
+"""What the service says of itself: metrics and log lines. It decides nothing."""

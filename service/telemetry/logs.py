@@ -1,0 +1,41 @@
+"""One JSON line per change of state on standard error; a readable line where a person watches.
+
+It configures structlog and nothing else; no image bytes and no secrets are ever passed to it.
+"""
+
+import logging
+import sys
+
+import structlog
+
+Logger = structlog.stdlib.BoundLogger
+
+
+def configure_logs(role: str, level: str = "info", log_format: str = "auto") -> None:
+    """Set up the process's log, once, before anything is logged.
+
+    Args:
+        role: `gateway`, `worker` or `all`; stands in every line.
+        level: `debug`, `info`, `warning` or `error`.
+        log_format: `json`, `text`, or `auto`: JSON unless standard error is a terminal.
+    """
+    is_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+    renderer = structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(role=role)
+
+
+def get_logger() -> Logger:
+    """The process's logger."""
+    return structlog.get_logger()
