@@ -15,7 +15,11 @@ LATENT_SHAPE = (4, 32, 32)
 """Channels, rows and columns of one picture in VAE space."""
 
 NUM_KEY_POINTS = 18
-"""Key points of a pose, in OpenPose (COCO-18) order: nose, neck, right arm, left arm, right leg, left leg, eyes, ears."""
+"""Key points of a pose in OpenPose (COCO-18) order.
+
+0 nose, 1 neck, 2-4 right shoulder, elbow, wrist, 5-7 left, 8-10 right hip, knee, ankle, 11-13 left, 14 right eye,
+15 left eye, 16 right ear, 17 left ear.
+"""
 
 NUM_TRAIN_TIMESTEPS = 1000
 """Timesteps of the training's noise schedule; TDNet is told one of 0..999."""

@@ -1,0 +1,142 @@
+"""The paper's way from photo and skeleton to picture in plain torch: the oracle that everything faster is held to.
+
+Written from the papers' formulas, one picture at a time, two forwards a step. Shares the networks and the schedule with
+the rest, but neither the coefficient rows of `xmdpt.sampler` nor the exported graphs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xmdpt.guidance import guidance_weights
+from xmdpt.nn.dinov2 import resize_224
+from xmdpt.nn.pipeline import Pipeline
+from xmdpt.nn.tdnet import TDNet
+from xmdpt.noise_schedule import cumulative_alphas, kept_timesteps
+from xmdpt.sampler import initial_noise
+from xmdpt.spec import Prediction
+
+Predict = Callable[[Tensor, int], Tensor]
+"""Latents [B, 4, 32, 32] and their timestep to the predicted noise, of the same shape."""
+
+Steps = Iterator[tuple[Tensor, Tensor]]
+"""After each step: the next latents and the denoised latents, both [B, 4, 32, 32]."""
+
+
+def reference_picture(
+    pipeline: Pipeline,
+    photo: np.ndarray,
+    skeleton: np.ndarray,
+    seed: int,
+    num_steps: int,
+    guidance: float,
+    sampler: str = "ddim",
+) -> np.ndarray:
+    """Return the picture of the photo's person in the skeleton's pose.
+
+    Args:
+        pipeline: the networks with their weights.
+        photo: [256, 256, 3] uint8 RGB.
+        skeleton: [256, 256, 3] uint8 RGB, of any brightness.
+        seed: of the initial noise.
+        num_steps: 2..1000.
+        guidance: scale, 1 for none; the paper's results use 2.
+        sampler: "ddim", which is the paper's, or "dpmpp_2m".
+
+    Returns:
+        [256, 256, 3] uint8 RGB.
+    """
+    steps = {"ddim": ddim_steps, "dpmpp_2m": dpmpp_2m_steps}[sampler]
+    latents = torch.from_numpy(initial_noise(seed)).unsqueeze(0)
+    with torch.inference_mode():
+        predict = guided(pipeline.xmdpt.tdnet, condition_of(pipeline, photo, skeleton), guidance)
+        predict = as_noise(predict, pipeline.variant.prediction)
+        *_, (latents, _) = steps(predict, latents, kept_timesteps(num_steps).tolist())
+        picture = pipeline.vae.decode(latents / pipeline.variant.latent_scale)[0]
+    return ((picture.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def condition_of(pipeline: Pipeline, photo: np.ndarray, skeleton: np.ndarray) -> Tensor:
+    """Return the condition [1, D] of a photo and a skeleton, both [256, 256, 3] uint8 RGB."""
+    x = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1
+    pose = torch.from_numpy(skeleton).permute(2, 0, 1)[None] / 255
+    if pose.any():
+        pose = pose / pose.max()
+    # Unlike the paper's code, which draws source latents at random: the mode makes the condition repeatable.
+    source_latents = pipeline.vae.encode_mode(x) * pipeline.variant.latent_scale
+    source_vector = pipeline.xmdpt.source_vector(pipeline.photo_extractor(resize_224(x)), source_latents)
+    pose_vector = pipeline.xmdpt.canet.pose_vector(pipeline.pose_extractor(resize_224(pose)))
+    return pipeline.xmdpt.canet.condition(source_vector, pose_vector)
+
+
+def guided(tdnet: TDNet, condition: Tensor, scale: float, power: float = 0.01) -> Predict:
+    """Return the prediction with classifier-free guidance, of a condition [B, D] and of none, in two forwards."""
+
+    def predict(latents: Tensor, timestep: int) -> Tensor:
+        timesteps = torch.full((len(latents),), float(timestep))
+        conditional = tdnet(latents, timesteps, condition)[:, :4]
+        unconditional = tdnet(latents, timesteps, torch.zeros_like(condition))[:, :4]
+        weight = float(guidance_weights(timestep, scale, power))
+        return unconditional + weight * (conditional - unconditional)
+
+    return predict
+
+
+def as_noise(predict: Predict, prediction: Prediction) -> Predict:
+    """Return the same prediction as noise, whatever the network was trained to predict."""
+
+    def noise(latents: Tensor, timestep: int) -> Tensor:
+        alpha, sigma = _level(timestep)
+        predicted = predict(latents, timestep)
+        match prediction:
+            case "epsilon":
+                return predicted
+            case "v":
+                return alpha * predicted + sigma * latents
+            case "x0":
+                return (latents - alpha * predicted) / sigma
+
+    return noise
+
+
+def ddim_steps(predict: Predict, latents: Tensor, timesteps: Sequence[int]) -> Steps:
+    """Step through falling timesteps by DDIM with eta 0: Song et al. 2021, eq. 12."""
+    for timestep, (next_alpha, next_sigma) in zip(timesteps, _next_levels(timesteps), strict=True):
+        alpha, sigma = _level(timestep)
+        noise = predict(latents, timestep)
+        denoised = latents / alpha - noise * (sigma / alpha)
+        latents = next_alpha * denoised + next_sigma * noise
+        yield latents, denoised
+
+
+def dpmpp_2m_steps(predict: Predict, latents: Tensor, timesteps: Sequence[int]) -> Steps:
+    """Step through falling timesteps by DPM-Solver++(2M): Lu et al. 2022, algorithm 2."""
+    last_denoised, last_step_size = torch.zeros_like(latents), None
+    for timestep, (next_alpha, next_sigma) in zip(timesteps, _next_levels(timesteps), strict=True):
+        alpha, sigma = _level(timestep)
+        denoised = latents / alpha - predict(latents, timestep) * (sigma / alpha)
+        if next_sigma == 0.0:
+            # The step size in log(alpha / sigma) is infinite, and the formula's limit is this.
+            yield denoised, denoised
+            return
+        step_size = np.log(next_alpha / next_sigma) - np.log(alpha / sigma)
+        extrapolated = denoised
+        if last_step_size is not None:
+            ratio = last_step_size / step_size
+            extrapolated = (1 + 1 / (2 * ratio)) * denoised - 1 / (2 * ratio) * last_denoised
+        latents = (next_sigma / sigma) * latents - (next_alpha * np.expm1(-step_size)) * extrapolated
+        last_denoised, last_step_size = denoised, step_size
+        yield latents, denoised
+
+
+def _level(timestep: int) -> tuple[float, float]:
+    """Return how much of the picture and how much noise the latents of a timestep hold."""
+    alpha_bar = float(cumulative_alphas()[timestep])
+    return alpha_bar**0.5, (1 - alpha_bar) ** 0.5
+
+
+def _next_levels(timesteps: Sequence[int]) -> list[tuple[float, float]]:
+    """Return `_level` of the timestep behind each one; behind the last, the picture without noise."""
+    return [_level(timestep) for timestep in timesteps[1:]] + [(1.0, 0.0)]
