@@ -1,0 +1,28 @@
+"""One trace-safe module for each graph of `xmdpt.spec.graph_specs`, made of the parts of a pipeline.
+
+They hold what belongs to the border only: pixels to numbers and back, guidance, the sampler's row. The mathematics of
+the model is in `xmdpt.nn`.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from torch import nn
+
+from export.graphs.canet import CanetGraph
+from export.graphs.pose_encoder import PoseEncoderGraph
+from export.graphs.source_encoder import SourceEncoderGraph
+from export.graphs.tdnet_step import TdnetStepGraph
+from export.graphs.vae_decoder import VaeDecoderGraph
+from xmdpt.nn.pipeline import Pipeline
+
+GRAPHS: Mapping[str, Callable[[Pipeline], nn.Module]] = MappingProxyType(
+    {
+        "source_encoder": SourceEncoderGraph,
+        "pose_encoder": PoseEncoderGraph,
+        "canet": CanetGraph,
+        "tdnet_step": TdnetStepGraph,
+        "vae_decoder": VaeDecoderGraph,
+    }
+)
+"""How each graph is made of a pipeline; its `forward` takes and returns what the contract names, in that order."""

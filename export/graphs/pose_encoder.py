@@ -1,0 +1,25 @@
+"""The graph `pose_encoder`: a skeleton picture to the part of the condition that depends on the pose alone.
+
+Does not draw skeletons (`xmdpt.skeleton`).
+"""
+
+from torch import Tensor, nn
+
+from xmdpt.nn.dinov2 import resize_224
+from xmdpt.nn.pipeline import Pipeline
+
+
+class PoseEncoderGraph(nn.Module):
+    """DINOv2 tokens of one skeleton, pooled."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__()
+        self.extractor = pipeline.pose_extractor
+        self.canet = pipeline.xmdpt.canet
+
+    def forward(self, skeleton: Tensor) -> Tensor:
+        """Return pose_vector [B, D] of skeleton [B, 256, 256, 3] u8 RGB; each is divided by its own maximum."""
+        x = skeleton.permute(0, 3, 1, 2).float()
+        # At least 1: an all black skeleton stays 0, and any other has a brighter pixel.
+        x = x / x.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1)
+        return self.canet.pose_vector(self.extractor(resize_224(x)))

@@ -1,0 +1,27 @@
+"""The graph `source_encoder`: a photo to the part of the condition that depends on the photo alone.
+
+Does not decode or resize picture files (`xmdpt.preprocess`).
+"""
+
+from torch import Tensor, nn
+
+from xmdpt.nn.dinov2 import resize_224
+from xmdpt.nn.pipeline import Pipeline
+
+
+class SourceEncoderGraph(nn.Module):
+    """DINOv2 tokens and the VAE posterior's mode of one photo, pooled and summed."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__()
+        self.extractor = pipeline.photo_extractor
+        self.vae = pipeline.vae
+        self.xmdpt = pipeline.xmdpt
+        self.latent_scale = pipeline.variant.latent_scale
+
+    def forward(self, photo: Tensor) -> Tensor:
+        """Return source_vector [B, D] of photo [B, 256, 256, 3] u8 RGB."""
+        x = photo.permute(0, 3, 1, 2).float() / 127.5 - 1
+        photo_tokens = self.extractor(resize_224(x))
+        source_latents = self.vae.encode_mode(x) * self.latent_scale
+        return self.xmdpt.source_vector(photo_tokens, source_latents)

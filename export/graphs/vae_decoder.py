@@ -1,0 +1,24 @@
+"""The graph `vae_decoder`: finished latents to the picture's pixels.
+
+Does not write picture files.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from xmdpt.nn.pipeline import Pipeline
+
+
+class VaeDecoderGraph(nn.Module):
+    """The decoder with the latent scale before it and the conversion to pixels behind it."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__()
+        self.vae = pipeline.vae
+        self.latent_scale = pipeline.variant.latent_scale
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Return image [B, 256, 256, 3] u8 RGB of latents [B, 4, 32, 32], scaled."""
+        x = self.vae.decode(latents / self.latent_scale)
+        pixels = ((x + 1) * 127.5).round().clamp(0, 255)
+        return pixels.to(torch.uint8).permute(0, 2, 3, 1)
