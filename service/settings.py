@@ -23,15 +23,27 @@ class GatewaySettings(BaseModel):
 
     model_config = _FROZEN
 
-    host: str = Field("127.0.0.1", description="Address to listen on. There is no authentication yet: keep it private.")
-    port: Port = Field(8080, description="Port of the API; 0 takes a free one and logs it.")
-    max_body_bytes: int = Field(12_000_000, ge=1_000, le=100_000_000, description="Longest request body, bytes.")
-    max_picture_bytes: int = Field(8_000_000, ge=1_000, le=50_000_000, description="Largest picture file, bytes.")
-    max_side_px: int = Field(4096, ge=16, le=16384, description="Longest side of a picture, px.")
-    max_pixels: int = Field(16_800_000, ge=256, le=200_000_000, description="Most pixels of a picture.")
-    max_wait_seconds: int = Field(60, ge=0, le=600, description="Longest time a call may wait for its job, seconds.")
-    default_wait_seconds: int = Field(20, ge=0, le=600, description="How long a call waits that does not say, seconds.")
-    max_connections: int = Field(1000, ge=1, le=100_000, description="Connections at one time; more are refused.")
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on. There is no authentication yet: keep it private."
+    )
+    port: Port = Field(default=8080, description="Port of the API; 0 takes a free one and logs it.")
+    max_body_bytes: int = Field(
+        default=12_000_000, ge=1_000, le=100_000_000, description="Longest request body, bytes."
+    )
+    max_picture_bytes: int = Field(
+        default=8_000_000, ge=1_000, le=50_000_000, description="Largest picture file, bytes."
+    )
+    max_side_px: int = Field(default=4096, ge=16, le=16384, description="Longest side of a picture, px.")
+    max_pixels: int = Field(default=16_800_000, ge=256, le=200_000_000, description="Most pixels of a picture.")
+    max_wait_seconds: int = Field(
+        default=60, ge=0, le=600, description="Longest time a call may wait for its job, seconds."
+    )
+    default_wait_seconds: int = Field(
+        default=20, ge=0, le=600, description="How long a call waits that does not say, seconds."
+    )
+    max_connections: int = Field(
+        default=1000, ge=1, le=100_000, description="Connections at one time; more are refused."
+    )
 
 
 class WorkerSettings(BaseModel):
@@ -39,13 +51,21 @@ class WorkerSettings(BaseModel):
 
     model_config = _FROZEN
 
-    ops_host: str = Field("127.0.0.1", description="Address of the worker's health and metrics port.")
-    ops_port: Port = Field(8082, description="Port of the worker's /livez, /readyz and /metrics; 0 takes a free one.")
-    max_batch: int = Field(8, ge=1, le=64, description="Most rows of one backend call.")
-    max_slots: int = Field(8, ge=1, le=256, description="Most jobs in flight in one worker.")
-    num_threads: int = Field(0, ge=0, le=256, description="Threads of one graph run; 0 takes the physical cores.")
-    heartbeat_seconds: float = Field(0.5, gt=0.05, le=30, description="Time between reports to the queue, seconds.")
-    drain_seconds: float = Field(25.0, ge=0, le=600, description="After SIGTERM: time to finish or hand back, seconds.")
+    ops_host: str = Field(default="127.0.0.1", description="Address of the worker's health and metrics port.")
+    ops_port: Port = Field(
+        default=8082, description="Port of the worker's /livez, /readyz and /metrics; 0 takes a free one."
+    )
+    max_batch: int = Field(default=8, ge=1, le=64, description="Most rows of one backend call.")
+    max_slots: int = Field(default=8, ge=1, le=256, description="Most jobs in flight in one worker.")
+    num_threads: int = Field(
+        default=0, ge=0, le=256, description="Threads of one graph run; 0 takes the physical cores."
+    )
+    heartbeat_seconds: float = Field(
+        default=0.5, gt=0.05, le=30, description="Time between reports to the queue, seconds."
+    )
+    drain_seconds: float = Field(
+        default=25.0, ge=0, le=600, description="After SIGTERM: time to finish or hand back, seconds."
+    )
 
 
 class QueueSettings(BaseModel):
@@ -53,15 +73,24 @@ class QueueSettings(BaseModel):
 
     model_config = _FROZEN
 
-    prefix: str = Field("{xmdpt}:", min_length=1, max_length=64, description="Prefix of every key; one per model.")
-    lease_seconds: float = Field(15.0, ge=0.2, le=600, description="How long a silent worker keeps its jobs, seconds.")
-    max_live: int = Field(2000, ge=1, le=1_000_000, description="Jobs accepted and not ended; more are refused.")
-    max_deliveries: int = Field(5, ge=1, le=100, description="Times a job is handed out before it fails.")
-    max_failures: int = Field(3, ge=1, le=100, description="Times a job may raise before it fails.")
-    stall_timeout_seconds: float = Field(30.0, ge=1, le=3600, description="Longest time without progress, seconds.")
-    retention_seconds: int = Field(3600, ge=60, le=86400, description="How long a picture is kept, seconds.")
+    prefix: str = Field(
+        default="{xmdpt}:", min_length=1, max_length=64, description="Prefix of every key; one per model."
+    )
+    lease_seconds: float = Field(
+        default=15.0, ge=0.2, le=600, description="How long a silent worker keeps its jobs, seconds."
+    )
+    max_live: int = Field(
+        default=2000, ge=1, le=1_000_000, description="Jobs accepted and not ended; more are refused."
+    )
+    max_deliveries: int = Field(default=5, ge=1, le=100, description="Times a job is handed out before it fails.")
+    max_failures: int = Field(default=3, ge=1, le=100, description="Times a job may raise before it fails.")
+    stall_timeout_seconds: float = Field(
+        default=30.0, ge=1, le=3600, description="Longest time without progress, seconds."
+    )
+    retention_seconds: int = Field(default=3600, ge=60, le=86400, description="How long a picture is kept, seconds.")
     allow_unsafe_server: bool = Field(
-        False, description="Start on a Redis that may evict keys or has no append-only file: accepted jobs may be lost."
+        default=False,
+        description="Start on a Redis that may evict keys or has no append-only file: accepted jobs may be lost.",
     )
 
 
@@ -77,16 +106,18 @@ class Settings(BaseSettings):
     )
 
     redis_url: str = Field(
-        "",
+        default="",
         validation_alias="REDIS_URL",
         description="`redis://`, `rediss://` or `unix://` address of Redis >= 7.0.15 or Valkey. "
         "Empty: `xmdpt-serve all` runs its own.",
     )
-    model_repository: Path = Field(Path("model_repository"), description="Folder of the exported graphs.")
-    data_dir: Path = Field(Path(".data"), description="Folder of pictures and of the embedded queue's log.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity logged.")
+    model_repository: Path = Field(default=Path("model_repository"), description="Folder of the exported graphs.")
+    data_dir: Path = Field(default=Path(".data"), description="Folder of pictures and of the embedded queue's log.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity logged."
+    )
     log_format: Literal["auto", "json", "text"] = Field(
-        "auto", description="`auto` writes JSON unless standard error is a terminal."
+        default="auto", description="`auto` writes JSON unless standard error is a terminal."
     )
     gateway: GatewaySettings = GatewaySettings()
     worker: WorkerSettings = WorkerSettings()
@@ -98,6 +129,12 @@ class Settings(BaseSettings):
             msg = (
                 f"XMDPT_WORKER__HEARTBEAT_SECONDS={self.worker.heartbeat_seconds} must be at most a quarter of "
                 f"XMDPT_QUEUE__LEASE_SECONDS={self.queue.lease_seconds}, or a healthy worker may lose its jobs"
+            )
+            raise ValueError(msg)
+        if self.queue.stall_timeout_seconds < self.queue.lease_seconds:
+            msg = (
+                f"XMDPT_QUEUE__STALL_TIMEOUT_SECONDS={self.queue.stall_timeout_seconds} must be at least "
+                f"XMDPT_QUEUE__LEASE_SECONDS={self.queue.lease_seconds}"
             )
             raise ValueError(msg)
         if self.worker.max_slots < self.worker.max_batch:
@@ -151,16 +188,12 @@ def configuration_page() -> str:
         "Every setting is an environment variable. An unknown one, or a value out of range, stops the start with a",
         "line that names it.",
     ]
-    groups = {name: f.annotation for name, f in Settings.model_fields.items() if _is_group(f.annotation)}
+    groups = {name: type(f.default) for name, f in Settings.model_fields.items() if isinstance(f.default, BaseModel)}
     top = {name: f for name, f in Settings.model_fields.items() if name not in groups}
     lines += _table("General", _PREFIX, top)
     for name, group in groups.items():
         lines += _table((group.__doc__ or "").rstrip("."), f"{_PREFIX}{name.upper()}__", group.model_fields)
     return "\n".join(lines) + "\n"
-
-
-def _is_group(annotation: object) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _table(title: str, prefix: str, fields: Mapping[str, FieldInfo]) -> list[str]:

@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 
-from service.bootstrap import start_embedded_queue
+from service.adapters.parent_death import die_with_parent
+from service.bootstrap import embedded_queue
 from service.settings import Settings
 from service.telemetry.logs import configure_logs, get_logger
 
@@ -35,7 +36,7 @@ class _Child:
             [sys.executable, "-m", "service", self.role],
             env=self._environment,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - the supervisor has no other threads
         )
         get_logger().info("started", child=self.role, pid=self.process.pid)
 
@@ -60,7 +61,7 @@ def run_all(settings: Settings) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with start_embedded_queue(settings) as redis_url:
+    with embedded_queue(settings) as redis_url:
         environment = os.environ | {"REDIS_URL": redis_url}
         worker, gateway = _Child("worker", environment), _Child("gateway", environment)
         status = _watch([worker, gateway], stop)

@@ -3,9 +3,10 @@
 It knows graphs and arrays, not jobs; `service.adapters.model_repository` has checked the files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnxruntime as ort
 
@@ -70,7 +71,7 @@ class OnnxBackend:
         """See InferenceBackend."""
         return self._run("vae_decoder", latents=latents)[0]
 
-    def _run(self, graph: str, **feeds: F32 | U8) -> list:
+    def _run(self, graph: str, **feeds: F32 | U8) -> Sequence[Any]:
         with _translated(graph):
             return self._sessions[graph].run(None, feeds)
 

@@ -24,7 +24,7 @@ from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested
 from service.scheduling.scheduler import Scheduler
 from service.telemetry.logs import get_logger
 from service.telemetry.metrics import WorkerMetrics
-from xmdpt.spec import VARIANTS
+from xmdpt.spec import VARIANTS, Prediction, Variant
 
 # An idle worker asks again after this long even if no wake-up reached it.
 _IDLE_WAIT_SECONDS = 1.0
@@ -65,10 +65,10 @@ class Worker:
         metrics: WorkerMetrics,
     ) -> None:
         """The graphs must be warm; nothing is claimed before `run`."""
-        variant = VARIANTS[backend.variant]
+        variant: Variant = VARIANTS[backend.variant]
         self._backend, self._leases, self._blobs = backend, leases, blobs
         self._scheduler, self._limits, self._metrics = scheduler, limits, metrics
-        self._prediction = variant.prediction
+        self._prediction: Prediction = variant.prediction
         self._set = WorkingSet(limits.max_slots, variant.width)
         self._executor = Executor(backend, self._set)
         self._heartbeat = Heartbeat(leases, limits.heartbeat_seconds, limits.lease_seconds)
@@ -83,7 +83,9 @@ class Worker:
         metrics.step_slots.set(limits.max_slots)
 
     def stop(self) -> None:
-        """Ask `run` to return; a signal handler may call this."""
+        """Ask `run` to return; asked twice, it hands back what it holds at once. A signal handler may call this."""
+        if self._stop.is_set():
+            self._drain_at = 0.0
         self._stop.set()
 
     @property

@@ -15,7 +15,7 @@ def terminal_events(service: RunningService, job_id: str) -> list[str]:
     """Final states of the job in the queue's log of events."""
     with redis.Redis.from_url(service.queue_url(), decode_responses=True) as client:
         events = [fields for _, fields in client.xrange("{xmdpt}:events")]
-    return [e["state"] for e in events if e["job"] == job_id and e["state"] in ("succeeded", "failed")]
+    return [e["type"] for e in events if e["job"] == job_id and e["type"] in ("job.succeeded", "job.failed")]
 
 
 def test_job_when_its_worker_is_killed_then_it_ends_well_once(tmp_path: Path, photo: bytes, pose: dict) -> None:
@@ -30,7 +30,7 @@ def test_job_when_its_worker_is_killed_then_it_ends_well_once(tmp_path: Path, ph
 
         assert ended["status"] == "succeeded"
         assert ended["attempt"] == 2
-        assert terminal_events(service, job["id"]) == ["succeeded"]
+        assert terminal_events(service, job["id"]) == ["job.succeeded"]
         assert (pixels(service.client.get(ended["urls"]["result"]).content) == undisturbed).all()
         assert service.child("worker") != killed
 

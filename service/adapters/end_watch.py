@@ -1,0 +1,80 @@
+"""Wakes those who wait for a job's end: one reader of the event stream for all of a process' waiters.
+
+It does not read jobs, and it is only a hint: a waiter looks again each second anyhow.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from service.adapters.error_mapping import queue_errors
+from service.adapters.redis_server import connect_async
+from service.domain.errors import StorageError
+from service.domain.job import JobId
+
+_BLOCK_SECONDS = 5.0
+_CALL_TIMEOUT_SECONDS = _BLOCK_SECONDS + 1.0
+_OUTAGE_PAUSE_SECONDS = 0.25
+_MAX_EVENTS = 1000
+_ENDS = frozenset({"job.succeeded", "job.failed"})
+
+
+class EndWatch:
+    """Follows the stream from the first `start` on, in the event loop of that call."""
+
+    def __init__(self, url: str, stream: str) -> None:
+        self._client = connect_async(url, _CALL_TIMEOUT_SECONDS)
+        self._stream = stream
+        self._waiters: dict[JobId, set[asyncio.Event]] = {}
+        self._last_id = ""
+        self._task: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Be sure that no end after this call is missed; StorageError if the queue does not answer."""
+        async with self._starting:
+            if self._task is None:
+                with queue_errors():
+                    newest: Any = await self._client.xrevrange(self._stream, count=1)
+                self._last_id = newest[0][0] if newest else "0"
+                self._task = asyncio.create_task(self._follow(), name="end watch")
+
+    async def aclose(self) -> None:
+        """Stop following; who still waits is left to its timeout."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._client.aclose()
+
+    @contextmanager
+    def ends_of(self, job_id: JobId) -> Iterator[asyncio.Event]:
+        """An event that is set once the job's end has been seen."""
+        ended = asyncio.Event()
+        self._waiters.setdefault(job_id, set()).add(ended)
+        try:
+            yield ended
+        finally:
+            self._waiters[job_id].discard(ended)
+            if not self._waiters[job_id]:
+                del self._waiters[job_id]
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._read_once()
+            except StorageError:
+                # The waiters' own reads report the outage.
+                await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
+
+    async def _read_once(self) -> None:
+        with queue_errors():
+            answer: Any = await self._client.xread(
+                {self._stream: self._last_id}, count=_MAX_EVENTS, block=int(1000 * _BLOCK_SECONDS)
+            )
+        for _, entries in answer or ():
+            for entry_id, event in entries:
+                self._last_id = entry_id
+                if event["type"] in _ENDS:
+                    for ended in self._waiters.get(event["job"], ()):
+                        ended.set()

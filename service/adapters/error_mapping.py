@@ -1,0 +1,33 @@
+"""Foreign exceptions become ours where adapters call; nothing above sees redis or OSError.
+
+It decides nothing about repeating: that is the caller's.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from service.domain.errors import StorageError
+
+
+@contextmanager
+def queue_errors() -> Iterator[None]:
+    """Turn what the Redis client raises into StorageError `queue_unavailable`.
+
+    The foreign text stays in the cause: it may hold addresses, and the detail may reach a client.
+    """
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise StorageError("queue_unavailable", f"the queue does not answer ({type(error).__name__})") from error
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn what the file system raises into StorageError `storage_unavailable`."""
+    try:
+        yield
+    except OSError as error:
+        detail = f"the picture store does not answer ({error.strerror or type(error).__name__})"
+        raise StorageError("storage_unavailable", detail) from error

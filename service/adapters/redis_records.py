@@ -1,0 +1,108 @@
+"""The queue's texts and records <-> domain values.
+
+It calls nothing; which fields exist is written in `redis_functions.lua`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from service.domain.errors import StorageError
+from service.domain.job import ClaimedJob, Job, JobFailure, JobId, JobStatus, Progress
+from service.domain.request import GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
+from service.domain.result import JobResult
+
+
+def request_to_json(request: GenerationRequest) -> str:
+    """The request as it lies in a job's record."""
+    return _to_json(asdict(request))
+
+
+def request_from_json(text: str) -> GenerationRequest:
+    """Undo `request_to_json`; StorageError if the text is not one of its."""
+    with _reading("request"):
+        fields = json.loads(text)
+        params, output = fields["params"], fields["output"]
+        return GenerationRequest(
+            model=fields["model"],
+            params=SamplingParams(**(params | {"sampler": Sampler(params["sampler"])})),
+            output=OutputOptions(**(output | {"format": ImageFormat(output["format"])})),
+            source_digest=fields["source_digest"],
+            pose_digest=fields["pose_digest"],
+        )
+
+
+def result_to_json(result: JobResult) -> str:
+    """The result as it lies in a job's record."""
+    return _to_json(vars(result) | {"stage_seconds": dict(result.stage_seconds)})
+
+
+def result_from_json(text: str) -> JobResult:
+    """Undo `result_to_json`; StorageError if the text is not one of its."""
+    with _reading("result"):
+        return JobResult(**json.loads(text))
+
+
+def claimed_jobs_from_json(text: str) -> tuple[ClaimedJob, ...]:
+    """The answer of `q1_claim`: the jobs in their order; none while the worker is being emptied."""
+    with _reading("claim"):
+        return tuple(
+            ClaimedJob(
+                id=job["id"],
+                fence=int(job["fence"]),
+                request=request_from_json(job["request"]),
+                is_suspect=job["is_suspect"],
+                queue_seconds=max(0.0, job["waited_ms"] / 1000),
+            )
+            # An empty Lua table has become an empty object.
+            for job in json.loads(text)["jobs"] or ()
+        )
+
+
+def job_from_record(job_id: JobId, record: Mapping[str, str], position: int) -> Job:
+    """A record as a client sees it.
+
+    Args:
+        job_id: the job.
+        record: fields of its hash.
+        position: jobs ahead of it, if it is queued.
+
+    Raises:
+        StorageError: the record is not one of ours.
+    """
+    with _reading("record"):
+        # The pause before a retry is the queue's own business.
+        status = JobStatus.QUEUED if record["state"] == "delayed" else JobStatus(record["state"])
+        is_queued = status is JobStatus.QUEUED
+        return Job(
+            id=job_id,
+            status=status,
+            request=request_from_json(record["request"]),
+            attempt=int(record["deliveries"]),
+            created_at=int(record["created_ms"]) / 1000,
+            started_at=None if is_queued else _seconds(record, "started_ms"),
+            ended_at=_seconds(record, "ended_ms"),
+            expires_at=_seconds(record, "expires_ms"),
+            progress=Progress() if is_queued else Progress(record["stage"], int(record["step"])),
+            position=position if is_queued else 0,
+            result=result_from_json(record["result"]) if "result" in record else None,
+            failure=JobFailure(record["error_code"], record["error_detail"]) if "error_code" in record else None,
+            is_expired="expired" in record,
+        )
+
+
+def _seconds(record: Mapping[str, str], field: str) -> float | None:
+    return int(record[field]) / 1000 if field in record else None
+
+
+def _to_json(fields: Mapping[str, object]) -> str:
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False)
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise StorageError("queue_unavailable", f"a stored {what} is not one of this version") from error

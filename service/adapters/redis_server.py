@@ -1,0 +1,113 @@
+"""Connections to Redis or Valkey, the functions in it, and whether it can be trusted with accepted jobs.
+
+It knows no job and no key.
+"""
+
+from importlib import resources
+from typing import Any, cast
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from service.domain.errors import StorageError
+
+CONNECT_TIMEOUT_SECONDS = 1.0
+CALL_TIMEOUT_SECONDS = 2.0
+_LIBRARY = "xmdpt_q1"
+_MAX_ASYNC_CONNECTIONS = 64
+# What keeps an accepted job: never evicted, on disk before the answer.
+_NEEDED_SETTINGS = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for threads; a broken connection is tried once more, a slow server is not."""
+    # A repeat after a timeout would double the time that a caller waits for its 503.
+    retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    return redis.Redis.from_url(url, retry=retry, **_options(CALL_TIMEOUT_SECONDS))
+
+
+def connect_async(url: str, call_timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> redis.asyncio.Redis:
+    """Likewise for coroutines; at most 64 connections, a call beyond waits its turn."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url,
+        max_connections=_MAX_ASYNC_CONNECTIONS,
+        timeout=CALL_TIMEOUT_SECONDS,
+        retry=AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        **_options(call_timeout_seconds),
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def functions_source() -> str:
+    """The text of the function library."""
+    return resources.files("service.adapters").joinpath("redis_functions.lua").read_text()
+
+
+def load_functions(client: redis.Redis, source: str | None = None) -> bool:
+    """Load the function library unless this very text is loaded; returns whether it was loaded now.
+
+    Args:
+        client: from `connect`; needs the right to FUNCTION.
+        source: the library's text; the packaged one if None.
+
+    Raises:
+        StorageError: the server does not answer, knows no functions, or refuses the text.
+    """
+    source = source or functions_source()
+    try:
+        found = cast("list[Any]", client.function_list(_LIBRARY, withcode=True))
+        if found and source in found[0]:
+            return False
+        client.function_load(source, replace=True)
+    except redis.ResponseError as error:
+        detail = f"the queue's functions can't be loaded, Redis >= 7.0.15 or Valkey is needed: {error}"
+        raise StorageError("queue_unavailable", detail) from error
+    except redis.RedisError as error:
+        raise StorageError("queue_unavailable", f"the queue does not answer: {error}") from error
+    return True
+
+
+def check_server(client: redis.Redis, *, allow_unsafe: bool = False) -> str:
+    """Refuse a server that may lose accepted jobs.
+
+    Args:
+        client: from `connect`.
+        allow_unsafe: the operator takes the risk.
+
+    Returns:
+        Empty if the server is safe, else the line to log before going on.
+
+    Raises:
+        StorageError: the server is unsafe and that is not allowed, or it does not answer.
+    """
+    try:
+        found = cast("dict[str, str]", client.config_get(*_NEEDED_SETTINGS))
+        wrong = [
+            f"{name} is {found.get(name, 'unknown')}, not {value}"
+            for name, value in _NEEDED_SETTINGS.items()
+            if found.get(name) != value
+        ]
+    except redis.ResponseError as error:
+        wrong = [f"its settings can't be read ({error})"]
+    except redis.RedisError as error:
+        raise StorageError("queue_unavailable", f"the queue does not answer: {error}") from error
+    if not wrong:
+        return ""
+    complaint = f"this Redis may lose accepted jobs: {'; '.join(wrong)}"
+    if not allow_unsafe:
+        remedy = "change that, or take the risk with XMDPT_QUEUE__ALLOW_UNSAFE_SERVER=true"
+        raise StorageError("queue_unavailable", f"{complaint}: {remedy}")
+    return complaint
+
+
+def _options(call_timeout_seconds: float) -> dict[str, Any]:
+    return {
+        "decode_responses": True,
+        # Redis 7.0 and Valkey speak both; version 2 opens a connection without further questions.
+        "protocol": 2,
+        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "socket_timeout": call_timeout_seconds,
+    }

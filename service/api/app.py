@@ -1,0 +1,92 @@
+"""The HTTP application: routes, error handlers and the request's envelope, put together.
+
+It composes no services and reads no settings; `service.bootstrap` does.
+"""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Lifespan
+
+from service.api import generate, health, jobs
+from service.api.dependencies import Edge, GatewayServices
+from service.api.envelope import Envelope
+from service.api.limits import UploadLimits, WaitLimits
+from service.api.openapi import describe
+from service.api.problems import framework_error, problem_response
+from service.api.submissions import SubmissionReader
+from service.domain.errors import RequestError, ServiceError
+from service.telemetry.logs import get_logger
+
+_DESCRIPTION = "Pose-guided person image synthesis with X-MDPT: a photo and a pose go in, a picture comes out."
+
+
+def create_app(
+    services: GatewayServices,
+    uploads: UploadLimits = UploadLimits(),  # noqa: B008 - frozen
+    waits: WaitLimits = WaitLimits(),  # noqa: B008 - frozen
+    lifespan: Lifespan[FastAPI] | None = None,
+) -> FastAPI:
+    """Build the application.
+
+    Args:
+        services: the gateway's use cases and instruments.
+        uploads: what is accepted at most.
+        waits: how long a call may wait.
+        lifespan: what runs beside it, such as the upkeep.
+    """
+    app = bare_app(lifespan)
+    app.state.edge = Edge(services, SubmissionReader(uploads), waits)
+    app.add_middleware(Envelope, metrics=services.metrics)
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(HTTPException, _framework_error)
+    app.add_exception_handler(ClientDisconnect, _nobody_there)
+    app.add_exception_handler(Exception, _unexpected_error)
+    return app
+
+
+def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """The routes and their description, without services: it can be described, not called."""
+    app = FastAPI(
+        title="xmdpt-serve",
+        version=version("xmdpt-serve"),
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    for router in (generate.router, jobs.router, health.router):
+        app.include_router(router)
+    app.openapi = lambda: describe(app)
+    return app
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    if isinstance(error, RequestError):
+        request.app.state.edge.services.metrics.input_rejected.labels(error.code).inc()
+    return problem_response(error, request.state.request_id, getattr(request.state, "job_id", None))
+
+
+async def _framework_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = problem_response(framework_error(error.status_code, error.detail), request.state.request_id)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _nobody_there(_request: Request, _error: Exception) -> Response:
+    """The client left while it was sending: there is nobody to answer."""
+    return Response(status_code=400)
+
+
+async def _unexpected_error(request: Request, error: Exception) -> Response:
+    """The last handler: the caller learns the request's id, the log the rest."""
+    get_logger().error("request_failed", request_id=request.state.request_id, exc_info=error)
+    response = problem_response(ServiceError("internal_error", ""), request.state.request_id)
+    response.headers["X-Request-Id"] = request.state.request_id  # this handler stands outside of the envelope
+    return response

@@ -1,0 +1,46 @@
+"""What the routes are given: the gateway's use cases and the limits, as one value in the app's state."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from service.api.limits import WaitLimits
+from service.api.submissions import SubmissionReader
+from service.gateway.jobs import Jobs
+from service.gateway.models import ServedModel
+from service.gateway.readiness import Readiness
+from service.telemetry.metrics import GatewayMetrics
+
+
+@dataclass(frozen=True)
+class GatewayServices:
+    """What `service.bootstrap` composes for the edge.
+
+    Attributes:
+        jobs: submit, status, wait, picture.
+        readiness: whether a job would be accepted.
+        model: what is served.
+        metrics: the process's instruments.
+    """
+
+    jobs: Jobs
+    readiness: Readiness
+    model: ServedModel
+    metrics: GatewayMetrics
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The services together with the edge's own parts."""
+
+    services: GatewayServices
+    reader: SubmissionReader
+    waits: WaitLimits
+
+
+def _edge(request: Request) -> Edge:
+    return request.app.state.edge
+
+
+EdgeDep = Annotated[Edge, Depends(_edge)]

@@ -1,0 +1,45 @@
+"""What every request has in common: an id, and its line in the metrics."""
+
+import re
+import secrets
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.telemetry.metrics import GatewayMetrics
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEADER = "X-Request-Id"
+
+
+class Envelope:
+    """ASGI middleware; the caller's own id is taken if it is short and plain."""
+
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's request; what is not HTTP passes untouched."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(_HEADER, "")
+        request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        status, start = 0, time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[_HEADER] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            # The template of the path, never the path: labels are a closed set.
+            route = getattr(scope.get("route"), "path", "none")
+            self._metrics.request_seconds.labels(route, str(status or 499)).observe(time.perf_counter() - start)

@@ -1,0 +1,95 @@
+"""A multipart form becomes the fields of the JSON body: one vocabulary, two ways to write it.
+
+It places values and turns digits into numbers; ranges and names are checked by `service.api.schemas`.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from service.api.limits import UploadLimits
+from service.api.multipart import Part
+from service.api.strict_json import parse_object
+from service.domain.errors import RequestError
+
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,400})(\.\d{1,400})?([eE][+-]?\d{1,9})?", re.ASCII)
+_NUMERIC = frozenset({"seed", "steps", "guidance", "quality"})
+# The longest scalar is a model's name of 64 characters; what is cut here is too long for every field.
+_MAX_SCALAR_BYTES = 1000
+_OUTPUT = frozenset({"format", "quality"})
+
+
+def form_fields(parts: Sequence[Part], limits: UploadLimits) -> dict[str, Any]:
+    """Arrange the parts as the JSON body would be.
+
+    Args:
+        parts: `source` and `pose` as files (or `pose` as JSON text), `params` as JSON, and flat scalar fields.
+        limits: of text fields.
+
+    Returns:
+        Fields for `check_body`, with files as bytes.
+
+    Raises:
+        RequestError: `validation` for a field given twice or in the wrong form; `malformed_request` or
+            `body_too_large` for its JSON.
+    """
+    _check_single(parts)
+    named = {part.name: part for part in parts}
+    params = named.pop("params", None)
+    fields = parse_object(bytes(params.content), limits.max_json_bytes) if params else {}
+    pose_kind = named.pop("pose_kind", None)
+    if pose_kind:
+        _check_pose_kind(_text(pose_kind))
+    for name, part in named.items():
+        _place(fields, name, _value(part, limits))
+    return fields
+
+
+def _check_single(parts: Sequence[Part]) -> None:
+    names = [part.name for part in parts]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise RequestError.of_field("validation", f"/{name[:64]}", "is given twice")
+
+
+def _check_pose_kind(kind: str) -> None:
+    if kind != "skeleton":
+        detail = "is not available in this version" if kind == "photo" else "must be skeleton"
+        raise RequestError.of_field("validation", "/pose_kind", detail)
+
+
+def _value(part: Part, limits: UploadLimits) -> Any:
+    if part.name == "source":
+        return {"data": bytes(part.content)}
+    if part.name == "pose":
+        if part.is_file and part.content_type != "application/json":
+            return {"skeleton": {"data": bytes(part.content)}}
+        return _pose(bytes(part.content), limits)
+    text = _text(part)
+    match = _NUMBER.fullmatch(text) if part.name in _NUMERIC else None
+    if not match:
+        return text
+    is_integer = match[1] is None and match[2] is None
+    return int(text) if is_integer else float(text)
+
+
+def _pose(content: bytes, limits: UploadLimits) -> Any:
+    """The pose as JSON text; its errors point below the field."""
+    try:
+        return parse_object(content, limits.max_json_bytes)
+    except RequestError as error:
+        issues = tuple((f"/pose{issue.pointer}", issue.detail) for issue in error.issues) or (("/pose", error.detail),)
+        raise RequestError.of_field(error.code, *issues[0]) from None
+
+
+def _text(part: Part) -> str:
+    """A scalar's text; bytes that are not UTF-8 become a text that no scalar field accepts."""
+    return part.content[:_MAX_SCALAR_BYTES].decode("utf-8", "replace")
+
+
+def _place(fields: dict[str, Any], name: str, value: Any) -> None:
+    """Set a field, flat or below `output`, that `params` has not set already."""
+    home = fields.setdefault("output", {}) if name in _OUTPUT else fields
+    if not isinstance(home, dict) or name in home:
+        raise RequestError.of_field("validation", f"/{name[:64]}", "is given twice: flat and in params")
+    home[name] = value

@@ -1,0 +1,69 @@
+"""Probes, metrics, and what is served."""
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from service.api.dependencies import EdgeDep
+from service.api.openapi import problems
+from service.api.views import ModelListView, model_list
+from service.domain.errors import StorageError
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/v1/models", operation_id="listModels", summary="Variants, digests, defaults and limits")
+async def list_models(edge: EdgeDep) -> ModelListView:
+    """The one variant that this deployment serves."""
+    return model_list(edge.services.model)
+
+
+@router.get("/livez", operation_id="livez", summary="The event loop turns")
+async def livez() -> dict[str, str]:
+    """Answering is the proof."""
+    return {"status": "ok"}
+
+
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    summary="A job would be accepted",
+    responses=problems("queue_unavailable", "storage_unavailable"),
+)
+@router.get(
+    "/healthz",
+    operation_id="healthz",
+    summary="Alive and ready",
+    responses=problems("queue_unavailable", "storage_unavailable"),
+)
+async def readyz(edge: EdgeDep) -> dict[str, str]:
+    """The queue answers and the storage can be written."""
+    ready = edge.services.metrics.ready
+    try:
+        await edge.services.readiness.check()
+    except StorageError:
+        ready.set(0)
+        raise
+    ready.set(1)
+    return {"status": "ok"}
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Prometheus text",
+    response_class=Response,
+    responses={200: {"description": "Metrics in Prometheus' text format", "content": {"text/plain": {}}}},
+)
+async def metrics(edge: EdgeDep) -> Response:
+    """The process's instruments; the queue's figures are read now, and stay as they were if it does not answer."""
+    instruments = edge.services.metrics
+    try:
+        stats = await edge.services.readiness.queue_stats()
+    except StorageError:
+        instruments.redis_errors.inc()
+    else:
+        instruments.queue_depth.set(stats.queued)
+        instruments.jobs_running.set(stats.running)
+        instruments.queue_oldest_wait.set(stats.oldest_wait_seconds)
+    return Response(generate_latest(instruments.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

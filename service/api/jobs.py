@@ -1,0 +1,87 @@
+"""/v1/jobs: submit without waiting, look at a job, fetch its picture."""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from service.api.answers import accepted, finished, job_object
+from service.api.dependencies import EdgeDep
+from service.api.openapi import GENERATION_BODY, GENERATION_PROBLEMS, PREFER, job_answer, picture_answer, problems
+from service.api.preferences import wait_preference
+from service.domain.errors import NotFoundError
+from service.domain.job import JobId
+from service.domain.request import ImageFormat
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_ID = re.compile(r"job_[0-9a-f]{32}")
+JobIdPath = Annotated[str, Path(description="`job_` and 32 lower-case hex digits", examples=["job_" + "0" * 32])]
+
+
+@router.post(
+    "",
+    operation_id="createJob",
+    summary="Submit a job, do not wait",
+    response_class=Response,
+    responses={202: job_answer("Accepted and durable", is_accepted=True), **problems(*GENERATION_PROBLEMS)},
+    openapi_extra=GENERATION_BODY,
+    status_code=202,
+)
+async def create_job(request: Request, edge: EdgeDep) -> Response:
+    """Submit a job; the format is `output.format`, else png."""
+    submission = await edge.reader.read(request, lambda asked: asked or ImageFormat.PNG)
+    job_id = request.state.job_id = await edge.services.jobs.submit(submission)
+    return accepted(await edge.services.jobs.status(job_id))
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="getJob",
+    summary="The job as it stands",
+    response_class=Response,
+    responses={200: job_answer("The job object, of a failed job too"), **problems("not_found", "queue_unavailable")},
+    openapi_extra=PREFER,
+)
+async def get_job(request: Request, job_id: JobIdPath, edge: EdgeDep) -> Response:
+    """Answer at once, or with `Prefer: wait=N` when the job has ended or the time is over."""
+    _check_id(job_id)
+    prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits)
+    if prefer and prefer.seconds:
+        return job_object(await edge.services.jobs.wait(job_id, prefer.seconds), prefer.applied)
+    return job_object(await edge.services.jobs.status(job_id), prefer.applied if prefer else None)
+
+
+@router.get(
+    "/{job_id}/result",
+    operation_id="getJobResult",
+    summary="The picture of a job",
+    response_class=Response,
+    responses={
+        200: picture_answer("The picture's bytes"),
+        **problems(
+            "not_found",
+            "not_finished",
+            "expired",
+            "backend_error",
+            "attempts_exhausted",
+            "queue_unavailable",
+            "storage_unavailable",
+            "resource_exhausted",
+        ),
+    },
+)
+async def get_job_result(request: Request, job_id: JobIdPath, edge: EdgeDep) -> Response:
+    """The bytes; a failed job answers with its own problem and status."""
+    _check_id(job_id)
+    job = await edge.services.jobs.status(job_id)
+    request.state.job_id = job.id
+    result, content = await edge.services.jobs.picture(job)
+    return finished(job, result, content)
+
+
+def _check_id(job_id: JobId) -> None:
+    """Anything that is no id is simply not there."""
+    if not _ID.fullmatch(job_id):
+        raise NotFoundError("there is no such job")

@@ -1,0 +1,142 @@
+"""The description of the API beyond what FastAPI finds by itself: bodies, problems, pictures.
+
+`docs/openapi.json` is made from it (`service.api.documents`).
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from service.api.problems import CONTENT_TYPE, PROBLEMS, Problem
+from service.api.schemas import GenerationBody
+from service.api.views import JobView
+from service.domain.request import ImageFormat
+
+_REF = "#/components/schemas/{model}"
+_TEXT = {"type": "string"}
+_EXAMPLE = {
+    "source": {"data": "<base64 of a PNG, JPEG or WebP file>"},
+    "pose": {
+        "keypoints": [[128, 40], [128, 70, 0.98], None] + [[128, 90 + 5 * i] for i in range(15)],
+        "size": [256, 256],
+    },
+    "seed": 42,
+    "steps": 50,
+}
+_FORM = {
+    "type": "object",
+    "required": ["source", "pose"],
+    "additionalProperties": False,
+    "properties": {
+        "source": {"type": "string", "format": "binary", "description": "The photo: PNG, JPEG or WebP"},
+        "pose": {
+            "type": "string",
+            "format": "binary",
+            "description": "A skeleton picture as a file, or JSON text with keypoints, size and origin",
+        },
+        "pose_kind": {"const": "skeleton", "default": "skeleton", "description": "What a file `pose` is"},
+        "params": _TEXT | {"description": "The fields of the JSON body without pictures, as JSON"},
+        "model": _TEXT,
+        "seed": {"type": "integer"},
+        "steps": {"type": "integer"},
+        "guidance": {"type": "number"},
+        "sampler": _TEXT,
+        "format": _TEXT | {"description": "As `output.format`"},
+        "quality": {"type": "integer", "description": "As `output.quality`"},
+    },
+}
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": _TEXT,
+    "description": "`wait=N`, N 0 to 60 seconds, or `respond-async` (RFC 7240); the answer names what was applied",
+}
+
+# For openapi_extra of the routes that take a generation request, or that wait.
+GENERATION_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": _FORM},
+            "application/json": {
+                "schema": {"$ref": _REF.format(model="GenerationBody")},
+                "examples": {"keypoints": {"summary": "A pose by 18 key points", "value": _EXAMPLE}},
+            },
+        },
+    }
+}
+PREFER: dict[str, Any] = {"parameters": [_PREFER]}
+
+GENERATION_PROBLEMS = (
+    "malformed_request",
+    "body_too_large",
+    "media_type",
+    "image_type",
+    "validation",
+    "image_invalid",
+    "image_too_large",
+    "image_too_small",
+    "image_animated",
+    "keypoints_format",
+    "pose_too_sparse",
+    "pose_out_of_frame",
+    "unknown_model",
+    "overloaded",
+    "queue_unavailable",
+    "storage_unavailable",
+)
+
+
+def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these codes, and with `internal_error` as every route."""
+    by_status: dict[int, list[str]] = {}
+    for code in (*codes, "internal_error"):
+        by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    content = {CONTENT_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
+    return {
+        status: {"description": "Problem " + " or ".join(f"`{code}`" for code in names), "content": content}
+        for status, names in sorted(by_status.items())
+    }
+
+
+def picture_answer(description: str, *, with_job: bool = False) -> dict[str, Any]:
+    """A 200 whose body is a picture, or the job object too."""
+    content: dict[str, Any] = {
+        image.content_type: {"schema": {"type": "string", "format": "binary"}} for image in ImageFormat
+    }
+    if with_job:
+        content["application/json"] = {"schema": {"$ref": _REF.format(model=JobView.__name__)}}
+    names = ("X-Xmdpt-Job-Id", "X-Xmdpt-Seed", "X-Xmdpt-Steps", "Server-Timing", "Content-Location")
+    return {"description": description, "content": content, "headers": {name: {"schema": _TEXT} for name in names}}
+
+
+def job_answer(description: str, *, is_accepted: bool = False) -> dict[str, Any]:
+    """An answer whose body is the job object; an accepted one says where to look for it."""
+    names = ("Location", "Link", "Retry-After") if is_accepted else ("Preference-Applied",)
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": {"$ref": _REF.format(model=JobView.__name__)}}},
+        "headers": {name: {"schema": _TEXT} for name in names},
+    }
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the app."""
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    _, ours = models_json_schema(
+        [(GenerationBody, "validation"), (JobView, "serialization"), (Problem, "serialization")], ref_template=_REF
+    )
+    schemas.update(ours["$defs"])
+    # Bodies are parsed here, not by FastAPI: its own form of a validation error never occurs.
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            schema = operation["responses"].get("422", {}).get("content", {}).get("application/json", {})
+            if "HTTPValidationError" in str(schema):
+                del operation["responses"]["422"]
+    return document

@@ -1,0 +1,156 @@
+"""The request body as pydantic models: which fields there are, and their ranges.
+
+The same models check JSON and forms and document both. They decode no pictures (`service.api.uploads`) and hold no
+rules that need more than one look at a field (`service.domain.pose`).
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from service.api.strict_json import escape
+from service.domain.errors import FieldIssue, RequestError
+from service.domain.pose import MAX_FRAME_PX
+from service.domain.request import (
+    DEFAULT_GUIDANCE,
+    DEFAULT_QUALITY,
+    DEFAULT_STEPS,
+    MAX_GUIDANCE,
+    MAX_SEED,
+    MAX_STEPS,
+    MIN_GUIDANCE,
+    MIN_STEPS,
+    ImageFormat,
+    Sampler,
+)
+
+# Part of the contract but not of this version: naming them is kinder than "unknown".
+LATER_FIELDS = frozenset(
+    {
+        "/num_images", "/preview", "/priority", "/deadline_ms", "/retention_s", "/webhook", "/metadata",
+        "/source/id", "/source/url", "/pose/photo", "/pose/id", "/pose/preset", "/pose_id", "/pose_preset",
+        "/output/fit", "/output/delivery",
+    }
+)  # fmt: skip
+_MAX_ISSUES = 20
+
+
+def _decode_base64(value: object) -> object:
+    """Text becomes bytes; the bytes of a form's file pass as they are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise PydanticCustomError("base64", "must be standard base64 (RFC 4648, section 4, with padding)") from None
+
+
+PictureFile = Annotated[
+    bytes,
+    BeforeValidator(_decode_base64),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64", "description": "PNG, JPEG or WebP file"}),
+]
+Pixels = Annotated[float, Field(allow_inf_nan=False, ge=-MAX_FRAME_PX, le=MAX_FRAME_PX)]
+FrameSide = Annotated[float, Field(allow_inf_nan=False, ge=1, le=MAX_FRAME_PX)]
+_POINT_SCHEMA = {
+    "anyOf": [
+        {"type": "null"},
+        {"type": "array", "items": {"type": ["number", "null"]}, "minItems": 2, "maxItems": 3},
+    ]
+}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class PictureBody(_Body):
+    """A picture file inside of JSON."""
+
+    data: PictureFile
+
+
+class PoseBody(_Body):
+    """The pose: either 18 key points with their frame, or a skeleton picture."""
+
+    keypoints: Annotated[
+        list[Any] | None,
+        WithJsonSchema({"type": "array", "items": _POINT_SCHEMA, "minItems": 18, "maxItems": 18}),
+        Field(description="OpenPose COCO-18 order; [x, y], [x, y, score] or null; missing: null, [-1, -1] or score 0"),
+    ] = None
+    size: Annotated[list[FrameSide], Field(min_length=2, max_length=2)] | None = Field(
+        default=None, description="Width and height of the key points' frame, px; required with keypoints"
+    )
+    origin: Annotated[list[Pixels], Field(min_length=2, max_length=2)] | None = Field(
+        default=None, description="Left and top of that frame, px; [0, 0] if absent"
+    )
+    skeleton: PictureBody | None = Field(default=None, description="A drawn skeleton, stretched to 256 x 256")
+
+
+class OutputBody(_Body):
+    """How the result is written."""
+
+    format: Annotated[ImageFormat, Field(strict=False)] | None = Field(
+        default=None, description="If absent: what `Accept` prefers on generate, else png"
+    )
+    quality: int | None = Field(
+        default=None, ge=1, le=100, description=f"Of jpeg and webp; {DEFAULT_QUALITY} if absent"
+    )
+
+
+class GenerationBody(_Body):
+    """One picture asked for."""
+
+    source: PictureBody
+    pose: PoseBody
+    model: str | None = Field(
+        default=None, max_length=64, description="A name of `GET /v1/models`; the served one if absent"
+    )
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="Drawn by the server if absent, and returned")
+    steps: int = Field(DEFAULT_STEPS, ge=MIN_STEPS, le=MAX_STEPS, description="Denoising steps")
+    guidance: float = Field(
+        DEFAULT_GUIDANCE, ge=MIN_GUIDANCE, le=MAX_GUIDANCE, allow_inf_nan=False, description="1 is no guidance"
+    )
+    sampler: Annotated[Sampler, Field(strict=False)] = Sampler.DDIM
+    output: OutputBody = OutputBody()
+
+
+def check_body(fields: dict[str, Any]) -> GenerationBody:
+    """Check fields, be they from JSON or from a form.
+
+    Raises:
+        RequestError: `validation` with a pointer for each field at fault, at most 20.
+    """
+    try:
+        body = GenerationBody.model_validate(fields)
+    except ValidationError as error:
+        issues = tuple(_issue(details) for details in error.errors(include_url=False)[:_MAX_ISSUES])
+        raise _invalid(issues) from None
+    pose = body.pose
+    if (pose.keypoints is None) == (pose.skeleton is None):
+        raise _invalid([FieldIssue("/pose", "must hold exactly one of keypoints and skeleton")])
+    if pose.keypoints is not None and pose.size is None:
+        raise _invalid([FieldIssue("/pose/size", "is required with keypoints")])
+    if pose.skeleton is not None and (pose.size is not None or pose.origin is not None):
+        raise _invalid([FieldIssue("/pose", "size and origin go with keypoints, not with a skeleton")])
+    return body
+
+
+def _invalid(issues: Sequence[FieldIssue]) -> RequestError:
+    first = issues[0]
+    return RequestError("validation", f"{first.pointer or 'the body'} {first.detail}", tuple(issues))
+
+
+def _issue(details: ErrorDetails) -> FieldIssue:
+    pointer = "".join(f"/{escape(str(part))}" for part in details["loc"])
+    if details["type"] == "extra_forbidden":
+        known = "is not available in this version" if pointer in LATER_FIELDS else "is not a field of this request"
+        return FieldIssue(pointer, known)
+    if details["type"] == "missing":
+        return FieldIssue(pointer, "is required")
+    message = details["msg"].removeprefix("Input should be ").removeprefix("Value should have ")
+    return FieldIssue(pointer, message if message.startswith("must") else f"must be {message}")

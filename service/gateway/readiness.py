@@ -1,0 +1,40 @@
+"""Whether this gateway can take a job now, and the figures of the queue behind it.
+
+It repairs nothing, and says nothing of the workers: their own port does.
+"""
+
+import asyncio
+
+from service.domain.errors import StorageError
+from service.gateway.jobs import MAX_QUEUE_SECONDS
+from service.ports.blobs import BlobStore
+from service.ports.queue import JobIntake, QueueStats
+
+
+class Readiness:
+    """Looks at the two things that a gateway needs."""
+
+    def __init__(self, intake: JobIntake, blobs: BlobStore) -> None:
+        self._intake = intake
+        self._blobs = blobs
+
+    async def check(self) -> None:
+        """Return if a job would be accepted.
+
+        Raises:
+            StorageError: `queue_unavailable` or `storage_unavailable`.
+        """
+        await self.queue_stats()
+        await asyncio.to_thread(self._blobs.check_writable)
+
+    async def queue_stats(self) -> QueueStats:
+        """Figures of the queue.
+
+        Raises:
+            StorageError: `queue_unavailable`, after 2 s at most.
+        """
+        try:
+            async with asyncio.timeout(MAX_QUEUE_SECONDS):
+                return await self._intake.stats()
+        except TimeoutError:
+            raise StorageError("queue_unavailable", "the queue does not answer") from None

@@ -1,0 +1,81 @@
+"""A job's stages as a table, and how far down the table the job is.
+
+It does not choose who runs next: that is `service.scheduling.policy`.
+"""
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from service.domain.job import JobId
+from service.domain.stage import Stage
+
+SKIPPABLE = frozenset({Stage.ENCODE_SOURCE, Stage.ENCODE_POSE})
+
+
+def stage_table(num_steps: int, skipped: Set[Stage] = frozenset()) -> tuple[tuple[Stage, int], ...]:
+    """Every row that the job will take in a batch, in order, as (stage, step index).
+
+    Args:
+        num_steps: denoising steps, >= 1.
+        skipped: stages whose output is already at hand; only the two encoders can be.
+
+    Raises:
+        ValueError: num_steps is below 1, or a stage is skipped that is no encoder.
+    """
+    if num_steps < 1:
+        raise ValueError(f"num_steps is {num_steps}, must be at least 1")
+    if not skipped <= SKIPPABLE:
+        raise ValueError(f"skipped holds {', '.join(sorted(skipped - SKIPPABLE))}: only encoders can be skipped")
+    encoders = (stage for stage in (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE) if stage not in skipped)
+    steps = ((Stage.DENOISE, index) for index in range(num_steps))
+    return (*((stage, 0) for stage in encoders), (Stage.CONDITION, 0), *steps, (Stage.DECODE, 0))
+
+
+@dataclass
+class JobProgress:
+    """One job in flight.
+
+    Attributes:
+        job_id: the job.
+        table: what `stage_table` made for it.
+        is_suspect: it never shares a batch, and nothing else is in flight while it is at work.
+        served: id of the last batch that brought it forward; at first the last one begun before it arrived.
+        position: rows of the table that are done.
+        num_failures: batches that failed with this job alone in them, since it last came forward.
+        must_run_alone: a batch that it shared has failed, and it has not come forward since.
+    """
+
+    job_id: JobId
+    table: tuple[tuple[Stage, int], ...]
+    is_suspect: bool
+    served: int
+    position: int = 0
+    num_failures: int = 0
+    must_run_alone: bool = False
+
+    @property
+    def stage(self) -> Stage:
+        """The stage it waits for; a complete job has none."""
+        return self.table[self.position][0]
+
+    @property
+    def step_index(self) -> int:
+        """0 .. num_steps-1 in DENOISE, else 0."""
+        return self.table[self.position][1]
+
+    @property
+    def is_started(self) -> bool:
+        """True once a batch of its own has ended, well or badly."""
+        return self.position > 0 or self.num_failures > 0
+
+    @property
+    def is_complete(self) -> bool:
+        """True once the picture is there."""
+        return self.position == len(self.table)
+
+    def advance(self, batch_id: int) -> None:
+        """Its row in this batch is done, and what went wrong before is forgiven."""
+        self.position += 1
+        self.served = batch_id
+        self.num_failures = 0
+        self.must_run_alone = False

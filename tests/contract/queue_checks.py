@@ -1,0 +1,214 @@
+"""What the queue promises, as checks that a broken library must fail; tests and mutants both run them."""
+
+from tests.fakes.queue_lab import (
+    LEASE_MS,
+    MAX_DELIVERIES,
+    MAX_FAILURES,
+    RECORD_KEPT_MS,
+    RETENTION_MS,
+    RETRY_DELAY_MS,
+    STALL_MS,
+    QueueLab,
+    job_id,
+)
+
+SUSPECT_PATIENCE_MS = 5_000
+
+
+def _make_suspect(lab: QueueLab, *numbers: int) -> None:
+    for number in numbers:
+        lab.enqueue(number)
+    assert set(lab.claim("dead", free=len(numbers))) == set(numbers)
+    lab.lapse()
+
+
+def check_bound_holds(lab: QueueLab) -> None:
+    assert [lab.enqueue(number, max_live=2) for number in (1, 2, 3)] == ["ok", "ok", "full"]
+    assert lab.enqueue(1, max_live=2) == "dup"
+    assert lab.state(3) == "absent"
+    # A running job is live; an ended one makes room.
+    fences = lab.claim()
+    assert lab.enqueue(3, max_live=2) == "full"
+    lab.finish(1, fences[1])
+    assert lab.enqueue(3, max_live=2) == "ok"
+    lab.check()
+
+
+def check_only_the_current_fence_ends_a_job(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    old = lab.claim("zombie")[1]
+    lab.lapse()
+    new = lab.claim("heir")[1]
+    assert new > old
+    assert lab.heartbeat(1, old, 1) == "lost"
+    assert lab.finish(1, old) == "fenced"
+    assert lab.release(1, old) == "fenced"
+    assert lab.state(1) == "running"
+    assert lab.finish(1, new) == "succeeded"
+    assert lab.finish(1, old) == "fenced"
+    assert lab.finish(1, new, "failed") == "already"
+    assert lab.state(1) == "succeeded"
+    lab.check()
+
+
+def check_every_change_has_its_event(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    lab.finish(1, lab.claim()[1], "retry")
+    lab.lapse(RETRY_DELAY_MS)
+    lab.release(1, lab.claim()[1])
+    lab.claim()
+    lab.lapse()
+    lab.finish(1, lab.claim("other")[1])
+    lab.advance(RETENTION_MS)
+    lab.reap()
+    assert lab.events(1) == [
+        *("job.queued", "job.started", "job.retrying", "job.requeued", "job.started", "job.requeued", "job.started"),
+        *("job.requeued", "job.started", "job.succeeded", "job.expired"),
+    ]
+
+
+def check_place_in_line_is_kept(lab: QueueLab) -> None:
+    for number in (1, 2, 3):
+        lab.enqueue(number)
+    fences = lab.claim(free=2)
+    assert list(fences) == [1, 2]
+    lab.release(2, fences[2])
+    lab.finish(1, fences[1], "retry")
+    lab.lapse(RETRY_DELAY_MS)
+    lab.check()
+    assert list(lab.claim()) == [1, 2, 3]
+
+
+def check_retries_are_delayed_and_counted(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    for failures in range(1, MAX_FAILURES):
+        assert lab.finish(1, lab.claim()[1], "retry") == "retry"
+        delay_ms = RETRY_DELAY_MS * 2 ** (failures - 1)
+        assert lab.zset("delayed") == {job_id(1): lab.now + delay_ms}
+        lab.lapse(delay_ms)
+    assert lab.finish(1, lab.claim()[1], "retry") == "failed"
+    assert lab.record(1)["error_code"] == "backend_error"
+    assert int(lab.record(1)["failures"]) == MAX_FAILURES
+    lab.check()
+
+
+def check_release_takes_the_delivery_back(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    for _ in range(MAX_DELIVERIES + 2):
+        lab.release(1, lab.claim()[1])
+    assert lab.record(1)["deliveries"] == "0"
+    assert lab.record(1)["suspect"] == "0"
+
+
+def check_poison_ends_after_its_deliveries(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    for delivery in range(MAX_DELIVERIES):
+        assert lab.state(1) == "queued"
+        assert 1 in lab.claim(f"victim {delivery}")
+        lab.lapse()
+        lab.check()
+    assert lab.record(1)["error_code"] == "attempts_exhausted"
+    assert lab.state(1) == "failed"
+
+
+def check_a_suspect_runs_alone(lab: QueueLab) -> None:
+    _make_suspect(lab, 1, 2)
+    lab.enqueue(3)
+    assert list(lab.claim("busy", running=1)) == [3]
+    first = lab.claim("idle")
+    assert list(first) == [1]
+    assert lab.claim("idle", running=1) == {}
+    assert lab.claim("idle", running=0) == {}, "it believes to be idle, but the queue knows better"
+    assert lab.finish(1, first[1], "retry") == "retry"
+    lab.lapse(RETRY_DELAY_MS)
+    lab.check()
+    assert list(lab.claim("idle")) == [1], "a suspect stays one"
+    lab.check()
+
+
+def check_a_waiting_suspect_empties_one_worker(lab: QueueLab) -> None:
+    _make_suspect(lab, 1)
+    for number in (2, 3, 4):
+        lab.enqueue(number)
+    assert list(lab.claim("a", free=1, running=1)) == [2]
+    lab.advance(SUSPECT_PATIENCE_MS + 1)
+    assert lab.claim_answer("a", free=1, running=1) == {"hold": True, "jobs": {}}
+    assert list(lab.claim("b", free=1, running=1)) == [3], "only one worker is emptied"
+    assert lab.claim_answer("a", free=1, running=1)["hold"]
+    assert list(lab.claim("a", running=0)) == [1]
+    assert list(lab.claim("b", running=1)) == [4], "the hold has ended"
+
+
+def check_a_stalled_job_is_lost(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    fence = lab.claim()[1]
+    assert lab.heartbeat(1, fence, 1) == "ok"
+    lab.advance(STALL_MS)
+    assert lab.heartbeat(1, fence, 1) == "ok"
+    assert lab.zset("leases") == {job_id(1): lab.now + LEASE_MS}
+    assert lab.heartbeat(1, fence, 1, stage="vae_decoder") == "ok", "a new stage is progress"
+    lab.advance(STALL_MS + 1)
+    assert lab.heartbeat(1, fence, 1, stage="vae_decoder") == "lost"
+    assert lab.record(1)["suspect"] == "1"
+    lab.check()
+
+
+def check_a_heartbeat_keeps_the_lease(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    fence = lab.claim()[1]
+    for step in range(1, 6):
+        lab.lapse(LEASE_MS - 1)
+        assert lab.heartbeat(1, fence, step) == "ok"
+    assert lab.state(1) == "running"
+
+
+def check_an_outage_is_forgiven(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    fence = lab.claim()[1]
+    lab.advance(10 * LEASE_MS)
+    assert lab.reap()[:2] == [0, 0]
+    assert lab.zset("leases") == {job_id(1): lab.now + LEASE_MS}
+    assert lab.heartbeat(1, fence, 1) == "ok"
+    lab.lapse()
+    assert lab.state(1) == "queued", "once only"
+
+
+def check_pictures_go_first_and_the_record_later(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    lab.finish(1, lab.claim()[1])
+    lab.advance(RETENTION_MS - 1)
+    assert lab.reap()[4] == []
+    lab.advance(1)
+    assert lab.reap()[4] == [job_id(1)]
+    assert lab.record(1)["expired"] == "1"
+    assert lab.reap(job_id(1))[4] == []
+    lab.check()
+    lab.advance(RECORD_KEPT_MS)
+    lab.reap()
+    assert lab.state(1) == "absent"
+    lab.check()
+
+
+def check_the_outbox_is_trimmed_by_age(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    lab.enqueue(2)
+    lab.advance(3_600_000)
+    lab.reap()
+    lab.enqueue(3)
+    assert lab.client.xlen("{xmdpt}:events") == 3
+    lab.advance(1)
+    lab.reap()
+    assert lab.client.xlen("{xmdpt}:events") == 1
+
+
+def check_a_reap_is_bounded(lab: QueueLab) -> None:
+    for number in range(5):
+        lab.enqueue(number)
+    lab.claim()
+    lab.advance(LEASE_MS)
+    lab.client.set("{xmdpt}:reaped_at", lab.now)
+    assert [lab.reap(limit=2)[0] for _ in range(4)] == [2, 2, 1, 0]
+    lab.check()
+
+
+CHECKS = {name.removeprefix("check_"): check for name, check in list(globals().items()) if name.startswith("check_")}

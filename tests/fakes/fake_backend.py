@@ -1,0 +1,50 @@
+"""A backend whose answers are scripted: arithmetic on the inputs, and faults where a test wants them."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+class FakeBackend:
+    """Each latent moves by its row's own numbers, so a picture tells which rows and steps made it.
+
+    `faults` maps a graph to a function of the number of rows and the call's index that may raise or return "nan".
+    """
+
+    runtime = "fake"
+    variant = "tiny"
+    model_digest = "sha256:fake"
+    width = 64
+
+    def __init__(self, faults: dict[str, Callable[[int, int], str | None]] | None = None) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self._faults = faults or {}
+
+    def _note(self, graph: str, array: np.ndarray) -> float:
+        index = sum(1 for name, _ in self.calls if name == graph)
+        self.calls.append((graph, len(array)))
+        fault = self._faults.get(graph, lambda rows, index: None)(len(array), index)
+        return float("nan") if fault == "nan" else 0.0
+
+    def _vector(self, graph: str, pixels: np.ndarray) -> np.ndarray:
+        mean = pixels.reshape(len(pixels), -1).mean(axis=1, keepdims=True) + self._note(graph, pixels)
+        return np.repeat(mean, self.width, axis=1).astype(np.float32)
+
+    def encode_source(self, photo: np.ndarray) -> np.ndarray:
+        return self._vector("source_encoder", photo)
+
+    def encode_pose(self, skeleton: np.ndarray) -> np.ndarray:
+        return self._vector("pose_encoder", skeleton)
+
+    def condition(self, source_vector: np.ndarray, pose_vector: np.ndarray) -> np.ndarray:
+        return source_vector - pose_vector + self._note("canet", source_vector)
+
+    def denoise_step(self, latents, previous_denoised, condition, timestep, guidance, coefficients):
+        move = condition[:, :1] * 1e-3 + guidance * 1e-2 + timestep * 1e-5 + self._note("tdnet_step", latents)
+        moved = latents + move.reshape(-1, 1, 1, 1)
+        return moved.astype(np.float32), previous_denoised + 1
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        self._note("vae_decoder", latents)
+        level = np.clip(np.abs(latents.reshape(len(latents), -1).mean(axis=1)) * 100, 0, 255)
+        return np.repeat(level, 256 * 256 * 3).reshape(-1, 256, 256, 3).astype(np.uint8)

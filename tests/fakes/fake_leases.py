@@ -1,0 +1,59 @@
+"""A queue for one worker, in memory: jobs to hand out, and a record of what the worker said."""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from service.domain.errors import StorageError
+from service.domain.job import ClaimedJob, JobFailure, Progress
+from service.domain.result import JobResult
+
+
+class FakeLeases:
+    """Hands out `jobs` as slots allow; `outages` of its answers fail first; `lost` and `fenced` are per job."""
+
+    def __init__(self, jobs: Sequence[ClaimedJob] = (), outages: int = 0) -> None:
+        self.waiting = list(jobs)
+        self.outages = outages
+        self.lost: set[str] = set()
+        self.fenced: set[str] = set()
+        self.succeeded: dict[str, JobResult] = {}
+        self.failed: dict[str, tuple[JobFailure, bool]] = {}
+        self.released: list[str] = []
+        self.progress: dict[str, list[Progress]] = {}
+        self.is_idle = threading.Event()
+
+    def _answer(self) -> None:
+        if self.outages > 0:
+            self.outages -= 1
+            raise StorageError("queue_unavailable", "scripted outage")
+
+    def claim(self, free_rows: int, num_running: int) -> Sequence[ClaimedJob]:
+        self._answer()
+        taken, self.waiting = self.waiting[:free_rows], self.waiting[free_rows:]
+        return taken
+
+    def wait_for_work(self, timeout_seconds: float) -> None:
+        self.is_idle.set()
+
+    def heartbeat(self, jobs: Mapping[str, tuple[int, Progress]]) -> Mapping[str, str]:
+        self._answer()
+        for job_id, (_, progress) in jobs.items():
+            self.progress.setdefault(job_id, []).append(progress)
+        return {job_id: "lost" if job_id in self.lost else "ok" for job_id in jobs}
+
+    def succeed(self, job_id: str, result: JobResult) -> str:
+        self._answer()
+        if job_id in self.fenced:
+            return "fenced"
+        assert job_id not in self.succeeded
+        self.succeeded[job_id] = result
+        return "succeeded"
+
+    def fail(self, job_id: str, fence: int, failure: JobFailure, *, may_retry: bool) -> str:
+        self._answer()
+        self.failed[job_id] = failure, may_retry
+        return "failed"
+
+    def release(self, job_id: str, fence: int) -> str:
+        self.released.append(job_id)
+        return "queued"

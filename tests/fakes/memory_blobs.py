@@ -1,0 +1,58 @@
+"""A blob store in memory: names as the files would have, and scripted trouble."""
+
+from service.domain.errors import NotFoundError, StorageError
+
+
+class MemoryBlobs:
+    """Keeps `in/<job>` and `out/<job>.<fence>` in `content`; `is_down` fails every call."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, bytes] = {}
+        self.is_down = False
+        self.sweeps: list[float] = []
+
+    def clear(self) -> None:
+        """Forget everything and all trouble."""
+        self.content.clear()
+        self.sweeps.clear()
+        self.is_down = False
+
+    def put_input(self, job_id: str, content: bytes) -> None:
+        self._put(f"in/{job_id}", content)
+
+    def get_input(self, job_id: str) -> bytes:
+        return self._get(f"in/{job_id}")
+
+    def put_output(self, job_id: str, fence: int, content: bytes) -> None:
+        self._put(f"out/{job_id}.{fence}", content)
+
+    def get_output(self, job_id: str, fence: int) -> bytes:
+        return self._get(f"out/{job_id}.{fence}")
+
+    def delete_output(self, job_id: str, fence: int) -> None:
+        self.check_writable()
+        self.content.pop(f"out/{job_id}.{fence}", None)
+
+    def delete_job(self, job_id: str) -> None:
+        self.check_writable()
+        for name in [name for name in self.content if job_id in name]:
+            del self.content[name]
+
+    def sweep(self, older_than_seconds: float) -> int:
+        self.check_writable()
+        self.sweeps.append(older_than_seconds)
+        return 0
+
+    def check_writable(self) -> None:
+        if self.is_down:
+            raise StorageError("storage_unavailable", "scripted outage")
+
+    def _put(self, name: str, content: bytes) -> None:
+        self.check_writable()
+        self.content[name] = content
+
+    def _get(self, name: str) -> bytes:
+        self.check_writable()
+        if name not in self.content:
+            raise NotFoundError("there is no such picture")
+        return self.content[name]

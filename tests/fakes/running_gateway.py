@@ -1,0 +1,61 @@
+"""The real application behind a real HTTP server on a free port, with scripted ports behind it."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import uvicorn
+
+from service.api.app import create_app
+from service.api.dependencies import GatewayServices
+from service.api.limits import UploadLimits, WaitLimits
+from service.gateway.jobs import Jobs
+from service.gateway.models import ServedModel
+from service.gateway.readiness import Readiness
+from service.ports.blobs import BlobStore
+from service.ports.queue import JobIntake
+from service.telemetry.metrics import GatewayMetrics
+
+MODEL = ServedModel("tiny", "sha256:" + "cd" * 32, is_trained=False, weights_origin="a rule, for tests")
+
+
+@dataclass
+class RunningGateway:
+    """Where it is and what stands behind it."""
+
+    client: httpx.Client
+    address: tuple[str, int]
+    metrics: GatewayMetrics
+
+
+@contextlib.contextmanager
+def running_gateway(
+    intake: JobIntake, blobs: BlobStore, uploads: UploadLimits | None = None
+) -> Iterator[RunningGateway]:
+    """Serve until the block ends."""
+    metrics = GatewayMetrics("test")
+    services = GatewayServices(Jobs(intake, blobs, MODEL), Readiness(intake, blobs), MODEL, metrics)
+    app = create_app(services, uploads or UploadLimits(), WaitLimits(default_seconds=5, max_seconds=60))
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    started = threading.Event()
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            started.set()
+
+    server = Server(uvicorn.Config(app, log_level="critical", ws="none", lifespan="off", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    assert started.wait(20), "the server did not start"
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{address[1]}", timeout=20, trust_env=False) as client:
+            yield RunningGateway(client, address, metrics)
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()

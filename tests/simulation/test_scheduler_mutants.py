@@ -1,0 +1,170 @@
+"""The checker is worth something: each planted bug breaks an invariant within a few walks."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.scheduling.actions import Action, EndJob, Row, RunBatch
+from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested, Event, JobArrived, LeaseLost
+from service.scheduling.policy import BatchPolicy
+from service.scheduling.scheduler import Scheduler
+from tests.simulation.checker import BrokenInvariantError
+from tests.simulation.walk import random_moves, random_policy, walk
+
+
+class OverTheLimit(Scheduler):
+    """Takes one row more than fits."""
+
+    def __init__(self, policy: BatchPolicy) -> None:
+        super().__init__(replace(policy, max_batch=policy.max_batch + 1))
+
+
+class MoreSlots(Scheduler):
+    """Claims one job more than there are slots."""
+
+    def __init__(self, policy: BatchPolicy) -> None:
+        super().__init__(replace(policy, max_slots=policy.max_slots + 1))
+
+
+class OneAttemptMore(Scheduler):
+    """Lets a job fail once too often."""
+
+    def __init__(self, policy: BatchPolicy) -> None:
+        super().__init__(replace(policy, max_attempts=policy.max_attempts + 1))
+
+
+class SkipsAStep(Scheduler):
+    """Counts a finished step twice."""
+
+    def _finish(self, batch: RunBatch) -> None:
+        super()._finish(batch)
+        for row in batch.rows:
+            job = self._jobs[row.job_id]
+            if 4 <= job.position < len(job.table) - 1:
+                job.advance(batch.batch_id)
+
+
+class EndsTwice(Scheduler):
+    """Repeats the end of a job one call later."""
+
+    _again: Action | None = None
+
+    def next_actions(self, now: float) -> list[Action]:
+        actions = super().next_actions(now)
+        if self._again is not None:
+            actions.append(self._again)
+        self._again = next((action for action in actions if isinstance(action, EndJob)), None)
+        return actions
+
+
+class TwoAtATime(Scheduler):
+    """Forgets the running batch when a job arrives."""
+
+    def handle(self, event: Event, now: float) -> None:
+        super().handle(event, now)
+        if isinstance(event, JobArrived):
+            self._running = None
+
+
+class TwoStages(Scheduler):
+    """Puts every job that it has into one batch."""
+
+    def _form_batch(self) -> RunBatch:
+        batch = super()._form_batch()
+        others = [job for job in self._jobs.values() if job.job_id not in {row.job_id for row in batch.rows}]
+        room = self._limits[batch.stage] - len(batch.rows)
+        return replace(batch, rows=batch.rows + tuple(Row(job.job_id, job.step_index) for job in others[:room]))
+
+
+class _RewritesEvents(Scheduler):
+    def _rewrite(self, event: Event) -> Event | None:
+        raise NotImplementedError
+
+    def handle(self, event: Event, now: float) -> None:
+        changed = self._rewrite(event)
+        if changed is not None:
+            super().handle(changed, now)
+
+
+class ForgetsSuspicion(_RewritesEvents):
+    def _rewrite(self, event: Event) -> Event | None:
+        return replace(event, is_suspect=False) if isinstance(event, JobArrived) else event
+
+
+class IgnoresLoss(_RewritesEvents):
+    def _rewrite(self, event: Event) -> Event | None:
+        return None if isinstance(event, LeaseLost) else event
+
+
+class IgnoresDrain(_RewritesEvents):
+    def _rewrite(self, event: Event) -> Event | None:
+        return None if isinstance(event, DrainRequested) else event
+
+
+class TakesMemoryForAFault(_RewritesEvents):
+    def _rewrite(self, event: Event) -> Event | None:
+        return replace(event, is_out_of_memory=False) if isinstance(event, BatchFailed) else event
+
+
+class TakesFailureForProgress(_RewritesEvents):
+    def _rewrite(self, event: Event) -> Event | None:
+        return BatchFinished(event.batch_id) if isinstance(event, BatchFailed) else event
+
+
+class BlamesCompany(Scheduler):
+    """Counts a shared failure against each job."""
+
+    def _fail(self, batch: RunBatch, event: BatchFailed) -> None:
+        for row in batch.rows:
+            super()._fail(replace(batch, rows=(row,)), event)
+
+
+class ServesTheNewest(Scheduler):
+    """No rotation: who was served last is served first."""
+
+    def _finish(self, batch: RunBatch) -> None:
+        super()._finish(batch)
+        for row in batch.rows:
+            self._jobs[row.job_id].served = -batch.batch_id
+
+
+class LetsDecodesWait(Scheduler):
+    """Steps while it can, whatever is ready to decode."""
+
+    def _form_batch(self) -> RunBatch:
+        everything = self._jobs
+        self._jobs = {
+            key: job for key, job in everything.items() if not job.is_started or job.position < 4
+        } or everything
+        batch = super()._form_batch()
+        self._jobs = everything
+        return batch
+
+
+MUTANTS = [
+    OverTheLimit,
+    MoreSlots,
+    OneAttemptMore,
+    SkipsAStep,
+    EndsTwice,
+    TwoAtATime,
+    TwoStages,
+    ForgetsSuspicion,
+    IgnoresLoss,
+    IgnoresDrain,
+    TakesMemoryForAFault,
+    TakesFailureForProgress,
+    BlamesCompany,
+    ServesTheNewest,
+    LetsDecodesWait,
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_checker_when_a_bug_is_planted_then_it_complains(mutant: type[Scheduler]) -> None:
+    def walk_twenty_times() -> None:
+        for seed in range(20):
+            walk(random_policy(seed), random_moves(seed, 1000), mutant)
+
+    with pytest.raises(BrokenInvariantError):
+        walk_twenty_times()

@@ -1,0 +1,108 @@
+"""Random walks: abstract moves that apply to whatever state the shell is in, so any list of moves is a legal test."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from random import Random
+
+from service.domain.stage import Stage
+from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested
+from service.scheduling.policy import BatchPolicy
+from service.scheduling.scheduler import Scheduler
+from tests.simulation.checked_shell import ENCODERS, FAULT, OUT_OF_MEMORY, CheckedShell
+
+SKIPS = (frozenset[Stage](), frozenset({Stage.ENCODE_SOURCE}), frozenset({Stage.ENCODE_POSE}), ENCODERS)
+MAX_NUMBER = 2**16
+
+
+class Kind(StrEnum):
+    ARRIVE = "arrive"
+    ARRIVE_SUSPECT = "arrive_suspect"
+    ARRIVE_AGAIN = "arrive_again"
+    FINISH = "finish"
+    FAIL = "fail"
+    RUN_OUT_OF_MEMORY = "run_out_of_memory"
+    LOSE = "lose"
+    STRAY = "stray"
+    DRAIN = "drain"
+
+
+# How often each kind comes: mostly work that goes well, a drain about once in 700 moves, because nothing follows it.
+WEIGHTS = {
+    Kind.ARRIVE: 200,
+    Kind.ARRIVE_SUSPECT: 3,
+    Kind.ARRIVE_AGAIN: 10,
+    Kind.FINISH: 400,
+    Kind.FAIL: 20,
+    Kind.RUN_OUT_OF_MEMORY: 15,
+    Kind.LOSE: 20,
+    Kind.STRAY: 30,
+    Kind.DRAIN: 1,
+}
+Move = tuple[Kind, int]
+
+
+def random_moves(seed: int, num_moves: int) -> list[Move]:
+    """The same seed gives the same moves."""
+    random = Random(seed)
+    kinds = random.choices(list(WEIGHTS), list(WEIGHTS.values()), k=num_moves)
+    return [(kind, random.randrange(MAX_NUMBER)) for kind in kinds]
+
+
+def random_policy(seed: int) -> BatchPolicy:
+    """Small bounds, so that they are reached often."""
+    random = Random(seed)
+    return BatchPolicy(random.randint(1, 8), random.randint(1, 10), random.randint(1, 4))
+
+
+def walk(policy: BatchPolicy, moves: Iterable[Move], kind: type[Scheduler] = Scheduler) -> CheckedShell:
+    """Apply the moves, then let everything that is left end well.
+
+    Raises:
+        BrokenInvariantError: the scheduler broke a rule.
+    """
+    shell = CheckedShell(policy, kind)
+    for move in moves:
+        _apply(shell, *move)
+    shell.finish_all()
+    return shell
+
+
+def _apply(shell: CheckedShell, kind: Kind, number: int) -> None:
+    """One move; the number says which job, how long, and whether the shell acts at once or hears more first."""
+    in_flight = list(shell.checker.jobs)
+    some_job = in_flight[number % len(in_flight)] if in_flight else "job-unknown"
+    match kind:
+        case Kind.ARRIVE:
+            # One in eight is the shell's mistake: it comes although no slot is free.
+            if shell.scheduler.free_slots() or number % 8 == 0:
+                shell.arrive(f"job-{shell.checker.num_arrived}", 1 + number % 7, skipped=SKIPS[number // 8 % 4])
+        case Kind.ARRIVE_SUSPECT:
+            shell.arrive(f"job-{shell.checker.num_arrived}", 1 + number % 3, is_suspect=True)
+        case Kind.ARRIVE_AGAIN:
+            if in_flight:
+                shell.arrive(some_job, 3)
+        case Kind.FINISH | Kind.FAIL | Kind.RUN_OUT_OF_MEMORY:
+            if shell.checker.running is not None:
+                _end_batch(shell, kind)
+        case Kind.LOSE:
+            shell.lose(some_job)
+        case Kind.STRAY:
+            # Late answers and ids from nowhere.
+            shell.lose(f"job-gone-{number}")
+            shell.tell(BatchFinished(-1 - number))
+            shell.tell(BatchFailed(-1 - number, FAULT))
+        case Kind.DRAIN:
+            shell.tell(DrainRequested())
+    if number % 4:
+        shell.act()
+
+
+def _end_batch(shell: CheckedShell, kind: Kind) -> None:
+    batch_id = shell.running.batch_id
+    match kind:
+        case Kind.FAIL:
+            shell.tell(BatchFailed(batch_id, FAULT))
+        case Kind.RUN_OUT_OF_MEMORY:
+            shell.tell(BatchFailed(batch_id, OUT_OF_MEMORY, is_out_of_memory=True))
+        case _:
+            shell.tell(BatchFinished(batch_id))

@@ -1,0 +1,230 @@
+"""The worker's loop over a scripted backend and a scripted queue."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.adapters.file_blobs import FileBlobs
+from service.domain.digest import content_digest
+from service.domain.errors import BackendError, ResourceExhaustedError
+from service.domain.inputs import pack_inputs
+from service.domain.job import ClaimedJob
+from service.domain.request import GenerationRequest, OutputOptions, SamplingParams
+from service.engine.worker import Worker, WorkerLimits
+from service.scheduling.policy import BatchPolicy
+from service.scheduling.scheduler import Scheduler
+from service.telemetry.metrics import WorkerMetrics
+from tests.fakes.fake_backend import FakeBackend
+from tests.fakes.fake_leases import FakeLeases
+
+SLOTS = 4
+
+
+def a_job(number: int, blobs: FileBlobs | None, *, num_steps: int = 4, is_suspect: bool = False) -> ClaimedJob:
+    """A claimed job whose pictures are in the store, unless there is none to put them into."""
+    photo, skeleton = (np.full(256 * 256 * 3, level, np.uint8).tobytes() for level in (number, 2 * number))
+    job_id = f"job_{number:032x}"
+    if blobs:
+        blobs.put_input(job_id, pack_inputs(photo, skeleton))
+    params = SamplingParams(seed=number, num_steps=num_steps)
+    request = GenerationRequest("tiny", params, OutputOptions(), content_digest(photo), content_digest(skeleton))
+    return ClaimedJob(job_id, number, request, is_suspect, queue_seconds=0.1)
+
+
+def run_until_idle(leases: FakeLeases, blobs: FileBlobs, backend: FakeBackend, drain_seconds: float = 5) -> Worker:
+    """Run a worker in a thread until it has nothing left, then stop it."""
+    limits = WorkerLimits(SLOTS, 0.02, lease_seconds=2, drain_seconds=drain_seconds, max_turn_seconds=5)
+    scheduler = Scheduler(BatchPolicy(max_batch=SLOTS, max_slots=SLOTS))
+    worker = Worker(backend, leases, blobs, scheduler, limits, WorkerMetrics("test"))
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        assert leases.is_idle.wait(20)
+    finally:
+        worker.stop()
+        thread.join(20)
+    assert not thread.is_alive()
+    return worker
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FileBlobs:
+    return FileBlobs(tmp_path)
+
+
+def test_worker_when_jobs_wait_then_each_is_committed_once_with_its_file(blobs: FileBlobs) -> None:
+    jobs = [a_job(number, blobs, num_steps=2 + number) for number in range(1, 8)]
+    leases = FakeLeases(jobs)
+
+    run_until_idle(leases, blobs, FakeBackend())
+
+    assert leases.succeeded.keys() == {job.id for job in jobs}
+    for job in jobs:
+        result = leases.succeeded[job.id]
+        assert len(blobs.get_output(job.id, job.fence)) == result.num_bytes
+        assert list(result.stage_seconds)[:2] == ["queue", "decode_input"]
+
+
+def test_worker_when_one_row_is_not_finite_then_only_its_job_fails(blobs: FileBlobs) -> None:
+    jobs = [a_job(number, blobs) for number in (1, 2, 3)]
+    leases = FakeLeases(jobs)
+
+    class PoisonedByOne(FakeBackend):
+        def denoise_step(self, latents, previous_denoised, condition, timestep, guidance, coefficients):
+            moved, denoised = super().denoise_step(
+                latents, previous_denoised, condition, timestep, guidance, coefficients
+            )
+            moved[condition[:, 0] == 2 - 4] = np.nan  # photo 2, skeleton 4
+            return moved, denoised
+
+    run_until_idle(leases, blobs, PoisonedByOne())
+
+    assert leases.succeeded.keys() == {jobs[0].id, jobs[2].id}
+    assert leases.failed[jobs[1].id][0].code == "backend_error"
+
+
+def test_worker_when_the_device_is_full_then_smaller_batches_do_it(blobs: FileBlobs) -> None:
+    def full_above_two(rows: int, index: int) -> None:
+        if rows > 2:
+            raise ResourceExhaustedError("scripted")
+
+    leases = FakeLeases([a_job(number, blobs) for number in range(1, 5)])
+
+    run_until_idle(leases, blobs, FakeBackend({"tdnet_step": full_above_two}))
+
+    assert len(leases.succeeded) == 4
+
+
+def test_worker_when_a_graph_raises_once_then_the_job_still_succeeds(blobs: FileBlobs) -> None:
+    def first_call(rows: int, index: int) -> None:
+        if index == 0:
+            raise BackendError("backend_error", "scripted")
+
+    leases = FakeLeases([a_job(1, blobs)])
+
+    run_until_idle(leases, blobs, FakeBackend({"vae_decoder": first_call}))
+
+    assert len(leases.succeeded) == 1
+
+
+def test_worker_when_something_unforeseen_is_raised_then_the_job_fails_and_the_loop_goes_on(blobs: FileBlobs) -> None:
+    def unforeseen(rows: int, index: int) -> None:
+        if index < 10:
+            raise ZeroDivisionError
+
+    leases = FakeLeases([a_job(1, blobs)])
+
+    run_until_idle(leases, blobs, FakeBackend({"canet": unforeseen}))
+
+    assert [failure.code for failure, _ in leases.failed.values()] == ["internal_error"]
+
+
+def test_worker_when_the_pictures_are_gone_then_the_job_fails_with_a_reason(blobs: FileBlobs) -> None:
+    job = a_job(1, None)
+    leases = FakeLeases([job])
+
+    run_until_idle(leases, blobs, FakeBackend())
+
+    failure, may_retry = leases.failed[job.id]
+    assert (failure.code, may_retry) == ("not_found", False)
+
+
+def test_worker_when_the_pictures_were_changed_then_nothing_is_made_of_them(blobs: FileBlobs) -> None:
+    job = a_job(1, blobs)
+    blobs.put_input(job.id, pack_inputs(bytes(196_608), bytes(196_608)))
+    leases = FakeLeases([job])
+
+    run_until_idle(leases, blobs, FakeBackend())
+
+    assert leases.failed[job.id][0].code == "storage_unavailable"
+
+
+def test_worker_when_the_result_is_fenced_then_its_file_is_deleted(blobs: FileBlobs, tmp_path: Path) -> None:
+    job = a_job(1, blobs)
+    leases = FakeLeases([job])
+    leases.fenced = {job.id}
+
+    run_until_idle(leases, blobs, FakeBackend())
+
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_worker_when_the_queue_is_away_for_a_moment_then_the_result_is_told_later(blobs: FileBlobs) -> None:
+    leases = FakeLeases([a_job(1, blobs)])
+
+    def outage(rows: int, index: int) -> None:
+        leases.outages = 3
+
+    run_until_idle(leases, blobs, FakeBackend({"vae_decoder": outage}))
+
+    assert len(leases.succeeded) == 1
+
+
+def test_worker_when_a_lease_is_lost_then_the_job_is_dropped_without_a_word(blobs: FileBlobs) -> None:
+    job = a_job(1, blobs, num_steps=250)
+    leases = FakeLeases([job])
+    leases.lost = {job.id}
+
+    class Slow(FakeBackend):
+        def denoise_step(self, *arrays):
+            threading.Event().wait(0.002)
+            return super().denoise_step(*arrays)
+
+    backend = Slow()
+    run_until_idle(leases, blobs, backend)
+
+    assert (leases.succeeded, leases.failed, leases.released) == ({}, {}, [])
+    assert sum(1 for graph, _ in backend.calls if graph == "tdnet_step") < 250
+
+
+def test_worker_when_stopped_then_it_hands_back_what_the_drain_time_does_not_allow(blobs: FileBlobs) -> None:
+    job = a_job(1, blobs, num_steps=250)
+    leases = FakeLeases([job])
+
+    def say_idle(rows: int, index: int) -> None:
+        leases.is_idle.set()  # lets the test stop the worker in the middle of the job
+        threading.Event().wait(0.01)
+
+    run_until_idle(leases, blobs, FakeBackend({"tdnet_step": say_idle}), drain_seconds=0)
+
+    assert leases.released == [job.id]
+    assert leases.succeeded == {}
+
+
+def test_worker_when_stopped_then_it_finishes_what_the_drain_time_allows(blobs: FileBlobs) -> None:
+    job = a_job(1, blobs, num_steps=20)
+    leases = FakeLeases([job])
+
+    def say_idle(rows: int, index: int) -> None:
+        leases.is_idle.set()
+
+    run_until_idle(leases, blobs, FakeBackend({"tdnet_step": say_idle}), drain_seconds=10)
+
+    assert list(leases.succeeded) == [job.id]
+
+
+def test_worker_when_a_job_is_suspect_then_it_shares_no_batch(blobs: FileBlobs) -> None:
+    jobs = [a_job(1, blobs, is_suspect=True), a_job(2, blobs), a_job(3, blobs)]
+    leases = FakeLeases(jobs)
+    backend = FakeBackend()
+
+    run_until_idle(leases, blobs, backend)
+
+    assert len(leases.succeeded) == 3
+    assert sorted(rows for graph, rows in backend.calls if graph == "tdnet_step") == [1] * 4 + [2] * 4
+
+
+def test_worker_when_a_job_runs_then_the_queue_hears_of_its_steps(blobs: FileBlobs) -> None:
+    job = a_job(1, blobs, num_steps=30)
+    leases = FakeLeases([job])
+
+    def slow(rows: int, index: int) -> None:
+        threading.Event().wait(0.005)
+
+    run_until_idle(leases, blobs, FakeBackend({"tdnet_step": slow}))
+
+    steps = [progress.step for progress in leases.progress[job.id]]
+    assert steps == sorted(steps)
+    assert 0 < steps[-1] <= 30

@@ -1,0 +1,101 @@
+"""A repository that is not what its manifest says is refused at the start, in one readable line."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.adapters.model_repository import open_model_repository
+from service.adapters.onnx_backend import OnnxBackend
+from service.domain.errors import ModelRepositoryError
+
+SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SHIPPED, tmp_path / "models"))
+
+
+def flip_one_byte(root: Path) -> None:
+    path = root / "canet" / "1" / "model.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def swap_two_graphs(root: Path) -> None:
+    first, second = root / "canet/1/model.onnx", root / "pose_encoder/1/model.onnx"
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+
+
+def edit_manifest(change: Callable[[dict], None]) -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        path = root / "MANIFEST.json"
+        manifest = json.loads(path.read_text())
+        change(manifest)
+        path.write_text(json.dumps(manifest))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (flip_one_byte, "SHA-256"),
+        (swap_two_graphs, "SHA-256"),
+        (lambda root: (root / "tdnet_step/config.pbtxt").write_text("name: 'other'"), "config.pbtxt"),
+        (lambda root: (root / "vae_decoder/1/model.onnx").unlink(), "vae_decoder"),
+        (lambda root: (root / "MANIFEST.json").unlink(), "XMDPT_MODEL_REPOSITORY"),
+        (lambda root: (root / "MANIFEST.json").write_text("{"), "not JSON"),
+        (edit_manifest(lambda m: m["graphs"].pop("canet")), "canet"),
+        (edit_manifest(lambda m: m.update(variant="huge")), "huge"),
+    ],
+    ids=[
+        "flipped byte",
+        "swapped graphs",
+        "config",
+        "graph gone",
+        "no manifest",
+        "not JSON",
+        "no entry",
+        "unknown variant",
+    ],
+)
+def test_repository_when_damaged_then_refused_in_one_line(
+    copy: Path, damage: Callable[[Path], None], words: str
+) -> None:
+    damage(copy)
+
+    with pytest.raises(ModelRepositoryError) as error:
+        open_model_repository(copy)
+
+    assert words in error.value.detail
+    assert "\n" not in error.value.detail
+
+
+def test_backend_when_a_graph_has_other_inputs_than_the_contract_then_refused(copy: Path) -> None:
+    import hashlib
+
+    swap_two_graphs(copy)
+
+    def accept_the_swap(manifest: dict) -> None:
+        for name in ("canet", "pose_encoder"):
+            content = (copy / name / "1" / "model.onnx").read_bytes()
+            manifest["graphs"][name]["sha256"] = hashlib.sha256(content).hexdigest()
+
+    edit_manifest(accept_the_swap)(copy)
+
+    with pytest.raises(ModelRepositoryError, match="contract"):
+        OnnxBackend(open_model_repository(copy))
+
+
+def test_repository_when_shipped_then_it_opens_and_says_that_it_is_untrained() -> None:
+    repository = open_model_repository(SHIPPED)
+
+    assert repository.variant.name == "tiny"
+    assert not repository.is_trained

@@ -1,0 +1,51 @@
+"""Settings are read from the environment alone, and a mistake names its variable."""
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import configuration_page, load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("XMDPT_GATEWAY__PORT", "no number", "XMDPT_GATEWAY__PORT"),
+        ("XMDPT_GATEWAY__PORT", "70000", "65535"),
+        ("XMDPT_GATEWAY__PROT", "80", "XMDPT_GATEWAY__PROT"),
+        ("XMDPT_NONSENSE", "1", "there is no such setting"),
+        ("XMDPT_WORKER__MAX_SLOTS", "2", "XMDPT_WORKER__MAX_BATCH"),
+        ("XMDPT_QUEUE__LEASE_SECONDS", "1", "XMDPT_WORKER__HEARTBEAT_SECONDS"),
+        ("XMDPT_QUEUE__LEASE_SECONDS", "40", "XMDPT_QUEUE__STALL_TIMEOUT_SECONDS"),
+        ("XMDPT_GATEWAY__MAX_WAIT_SECONDS", "5", "XMDPT_GATEWAY__DEFAULT_WAIT_SECONDS"),
+    ],
+)
+def test_settings_when_wrong_then_the_start_stops_with_the_variable_or_limit(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit) as error:
+        load_settings()
+
+    assert words in str(error.value)
+
+
+def test_settings_when_one_of_a_group_is_set_then_the_others_keep_their_defaults(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XMDPT_GATEWAY__PORT", "9000")
+    monkeypatch.setenv("REDIS_URL", "redis://queue:6379")
+
+    settings = load_settings()
+
+    assert (settings.gateway.port, settings.gateway.host) == (9000, "127.0.0.1")
+    assert settings.redis_url == "redis://queue:6379"
+
+
+def test_configuration_page_when_compared_with_the_committed_one_then_equal() -> None:
+    committed = (ROOT / "docs/configuration.md").read_text()
+
+    assert committed == configuration_page(), "run `make docs`"
