@@ -1,0 +1,1 @@
+"""Load on a running service, from outside: HTTP only, nothing of ours is imported."""

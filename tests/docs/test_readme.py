@@ -1,0 +1,90 @@
+"""The README's commands are run as they stand; its links lead somewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.integration.processes import running_service
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+SHELL = [text.strip() for language, text in BLOCKS if language == "bash"]
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+PAGES = sorted(page for pattern in ("*.md", "docs/**/*.md", "*/README.md") for page in ROOT.glob(pattern))
+# This very run is `make test`, and `running_service` starts what the second one starts.
+RUN_ELSEWHERE = {"make test", ".venv/bin/xmdpt-serve all"}
+ADDRESS = "http://127.0.0.1:8080"
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_readme_when_read_then_it_holds_the_commands_that_are_run_here() -> None:
+    assert RUN_ELSEWHERE | {"make demo", "make parity", "make verify"} < set(SHELL)
+    assert any(command.startswith("curl") for command in SHELL)
+    assert len(PYTHON) == 1
+
+
+def test_make_demo_when_run_then_it_writes_both_pictures_and_leaves_no_process(tmp_path: Path) -> None:
+    out = tmp_path / "demo.png"
+
+    done = shell(f"make demo OUT={out} STEPS=10")
+
+    assert Image.open(out).size == (256, 256)
+    assert Image.open(tmp_path / "demo_sheet.png").width > 3 * 256
+    for words in ("ready", "tdnet_step", "vae_decoder", "every process has ended"):
+        assert words in done.stdout
+    assert subprocess.run(["pgrep", "-f", "xmdpt-demo-"], capture_output=True, check=False).returncode == 1
+
+
+def test_make_demo_when_the_photo_is_missing_then_it_says_so() -> None:
+    done = subprocess.run(["make", "demo", "SOURCE=absent.png"], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert "absent.png: no such file" in done.stderr
+
+
+@pytest.mark.parametrize("command", [c for c in SHELL if c in ("make parity", "make verify")])
+def test_readme_command_when_run_then_it_succeeds(command: str) -> None:
+    shell(command)
+
+
+def test_readme_requests_when_sent_then_they_are_answered(tmp_path: Path) -> None:
+    with running_service(tmp_path) as service:
+        for command in SHELL:
+            if command.startswith("curl"):
+                out = tmp_path / "out.png"
+                shell(command.replace(ADDRESS, f"http://127.0.0.1:{service.port}").replace("out.png", str(out)))
+                assert Image.open(out).size == (256, 256)
+        for code in PYTHON:
+            program = code.replace(ADDRESS, f"http://127.0.0.1:{service.port}")
+            done = subprocess.run(
+                [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+            )
+            assert done.stdout.startswith(("queued", "running", "succeeded")), done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_when_it_links_to_a_file_then_the_file_exists(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+
+    missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
+
+    assert missing == []
