@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity export verify load docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples export verify load docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,6 +14,7 @@ OUT ?= demo.png
 STEPS ?= 50
 SEED ?= 42
 REFERENCE ?= tests/golden
+SAMPLES ?= build/samples
 VARIANT ?= tiny
 HOST ?= http://127.0.0.1:8080
 
@@ -47,6 +48,9 @@ setup-system:  ## Debian packages that some tests use (root)
 
 parity: $(DEV)  ## recompute a folder of golden numbers (REFERENCE=DIR)
 	$(BIN)/python -m xmdpt parity --golden "$(REFERENCE)"
+
+samples: $(DEV)  ## pictures of a folder of photos beside the torch reference (SAMPLES=DIR), sheet in build/
+	$(BIN)/python -m pytest tests/samples --samples "$(SAMPLES)"
 
 export: $(DEV)  ## build and verify model_repository/ (VARIANT=)
 	$(BIN)/python -m export build --variant $(VARIANT) --out model_repository

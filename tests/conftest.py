@@ -1,11 +1,50 @@
-"""Servers that tests of several suites use."""
+"""What tests of several suites use, and the rule that on CI nothing is skipped unnoticed."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.redis_server import connect, load_functions
+from xmdpt.spec import VARIANTS
+
+if TYPE_CHECKING:
+    from xmdpt.nn.pipeline import Pipeline
+
+# What no package can bring to a computer.
+_GOOD_REASONS = ("no GPU", "no Docker engine")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--samples", type=Path, help="folder of <set>/source.png and pose.png for tests/samples")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without the folder that it needs, tests/samples isn't there."""
+    is_without_folder = collection_path.name == "samples" and config.getoption("--samples") is None
+    return is_without_folder or None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """On CI a skip is a failure, unless it is for what no package can bring."""
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true" and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if not any(good in reason for good in _GOOD_REASONS):
+            report.outcome, report.longrepr = "failed", f"not on CI: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def shipped_pipeline() -> "Pipeline":
+    """The networks in torch that the shipped graphs were made of."""
+    from export.weights import load_pipeline
+
+    return load_pipeline(VARIANTS["tiny"], None)[0]
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.integration.processes import EXAMPLES, RunningService, multipart, pixels
+from xmdpt.nn.pipeline import Pipeline
+from xmdpt.nn.reference import reference_picture
 from xmdpt.preprocess import to_photo
 from xmdpt.skeleton import draw_skeleton, to_frame
 
@@ -19,6 +21,11 @@ PARAMS = {"seed": 7, "steps": 10}
 @pytest.fixture(scope="module")
 def baseline(service: RunningService, photo: bytes, pose: dict) -> np.ndarray:
     return pixels(service.generate(photo, pose, **PARAMS).content)
+
+
+def skeleton_of(pose: dict) -> np.ndarray:
+    points = [(-1.0, -1.0) if p is None else (p[0], p[1]) for p in pose["keypoints"]]
+    return draw_skeleton(to_frame(points, pose["size"], (0, 0)))
 
 
 def mirrored(pose: dict) -> dict:
@@ -58,17 +65,13 @@ def test_picture_when_one_input_changes_then_it_changes_visibly(
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m"])
 @pytest.mark.parametrize("name", ["astronaut.jpg", "person.png"])
 def test_picture_when_compared_with_the_torch_reference_then_at_most_one_grey_level(
-    service: RunningService, pose: dict, name: str, sampler: str
+    service: RunningService, shipped_pipeline: Pipeline, pose: dict, name: str, sampler: str
 ) -> None:
-    from xmdpt.nn.reference import reference_picture, shipped_pipeline
-
     content = (EXAMPLES / name).read_bytes()
     served = pixels(service.generate(content, pose, seed=3, steps=20, sampler=sampler).content)
-    points = [(-1.0, -1.0) if p is None else (p[0], p[1]) for p in pose["keypoints"]]
-    skeleton = draw_skeleton(to_frame(points, pose["size"], (0, 0)))
     with Image.open(BytesIO(content)) as image:
         expected = reference_picture(
-            shipped_pipeline(), to_photo(image), skeleton, seed=3, num_steps=20, guidance=2.0, sampler=sampler
+            shipped_pipeline, to_photo(image), skeleton_of(pose), seed=3, num_steps=20, guidance=2.0, sampler=sampler
         )
 
     assert np.abs(served - expected.astype(np.int16)).max() <= 1
@@ -117,9 +120,8 @@ def test_generate_when_json_with_base64_then_same_picture_as_multipart(
 def test_generate_when_pose_is_a_skeleton_picture_then_same_picture_as_key_points(
     service: RunningService, photo: bytes, pose: dict, baseline: np.ndarray
 ) -> None:
-    points = [(-1.0, -1.0) if p is None else (p[0], p[1]) for p in pose["keypoints"]]
     buffer = BytesIO()
-    Image.fromarray(draw_skeleton(to_frame(points, pose["size"], (0, 0)))).save(buffer, "PNG")
+    Image.fromarray(skeleton_of(pose)).save(buffer, "PNG")
 
     response = service.generate(photo, buffer.getvalue(), **PARAMS)
 
