@@ -32,6 +32,9 @@ def main() -> int:
         if not path.is_file():
             print(f"demo: {path}: no such file", file=sys.stderr)
             return 2
+    if not arguments.out.parent.is_dir():
+        print(f"demo: {arguments.out.parent}: no such folder", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory(prefix="xmdpt-demo-") as folder:
         port, ops_port = free_ports(2)
         log_path = Path(folder) / "serve.log"
@@ -216,13 +219,23 @@ def sheet(source: Path, pose: Path, result: Path) -> Image.Image:
 
 
 def call(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
-    """One HTTP exchange; a problem's text becomes the error."""
+    """One HTTP exchange; what a problem says of each field becomes the error."""
     request = urllib.request.Request(url, data=body, headers=headers or {})
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return response.read()
     except urllib.error.HTTPError as error:
-        raise DemoError(f"{error.code} from {url}: {error.read().decode(errors='replace')[:500]}") from None
+        raise DemoError(explanation(error)) from None
+
+
+def explanation(error: urllib.error.HTTPError) -> str:
+    """A refused request in words: the fields at fault, or else the problem's detail."""
+    text = error.read().decode(errors="replace")
+    if error.headers.get_content_type() != "application/problem+json":
+        return f"{error.code} {text[:500]}"
+    problem = json.loads(text)
+    faults = [f"{issue['pointer']} {issue['detail']}" for issue in problem.get("errors", [])] or [problem["detail"]]
+    return f"{error.code} {problem['code']}: {'; '.join(faults)}"
 
 
 if __name__ == "__main__":

@@ -122,7 +122,8 @@ class EmbeddedValkey:
         """A folder too deep for a socket's address gets a short one; a dead server's socket goes."""
         self._socket = self._data_dir / "valkey.sock"
         if len(os.fsencode(self._socket)) > _MAX_SOCKET_PATH_BYTES:
-            self._socket_dir = Path(tempfile.mkdtemp(prefix="xmdpt-"))
+            # Not TMPDIR, which may be as deep.
+            self._socket_dir = Path(tempfile.mkdtemp(prefix="xmdpt-", dir="/tmp"))
             self._socket = self._socket_dir / "valkey.sock"
         self._socket.unlink(missing_ok=True)
 

@@ -62,9 +62,9 @@ def _value(part: Part, limits: UploadLimits) -> Any:
     if part.name == "source":
         return {"data": bytes(part.content)}
     if part.name == "pose":
-        if part.is_file and part.content_type != "application/json":
-            return {"skeleton": {"data": bytes(part.content)}}
-        return _pose(bytes(part.content), limits)
+        # By the first byte too: curl calls a .json file application/octet-stream, and no picture begins with a brace.
+        is_json = not part.is_file or part.content_type == "application/json" or part.content.lstrip().startswith(b"{")
+        return _pose(bytes(part.content), limits) if is_json else {"skeleton": {"data": bytes(part.content)}}
     text = _text(part)
     match = _NUMBER.fullmatch(text) if part.name in _NUMERIC else None
     if not match:
