@@ -1,0 +1,143 @@
+"""The compose file: accepted by Compose itself, hardened, and in step with the settings and the image."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+from tests.deployment.artifacts import COMPOSE, IMAGE, PROVISIONING_DIR, ROOT, SCRAPES, setting_names
+
+DOCKER_COMPOSE = Path(sys.executable).parent / "docker-compose"
+OURS = ["gateway", "worker"]
+UNITS = {"m": 1 << 20, "mb": 1 << 20, "g": 1 << 30}
+
+
+def weaknesses(name: str, service: dict) -> list[str]:
+    """What a service lacks of the hardening that all must have."""
+    tmpfs = service.get("tmpfs", [])
+    published = [str(port) for port in service.get("ports", [])]
+    rules = {
+        "read_only": service.get("read_only") is True,
+        "capabilities": service.get("cap_drop") == ["ALL"] and "cap_add" not in service,
+        "privileges": "no-new-privileges:true" in service.get("security_opt", []) and not service.get("privileged"),
+        "user": service.get("user", "0").split(":")[0] not in ("0", "root"),
+        "tmpfs": any(t.startswith("/tmp:") for t in tmpfs) and all("noexec" in t and "size=" in t for t in tmpfs),
+        "pids": 0 < service.get("pids_limit", 0) <= 512,
+        "memory": "mem_limit" in service,
+        "health": "build" in service or "healthcheck" in service,
+        "ports": all(port.startswith("127.0.0.1:") for port in published),
+        "host": "network_mode" not in service and "pid" not in service,
+        "tag": ":" in service["image"] and not service["image"].endswith(":latest"),
+    }
+    return [f"{name}: {rule}" for rule, holds in rules.items() if not holds]
+
+
+def num_bytes(text: str) -> int:
+    number = text.rstrip("bgm")
+    return int(number) * UNITS[text.removeprefix(number)]
+
+
+@pytest.mark.parametrize("profile", [[], ["--profile", "observability"]], ids=["plain", "observability"])
+def test_compose_when_read_by_compose_itself_then_it_is_valid(profile: list[str]) -> None:
+    done = subprocess.run(
+        [DOCKER_COMPOSE, *profile, "config", "-q"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_compose_service_when_read_then_it_is_hardened(name: str) -> None:
+    assert weaknesses(name, COMPOSE["services"][name]) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("read_only", {"read_only": False}),
+        ("capabilities", {"cap_add": ["NET_ADMIN"]}),
+        ("privileges", {"privileged": True}),
+        ("user", {"user": "0:0"}),
+        ("tmpfs", {"tmpfs": ["/tmp"]}),
+        ("pids", {"pids_limit": 0}),
+        ("ports", {"ports": ["8080:8080"]}),
+        ("host", {"network_mode": "host"}),
+        ("tag", {"image": "xmdpt-serve:latest"}),
+    ],
+)
+def test_hardening_check_when_a_service_is_weakened_then_it_says_so(rule: str, change: dict) -> None:
+    weakened = copy.deepcopy(COMPOSE["services"]["gateway"]) | change
+
+    assert weaknesses("gateway", weakened) == [f"gateway: {rule}"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_compose_service_when_it_is_ours_then_it_runs_our_image_in_its_role(name: str) -> None:
+    service = COMPOSE["services"][name]
+
+    assert service["image"] == IMAGE
+    assert service["command"] == [name]
+    assert service["environment"].keys() <= setting_names()
+    assert service["environment"]["REDIS_URL"] == "redis://queue:6379/0"
+    assert service["volumes"] == ["pictures:/data"]
+    assert service["depends_on"]["queue"]["condition"] == "service_healthy"
+    assert int(service["stop_grace_period"].rstrip("s")) > Settings.model_construct().worker.drain_seconds
+
+
+def test_compose_queue_when_read_then_it_keeps_what_it_accepts() -> None:
+    queue = COMPOSE["services"]["queue"]
+    program, *words = queue["command"]
+    options = dict(zip(words[::2], words[1::2], strict=True))
+
+    assert program == "valkey-server"
+    assert options["--appendonly"] == "yes"
+    assert options["--appendfsync"] == "always"
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--save"] == ""
+    assert [options["--dir"]] == [volume.split(":")[1] for volume in queue["volumes"]]
+    assert 2 * num_bytes(options["--maxmemory"]) < num_bytes(queue["mem_limit"])
+    assert "ports" not in queue
+
+
+def test_compose_networks_when_read_then_only_gateway_and_worker_reach_the_queue() -> None:
+    members = {
+        network: {name for name, service in COMPOSE["services"].items() if network in service["networks"]}
+        for network in COMPOSE["networks"]
+    }
+    published = {name for name, service in COMPOSE["services"].items() if "ports" in service}
+
+    assert members["queue"] == {"queue", "gateway", "worker"}
+    assert members["edge"] == published
+    assert COMPOSE["networks"]["queue"]["internal"] is COMPOSE["networks"]["metrics"]["internal"] is True
+
+
+def test_compose_prometheus_when_it_scrapes_then_it_reaches_every_target_by_name() -> None:
+    defaults = Settings.model_construct()
+    targets = {
+        (name, discovery["port"])
+        for job in SCRAPES
+        for discovery in job["dns_sd_configs"]
+        for name in discovery["names"]
+    }
+
+    assert targets == {("gateway", defaults.gateway.port), ("worker", defaults.worker.ops_port)}
+    for name in ("prometheus", "gateway", "worker"):
+        assert "metrics" in COMPOSE["services"][name]["networks"]
+
+
+def test_compose_when_it_mounts_files_of_ours_then_they_exist_and_are_read_only() -> None:
+    mounts = [
+        volume.split(":")
+        for service in COMPOSE["services"].values()
+        for volume in service.get("volumes", [])
+        if volume.startswith("./")
+    ]
+    folders = {source: target for source, target, _ in mounts}
+    provider = (PROVISIONING_DIR / "dashboards/xmdpt.yml").read_text()
+
+    assert all((ROOT / source).is_dir() and mode == "ro" for source, _, mode in mounts)
+    assert f"path: {folders['./deploy/grafana/dashboards']}" in provider
+    assert "http://prometheus:9090" in (PROVISIONING_DIR / "datasources/prometheus.yml").read_text()
