@@ -34,8 +34,8 @@ def store_compactly(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def exponent_of_int8(values: np.ndarray) -> int:
-    """The smallest e for which values / 2**e lie within -127..127; values are any real numbers, not all 0."""
-    return int(np.ceil(np.log2(np.abs(values).max() / _INT8_MAX)))
+    """The smallest e for which values / 2**e lie within -127..127; values are finite and not all 0."""
+    return int(np.ceil(np.log2(np.abs(values).max().astype(np.float64) / _INT8_MAX)))
 
 
 def _stored(name: str, values: np.ndarray) -> tuple[list[TensorProto], list[onnx.NodeProto]]:
@@ -50,7 +50,8 @@ def _stored(name: str, values: np.ndarray) -> tuple[list[TensorProto], list[onnx
                 helper.make_node("Mul", [f"{name}.integers", f"{name}.step"], [name], f"scale {name}"),
             ],
         )
-    halves = values.astype(np.float16)
+    with np.errstate(over="ignore"):
+        halves = values.astype(np.float16)
     if np.array_equal(halves.astype(np.float32), values):
         cast = helper.make_node("Cast", [small], [name], f"widen {name}", to=TensorProto.FLOAT)
         return [numpy_helper.from_array(halves, small)], [cast]
@@ -61,6 +62,10 @@ def _as_int8(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Integers and the step between them, if that is exact."""
     if not values.any():
         return values.astype(np.int8), np.asarray(np.float32(1))
-    step = np.float32(2.0 ** exponent_of_int8(values))
-    integers = np.round(values / step)
-    return (integers.astype(np.int8), np.asarray(step)) if np.array_equal(integers * step, values) else None
+    if not np.isfinite(values).all():
+        return None
+    # In float64, where neither the step of the largest float32 overflows nor that of the smallest vanishes.
+    step = 2.0 ** exponent_of_int8(values)
+    integers = np.round(values.astype(np.float64) / step)
+    is_exact = step >= np.finfo(np.float32).tiny and np.array_equal(integers * step, values)
+    return (integers.astype(np.int8), np.asarray(np.float32(step))) if is_exact else None

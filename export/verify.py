@@ -13,9 +13,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError
 
 from export.graphs import GRAPHS
-from export.repository import MANIFEST_NAME, model_digest
+from export.repository import MANIFEST_FORMAT, MANIFEST_NAME, model_digest
 from export.triton_config import config_mistake
 from xmdpt.nn.pipeline import Pipeline
 from xmdpt.spec import VARIANTS, GraphSpec, TensorSpec, graph_specs
@@ -52,20 +53,24 @@ def read_manifest(root: Path) -> dict:
     """The manifest of a repository whose every file has the digest that the manifest states.
 
     Raises:
-        RepositoryError: a file is missing or altered, a graph is not a valid model or not the contract's, or a
-            config.pbtxt does not parse or does not fit its graph.
+        RepositoryError: a file is missing, altered or not where servers look for it, a graph is not a valid model or
+            not the contract's, a config.pbtxt does not parse or does not fit its graph, or the manifest states other
+            constants than the variant has.
     """
     try:
         manifest = json.loads((root / MANIFEST_NAME).read_bytes())
         specs = graph_specs(VARIANTS[manifest["variant"]])
+        _check_constants(root / MANIFEST_NAME, manifest)
         if set(manifest["graphs"]) != set(specs):
             raise RepositoryError(f"{root / MANIFEST_NAME}: the graphs are not {', '.join(specs)}")
         for name, entry in manifest["graphs"].items():
-            model = _read(root / entry["path"], entry["sha256"])
-            _check_model(root / entry["path"], onnx.load_model_from_string(model), specs[name])
-            config = _read(root / entry["config_path"], entry["config_sha256"])
-            if mistake := config_mistake(config.decode(), specs[name]):
-                raise RepositoryError(f"{root / entry['config_path']}: {mistake}")
+            path, config_path = f"{name}/1/model.onnx", f"{name}/config.pbtxt"
+            if (entry["path"], entry["config_path"]) != (path, config_path):
+                raise RepositoryError(f"{root / MANIFEST_NAME}: the files of {name} are not {path} and {config_path}")
+            _check_model(root / path, _read(root / path, entry["sha256"]), specs[name])
+            config = _read(root / config_path, entry["config_sha256"])
+            if mistake := config_mistake(config.decode(errors="replace"), specs[name]):
+                raise RepositoryError(f"{root / config_path}: {mistake}")
         digest = model_digest({name: entry["sha256"] for name, entry in manifest["graphs"].items()})
         if manifest["model_digest"] != digest:
             raise RepositoryError(f"{root / MANIFEST_NAME}: model_digest is not that of the graphs, {digest}")
@@ -73,20 +78,29 @@ def read_manifest(root: Path) -> dict:
         raise RepositoryError(f"{error.filename}: {error.strerror}") from None
     except KeyError as error:
         raise RepositoryError(f"{root / MANIFEST_NAME}: {error} is missing or unknown") from None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RepositoryError(f"{root / MANIFEST_NAME}: {error}") from None
+    except (AttributeError, TypeError):
+        raise RepositoryError(f"{root / MANIFEST_NAME}: not of the form that `python -m export build` writes") from None
     return manifest
 
 
-def graph_errors(root: Path, pipeline: Pipeline, batch_sizes: tuple[int, ...] = BATCH_SIZES) -> Iterator[GraphError]:
-    """Run every graph in ONNX Runtime and in torch on the same random arrays.
+def graph_errors(
+    root: Path,
+    pipeline: Pipeline,
+    batch_sizes: tuple[int, ...] = BATCH_SIZES,
+    graphs: tuple[str, ...] = tuple(GRAPHS),
+) -> Iterator[GraphError]:
+    """Run graphs in ONNX Runtime and in torch on the same random arrays.
 
     Args:
         root: a repository that `read_manifest` has accepted.
         pipeline: networks with the weights that the repository was built of.
         batch_sizes: each is tried with arrays of its own.
+        graphs: names of those to run.
     """
-    for name, spec in graph_specs(pipeline.variant).items():
+    for name in graphs:
+        spec = graph_specs(pipeline.variant)[name]
         session = onnxruntime.InferenceSession(root / name / "1" / "model.onnx", providers=["CPUExecutionProvider"])
         module = GRAPHS[name](pipeline)
         for batch_size in batch_sizes:
@@ -102,7 +116,8 @@ def graph_errors(root: Path, pipeline: Pipeline, batch_sizes: tuple[int, ...] = 
 def example_inputs(spec: GraphSpec, batch_size: int) -> dict[str, np.ndarray]:
     """Random arrays for a graph, the same at every call.
 
-    Pictures are uniform noise, but for an all black last one; timesteps 0..999, guidance 1..3, the rest normal.
+    Pictures are uniform noise, the first at half brightness, but for an all black last one; timesteps 0..999, guidance
+    1..3, the rest normal.
     """
     generator = np.random.default_rng(batch_size)
 
@@ -110,6 +125,7 @@ def example_inputs(spec: GraphSpec, batch_size: int) -> dict[str, np.ndarray]:
         shape = (batch_size, *tensor.shape)
         if tensor.dtype == "u8":
             pictures = generator.integers(0, 256, shape, np.uint8)
+            pictures[0] //= 2
             pictures[1:][-1:] = 0
             return pictures
         if tensor.name == "timestep":
@@ -139,11 +155,22 @@ def _read(path: Path, digest: str) -> bytes:
     return data
 
 
-def _check_model(path: Path, model: onnx.ModelProto, spec: GraphSpec) -> None:
+def _check_constants(path: Path, manifest: dict) -> None:
+    variant = VARIANTS[manifest["variant"]]
+    wanted = {"format": MANIFEST_FORMAT, "latent_scale": variant.latent_scale, "prediction": variant.prediction}
+    for name, value in wanted.items():
+        if manifest[name] != value:
+            raise RepositoryError(f"{path}: {name} is {manifest[name]}, the variant {variant.name} has {value}")
+    if not isinstance(manifest["weights"]["origin"], str) or not isinstance(manifest["weights"]["is_trained"], bool):
+        raise RepositoryError(f"{path}: weights must state an origin and whether they are trained")
+
+
+def _check_model(path: Path, data: bytes, spec: GraphSpec) -> None:
     try:
+        model = onnx.load_model_from_string(data)
         onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise RepositoryError(f"{path}: not a valid ONNX model: {error}") from None
+    except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise RepositoryError(f"{path}: not a valid ONNX model: {' '.join(str(error).split())}") from None
     for kind, values, tensors in (
         ("inputs", model.graph.input, spec.inputs),
         ("outputs", model.graph.output, spec.outputs),

@@ -35,7 +35,8 @@ def load_pipeline(variant: Variant, weights: Path | None) -> tuple[Pipeline, Wei
         weights: safetensors file with every key of the pipeline, or None for the untrained rule.
 
     Raises:
-        CheckpointError: the file's keys or shapes are not the pipeline's.
+        CheckpointError: it is no safetensors file, or its keys or shapes are not the pipeline's.
+        OSError: the file cannot be read.
     """
     pipeline = build_pipeline(variant)
     if weights is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -73,9 +74,13 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """Fill a module from a file of `save_weights`, which must fit it key by key and shape by shape.
 
     Raises:
-        CheckpointError: a key is missing, unexpected or of another shape.
+        CheckpointError: it is no safetensors file, or a key is missing, unexpected or of another shape.
+        OSError: the file cannot be read.
     """
-    state = load_file(path)
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from None
     _check_fit(module.state_dict(), state)
     module.load_state_dict(state)
 

@@ -62,9 +62,11 @@ class TimestepEmbedder(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(2 * _TIMESTEP_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
-        # In float32 from the start, as in training: at timestep 999 one rounding more moves a phase by 6e-5.
-        exponents = torch.arange(_TIMESTEP_FREQUENCIES, dtype=torch.float32) / _TIMESTEP_FREQUENCIES
-        self.register_buffer("frequencies", torch.exp(-math.log(_MAX_PERIOD) * exponents), persistent=False)
+        # Exponents in float32, as in training: at timestep 999 one rounding more moves a phase by 6e-5. Exponentials in
+        # float64: in float32 their last bits depend on the processor, and with them an exported graph's bytes.
+        exponents = -math.log(_MAX_PERIOD) * torch.arange(_TIMESTEP_FREQUENCIES, dtype=torch.float32)
+        frequencies = torch.exp((exponents / _TIMESTEP_FREQUENCIES).double()).float()
+        self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, timestep: Tensor) -> Tensor:
         """Return [B, D] of timesteps [B], floating point, 0..999."""

@@ -1,0 +1,56 @@
+"""Networks and repositories that several tests of the export share."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from export.graphs import GRAPHS
+from export.to_onnx import to_onnx
+from export.weights import load_pipeline
+from xmdpt.nn.pipeline import Pipeline, build_pipeline
+from xmdpt.nn.untrained import fill_untrained
+from xmdpt.spec import VARIANTS, Variant, graph_specs
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Path:
+    """The repository that the project ships; not to be written to."""
+    return Path(__file__).resolve().parents[2] / "model_repository"
+
+
+@pytest.fixture
+def repository(shipped: Path, tmp_path: Path) -> Path:
+    """A copy of the shipped repository, to be damaged."""
+    return Path(shutil.copytree(shipped, tmp_path / "models"))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Pipeline:
+    """The networks of which the shipped repository was built."""
+    return load_pipeline(VARIANTS["tiny"], None)[0]
+
+
+@pytest.fixture(scope="session")
+def size_s() -> Variant:
+    """Size S with the extractors and the autoencoder of tiny, which its denoiser does not contain."""
+    tiny = VARIANTS["tiny"]
+    return replace(
+        VARIANTS["s"], pose_extractor=tiny.pose_extractor, photo_extractor=tiny.photo_extractor, vae=tiny.vae
+    )
+
+
+@pytest.fixture(scope="session")
+def size_s_pipeline(size_s: Variant) -> Pipeline:
+    pipeline = build_pipeline(size_s)
+    fill_untrained(pipeline)
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def size_s_step(size_s_pipeline: Pipeline) -> onnx.ModelProto:
+    """The denoiser's step at size S, exported; about 15 s."""
+    spec = graph_specs(size_s_pipeline.variant)["tdnet_step"]
+    return to_onnx(GRAPHS["tdnet_step"](size_s_pipeline), spec)
