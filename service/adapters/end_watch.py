@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from service.adapters.error_mapping import queue_errors
-from service.adapters.redis_server import connect_async
+from service.adapters.redis_server import CALL_TIMEOUT_SECONDS, connect_async
 from service.domain.errors import StorageError
 from service.domain.job import JobId
 
 _BLOCK_SECONDS = 5.0
-_CALL_TIMEOUT_SECONDS = _BLOCK_SECONDS + 1.0
+_READ_TIMEOUT_SECONDS = _BLOCK_SECONDS + 1.0
 _OUTAGE_PAUSE_SECONDS = 0.25
 _MAX_EVENTS = 1000
 _ENDS = frozenset({"job.succeeded", "job.failed"})
@@ -24,7 +24,7 @@ class EndWatch:
     """Follows the stream from the first `start` on, in the event loop of that call."""
 
     def __init__(self, url: str, stream: str) -> None:
-        self._client = connect_async(url, _CALL_TIMEOUT_SECONDS)
+        self._client = connect_async(url, _READ_TIMEOUT_SECONDS)
         self._stream = stream
         self._waiters: dict[JobId, set[asyncio.Event]] = {}
         self._last_id = ""
@@ -33,12 +33,13 @@ class EndWatch:
 
     async def start(self) -> None:
         """Be sure that no end after this call is missed; StorageError if the queue does not answer."""
-        async with self._starting:
-            if self._task is None:
-                with queue_errors():
+        # The calls of this client may last longer, as they wait for events; this one may not.
+        with queue_errors():
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS), self._starting:
+                if self._task is None:
                     newest: Any = await self._client.xrevrange(self._stream, count=1)
-                self._last_id = newest[0][0] if newest else "0"
-                self._task = asyncio.create_task(self._follow(), name="end watch")
+                    self._last_id = newest[0][0] if newest else "0"
+                    self._task = asyncio.create_task(self._follow(), name="end watch")
 
     async def aclose(self) -> None:
         """Stop following; who still waits is left to its timeout."""

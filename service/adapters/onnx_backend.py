@@ -104,14 +104,14 @@ def _check_contract(path: Path, session: ort.InferenceSession, spec: GraphSpec) 
 
 @contextmanager
 def _translated(graph: str) -> Iterator[None]:
-    """Foreign exceptions become ours at this border."""
+    """Foreign exceptions become ours at this border; their text, which may hold paths, stays in the cause."""
     try:
         yield
     except Exception as error:
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
             raise ResourceExhaustedError(f"{graph}: not enough memory for this batch") from error
-        raise BackendError("backend_error", f"{graph}: {_first_line(error)}") from error
+        raise BackendError("backend_error", f"{graph}: the runtime could not run this batch") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -106,8 +106,10 @@ def check_server(client: redis.Redis, *, allow_unsafe: bool = False) -> str:
 def _options(call_timeout_seconds: float) -> dict[str, Any]:
     return {
         "decode_responses": True,
-        # Redis 7.0 and Valkey speak both; version 2 opens a connection without further questions.
+        # Redis 7.0 and Valkey speak both; version 2 without the driver's name opens a connection without questions. The
+        # time-out of a question would be taken for a broken connection and tried once more.
         "protocol": 2,
+        "driver_info": None,
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "socket_timeout": call_timeout_seconds,
     }

@@ -89,4 +89,5 @@ async def _unexpected_error(request: Request, error: Exception) -> Response:
     get_logger().error("request_failed", request_id=request.state.request_id, exc_info=error)
     response = problem_response(ServiceError("internal_error", ""), request.state.request_id)
     response.headers["X-Request-Id"] = request.state.request_id  # this handler stands outside of the envelope
+    response.headers["Connection"] = "close"  # the server closes it; a client that was not told would use it again
     return response

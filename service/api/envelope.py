@@ -39,6 +39,9 @@ class Envelope:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception:
+            status = status or 500  # answered by the app's last handler, which stands outside of this one
+            raise
         finally:
             # The template of the path, never the path: labels are a closed set.
             route = getattr(scope.get("route"), "path", "none")

@@ -94,6 +94,8 @@ class Heartbeat:
             self._log.warning("heartbeat unanswered", code=error.code, jobs=len(jobs))
         with self._lock:
             for job_id in jobs.keys() & self._jobs.keys():
+                if self._jobs[job_id][0] != jobs[job_id][0]:
+                    continue  # Claimed anew meanwhile: the answer is about the delivery before.
                 if verdicts.get(job_id) == "ok":
                     self._kept_until[job_id] = sent + self._patience
                 elif verdicts.get(job_id) == "lost" or time.monotonic() > self._kept_until[job_id]:

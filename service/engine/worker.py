@@ -201,7 +201,12 @@ class Worker:
             is_memory = isinstance(error, ResourceExhaustedError)
             outcome = BatchFailed(batch.batch_id, JobFailure(error.code, error.detail), is_memory)
             self._log.warning(
-                "batch failed", stage=batch.stage, rows=len(job_ids), code=error.code, detail=error.detail
+                "batch failed",
+                stage=batch.stage,
+                rows=len(job_ids),
+                code=error.code,
+                detail=error.detail,
+                cause=str(error.__cause__ or ""),
             )
         except Exception:
             # The loop outlives what nobody foresaw; the client is told no detail.

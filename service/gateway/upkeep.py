@@ -6,6 +6,7 @@ Every gateway runs it; the queue's reap is atomic, so several do no harm.
 import asyncio
 
 from service.domain.errors import StorageError
+from service.domain.job import JobId
 from service.ports.blobs import BlobStore
 from service.ports.queue import JobUpkeep
 from service.telemetry.logs import get_logger
@@ -24,6 +25,7 @@ class Upkeep:
         self._queue = queue
         self._blobs = blobs
         self._interval_seconds = lease_seconds / _REAPS_PER_LEASE
+        self._deletable: set[JobId] = set()
 
     async def run(self) -> None:
         """Reap fifteen times a lease, sweep at the start and then each hour; an outage is logged and waited out."""
@@ -48,9 +50,11 @@ class Upkeep:
         Raises:
             StorageError: the queue or the storage does not answer.
         """
-        for job_id in await self._queue.reap():
-            # A crash before this line leaves the pictures to the sweep: the queue names a job only once.
+        # Kept here until they are deleted: the next call tells the queue that they are, and it names them no more.
+        self._deletable.update(await self._queue.reap())
+        for job_id in sorted(self._deletable):
             await asyncio.to_thread(self._blobs.delete_job, job_id)
+            self._deletable.discard(job_id)
 
     async def sweep(self) -> None:
         """Delete what crashes have left behind.

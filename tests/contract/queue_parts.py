@@ -1,0 +1,80 @@
+"""The three sides of one queue as the service opens them, on an empty server with its functions."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import redis
+
+from service.adapters.queue_policy import QueuePolicy
+from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases, RedisJobUpkeep
+from service.adapters.redis_server import connect, load_functions
+from tests.unit.builders import a_job_id, a_new_job
+
+LEASE_SECONDS = 0.6
+# Waits in a row: a waiter that only polled would take a second for each.
+ROUNDS = 5
+FASTER_THAN_POLLING_SECONDS = 0.8 * ROUNDS
+POLICY = QueuePolicy(
+    lease_seconds=LEASE_SECONDS, stall_timeout_seconds=30, max_live=50, retention_seconds=3600, retry_delay_seconds=0.01
+)
+
+
+@dataclass
+class Queue:
+    """What gateway, worker and upkeep hold; `worker` opens one more worker."""
+
+    url: str
+    policy: QueuePolicy
+    intake: RedisJobIntake
+    upkeep: RedisJobUpkeep
+    leases: RedisJobLeases
+    client: redis.Redis
+    workers: list[RedisJobLeases] = field(default_factory=list)
+
+    def worker(self, url: str = "") -> RedisJobLeases:
+        leases = RedisJobLeases(url or self.url, RedisKeys(), self.policy)
+        self.workers.append(leases)
+        return leases
+
+    async def submit(self, *numbers: int) -> None:
+        for number in numbers:
+            assert await self.intake.enqueue(a_new_job(number)) == "ok"
+
+    async def waiter(self, number: int) -> asyncio.Task:
+        """A task that waits for the job's end, and has begun to."""
+        task = asyncio.create_task(self.intake.wait_for_end(a_job_id(number), 20))
+        async with asyncio.timeout(20):
+            while a_job_id(number) not in self.intake._watch._waiters:  # noqa: ASYNC110 - nothing tells it
+                await asyncio.sleep(0.001)
+        return task
+
+    async def reap_until(self, condition: Callable[[list[str]], object]) -> list[str]:
+        """Reap as a living gateway does, until the condition holds for all names so far."""
+        named: list[str] = []
+        give_up_at = time.monotonic() + 20
+        while not condition(named):
+            assert time.monotonic() < give_up_at, "it never happened"
+            named += await self.upkeep.reap()
+        return named
+
+
+@asynccontextmanager
+async def open_queue(url: str, policy: QueuePolicy = POLICY) -> AsyncIterator[Queue]:
+    """Empty the server, load the functions, and close everything in the end."""
+    with connect(url) as client:
+        client.flushall()
+        load_functions(client)
+        keys = RedisKeys()
+        intake, upkeep = RedisJobIntake(url, keys, policy), RedisJobUpkeep(url, keys, policy)
+        queue = Queue(url, policy, intake, upkeep, RedisJobLeases(url, keys, policy), client)
+        try:
+            yield queue
+        finally:
+            for leases in (queue.leases, *queue.workers):
+                leases.close()
+            await intake.aclose()
+            await upkeep.aclose()

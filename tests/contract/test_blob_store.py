@@ -1,0 +1,121 @@
+"""What every blob store promises, the files and the fake that stands for them in other tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.adapters.file_blobs import FileBlobs
+from service.domain.errors import NotFoundError, StorageError
+from service.ports.blobs import BlobStore
+from tests.fakes.memory_blobs import MemoryBlobs
+from tests.unit.builders import a_job_id
+
+JOB, OTHER = a_job_id(1), a_job_id(2)
+CALLS: dict[str, Callable[[BlobStore], object]] = {
+    "put_input": lambda blobs: blobs.put_input(JOB, b"x"),
+    "get_input": lambda blobs: blobs.get_input(JOB),
+    "put_output": lambda blobs: blobs.put_output(JOB, 1, b"x"),
+    "get_output": lambda blobs: blobs.get_output(JOB, 1),
+    "delete_output": lambda blobs: blobs.delete_output(JOB, 1),
+    "delete_job": lambda blobs: blobs.delete_job(JOB),
+    "sweep": lambda blobs: blobs.sweep(0),
+    "check_writable": lambda blobs: blobs.check_writable(),
+}
+
+
+@pytest.fixture(params=["files", "memory"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    return FileBlobs(tmp_path / "blobs") if request.param == "files" else MemoryBlobs()
+
+
+def break_down(blobs: BlobStore, tmp_path: Path) -> None:
+    """Take the storage away: for the files, something else stands where the folders were."""
+    if isinstance(blobs, MemoryBlobs):
+        blobs.is_down = True
+        return
+    for name in ("in", "out"):
+        (tmp_path / "blobs" / name).rename(tmp_path / name)
+        (tmp_path / "blobs" / name).write_bytes(b"")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", bytes(range(256)) * 1000], ids=["empty", "one", "many"])
+def test_blob_when_stored_then_it_comes_back_as_it_was(blobs: BlobStore, content: bytes) -> None:
+    blobs.put_input(JOB, content)
+    blobs.put_output(JOB, 7, content + b"out")
+
+    assert blobs.get_input(JOB) == content
+    assert blobs.get_output(JOB, 7) == content + b"out"
+
+
+def test_blob_when_stored_again_then_the_last_one_counts(blobs: BlobStore) -> None:
+    for content in (b"a longer first one", b"second"):
+        blobs.put_input(JOB, content)
+        blobs.put_output(JOB, 1, content)
+
+    assert blobs.get_input(JOB) == blobs.get_output(JOB, 1) == b"second"
+
+
+def test_blob_when_absent_then_not_found(blobs: BlobStore) -> None:
+    blobs.put_input(OTHER, b"x")
+    blobs.put_output(JOB, 11, b"x")
+
+    for call in ("get_input", "get_output"):
+        with pytest.raises(NotFoundError):
+            CALLS[call](blobs)
+
+
+def test_output_when_two_deliveries_made_one_then_each_keeps_its_own(blobs: BlobStore) -> None:
+    for fence in (1, 2, 12):
+        blobs.put_output(JOB, fence, str(fence).encode())
+
+    blobs.delete_output(JOB, 2)
+
+    assert (blobs.get_output(JOB, 1), blobs.get_output(JOB, 12)) == (b"1", b"12")
+    with pytest.raises(NotFoundError):
+        blobs.get_output(JOB, 2)
+
+
+def test_job_when_deleted_then_all_of_it_goes_and_other_jobs_stay(blobs: BlobStore) -> None:
+    for job_id in (JOB, OTHER):
+        blobs.put_input(job_id, b"in")
+        blobs.put_output(job_id, 1, b"out")
+        blobs.put_output(job_id, 23, b"out")
+
+    blobs.delete_job(JOB)
+
+    for get in (lambda: blobs.get_input(JOB), lambda: blobs.get_output(JOB, 1), lambda: blobs.get_output(JOB, 23)):
+        with pytest.raises(NotFoundError):
+            get()
+    assert (blobs.get_input(OTHER), blobs.get_output(OTHER, 23)) == (b"in", b"out")
+
+
+def test_delete_when_there_is_nothing_or_twice_then_fine(blobs: BlobStore) -> None:
+    for _ in range(2):
+        blobs.delete_output(JOB, 1)
+        blobs.delete_job(JOB)
+    blobs.put_input(JOB, b"new")
+
+    assert blobs.get_input(JOB) == b"new"
+
+
+def test_sweep_when_everything_is_young_then_everything_stays(blobs: BlobStore) -> None:
+    blobs.put_input(JOB, b"in")
+    blobs.put_output(JOB, 1, b"out")
+
+    assert blobs.sweep(3600) == 0
+    assert (blobs.get_input(JOB), blobs.get_output(JOB, 1)) == (b"in", b"out")
+
+
+def test_store_when_it_can_be_written_then_the_check_says_nothing(blobs: BlobStore) -> None:
+    assert blobs.check_writable() is None
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_store_when_it_does_not_answer_then_storage_unavailable(blobs: BlobStore, tmp_path: Path, call: str) -> None:
+    break_down(blobs, tmp_path)
+
+    with pytest.raises(StorageError) as error:
+        CALLS[call](blobs)
+
+    assert error.value.code == "storage_unavailable"

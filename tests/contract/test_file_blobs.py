@@ -1,0 +1,186 @@
+"""What holds of the files alone: their names, their rights, and what is left after trouble."""
+
+import os
+import resource
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.adapters.file_blobs import FileBlobs
+from service.domain.errors import NotFoundError, StorageError
+from tests.contract.test_blob_store import CALLS
+from tests.unit.builders import a_job_id
+
+JOB = a_job_id(1)
+OF_A_JOB = {name: call for name, call in CALLS.items() if name not in ("sweep", "check_writable")}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "blobs"
+
+
+@pytest.fixture
+def blobs(root: Path) -> FileBlobs:
+    return FileBlobs(root)
+
+
+def files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir() or path.is_symlink())
+
+
+@contextmanager
+def files_end_at(num_bytes: int) -> Iterator[None]:
+    """As a full disk: a write beyond raises OSError, after a part of it has been written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_files_when_stored_then_their_names_come_from_ids_alone(blobs: FileBlobs, root: Path) -> None:
+    blobs.put_input(JOB, b"x")
+    blobs.put_output(JOB, 12, b"x")
+
+    assert files(root) == [f"in/{JOB}", f"out/{JOB}.12"]
+
+
+def test_files_when_stored_under_an_open_umask_then_only_their_owner_may_read_them(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        blobs = FileBlobs(tmp_path / "open")
+        blobs.put_input(JOB, b"x")
+        blobs.put_output(JOB, 1, b"x")
+    finally:
+        os.umask(before)
+
+    modes = {
+        str(path.relative_to(tmp_path / "open")): stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*/*")
+    }
+    assert modes == {"in": 0o700, "out": 0o700, f"in/{JOB}": 0o600, f"out/{JOB}.1": 0o600}
+
+
+BAD_IDS = [
+    "", ".", "..", "../in/x", "/etc/passwd", f"{JOB}/", f"../in/{JOB}", f"{JOB}\n", f"{JOB}\0", JOB.upper(), JOB[:-1],
+    JOB + "0", "job_" + "g" * 32, "job_" + "*" * 32, "src_" + "0" * 32,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("job_id", BAD_IDS)
+def test_id_when_it_is_none_then_no_path_is_made_of_it(blobs: FileBlobs, root: Path, job_id: str) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: blobs.put_input(job_id, b"x"),
+        lambda: blobs.get_input(job_id),
+        lambda: blobs.put_output(job_id, 1, b"x"),
+        lambda: blobs.get_output(job_id, 1),
+        lambda: blobs.delete_output(job_id, 1),
+        lambda: blobs.delete_job(job_id),
+    ]
+
+    for call in calls:
+        with pytest.raises(ValueError, match="job id"):
+            call()
+    assert files(root) == []
+
+
+def test_link_when_one_stands_where_a_picture_should_then_it_is_not_followed(
+    blobs: FileBlobs, root: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    for link in (root / "in" / JOB, root / "out" / f"{JOB}.1"):
+        link.symlink_to(secret)
+
+    for call in ("get_input", "get_output"):
+        with pytest.raises(StorageError):
+            CALLS[call](blobs)
+    blobs.put_input(JOB, b"mine")
+    blobs.put_output(JOB, 1, b"mine")
+
+    assert (blobs.get_input(JOB), blobs.get_output(JOB, 1)) == (b"mine", b"mine")
+    assert secret.read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize("get_rid", [lambda blobs: blobs.delete_job(JOB), lambda blobs: blobs.sweep(-3600)])
+def test_link_when_deleted_then_only_the_link_goes(
+    blobs: FileBlobs, root: Path, tmp_path: Path, get_rid: Callable[[FileBlobs], object]
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    (root / "in" / JOB).symlink_to(secret)
+
+    get_rid(blobs)
+
+    assert files(root) == []
+    assert secret.read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize("call", ["put_input", "put_output"])
+def test_put_when_its_name_can_not_be_taken_then_nothing_is_left(blobs: FileBlobs, root: Path, call: str) -> None:
+    for place in (root / "in" / JOB, root / "out" / f"{JOB}.1"):
+        (place / "occupied").mkdir(parents=True)
+
+    with pytest.raises(StorageError):
+        CALLS[call](blobs)
+
+    assert files(root) == []
+
+
+def test_put_when_the_disk_is_full_then_nothing_is_left_and_the_old_one_stays(blobs: FileBlobs, root: Path) -> None:
+    blobs.put_input(JOB, b"old")
+
+    with files_end_at(1000), pytest.raises(StorageError) as error:
+        blobs.put_input(JOB, bytes(2000))
+
+    assert error.value.code == "storage_unavailable"
+    assert files(root) == [f"in/{JOB}"]
+    assert blobs.get_input(JOB) == b"old"
+
+
+def test_check_when_the_disk_is_full_then_it_says_so_and_leaves_nothing(blobs: FileBlobs, root: Path) -> None:
+    with files_end_at(0), pytest.raises(StorageError):
+        blobs.check_writable()
+    assert files(root) == []
+
+    blobs.check_writable()
+
+    assert files(root) == []
+
+
+def test_sweep_when_files_are_old_then_those_go_with_what_a_crash_left(blobs: FileBlobs, root: Path) -> None:
+    for number in (1, 2):
+        blobs.put_input(a_job_id(number), b"in")
+        blobs.put_output(a_job_id(number), 1, b"out")
+    (root / "in" / ".tmp-0123456789abcdef").write_bytes(b"half")
+    old = time.time() - 1000
+    for name in (f"in/{JOB}", f"out/{JOB}.1", "in/.tmp-0123456789abcdef"):
+        os.utime(root / name, (old, old))
+
+    assert blobs.sweep(1001 + 3600) == 0
+    assert blobs.sweep(999) == 3
+
+    assert files(root) == [f"in/{a_job_id(2)}", f"out/{a_job_id(2)}.1"]
+
+
+def test_folder_when_two_processes_share_it_then_each_sees_what_the_other_stored(root: Path) -> None:
+    gateway, worker = FileBlobs(root), FileBlobs(root)
+    gateway.put_input(JOB, b"in")
+    worker.put_output(JOB, 1, b"out")
+
+    assert (worker.get_input(JOB), gateway.get_output(JOB, 1)) == (b"in", b"out")
+    gateway.delete_job(JOB)
+    with pytest.raises(NotFoundError):
+        worker.get_output(JOB, 1)
+
+
+def test_folder_when_it_can_not_be_made_then_the_start_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(StorageError):
+        FileBlobs(tmp_path / "file" / "blobs")

@@ -1,0 +1,161 @@
+"""The worker's and upkeep's side of the real queue, on both servers: one owner at a time, and nothing forgotten."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_queue import RedisJobUpkeep
+from service.domain.job import JobFailure, JobStatus, Progress
+from tests.contract.queue_parts import POLICY, Queue, open_queue
+from tests.fakes.redis_process import RedisProcess
+from tests.unit.builders import a_job_id, a_request, a_result
+
+WHY = JobFailure("backend_error", "why")
+
+
+@pytest.fixture
+async def queue(server: RedisProcess) -> AsyncIterator[Queue]:
+    async with open_queue(server.url) as queue:
+        yield queue
+
+
+async def status_of(queue: Queue, number: int) -> JobStatus | None:
+    job = await queue.intake.read(a_job_id(number))
+    return job.status if job else None
+
+
+async def test_claim_when_jobs_wait_then_as_many_as_fit_in_their_order(queue: Queue) -> None:
+    await queue.submit(5, 6, 7)
+
+    first, second = queue.leases.claim(2, 0), queue.leases.claim(8, 2)
+
+    assert [job.id for job in (*first, *second)] == [a_job_id(5), a_job_id(6), a_job_id(7)]
+    assert [job.request for job in first] == [a_request(5), a_request(6)]
+    fences = [job.fence for job in (*first, *second)]
+    assert fences == sorted(set(fences))
+    assert not any(job.is_suspect for job in first)
+    assert all(0 <= job.queue_seconds < 60 for job in first)
+    assert queue.leases.claim(8, 3) == ()
+
+
+async def test_claim_when_two_workers_ask_then_no_job_is_given_twice(queue: Queue) -> None:
+    await queue.submit(*range(1, 21))
+    workers = [queue.worker() for _ in range(4)]
+
+    claimed = [job.id for _ in range(5) for worker in workers for job in worker.claim(1, 0)]
+
+    assert sorted(claimed) == [a_job_id(number) for number in range(1, 21)]
+
+
+async def test_heartbeat_when_several_jobs_are_reported_then_each_has_its_own_verdict(queue: Queue) -> None:
+    await queue.submit(1, 2)
+    first, second = queue.leases.claim(2, 0)
+
+    verdicts = queue.leases.heartbeat(
+        {
+            first.id: (first.fence, Progress("canet", 0)),
+            a_job_id(9): (1, Progress()),
+            second.id: (second.fence + 1, Progress()),
+        }
+    )
+
+    assert verdicts == {first.id: "ok", a_job_id(9): "lost", second.id: "lost"}
+
+
+async def test_finish_when_said_twice_or_by_another_then_it_counts_once(queue: Queue) -> None:
+    await queue.submit(1)
+    (job,) = queue.leases.claim(1, 0)
+
+    assert queue.leases.succeed(job.id, a_result(job.fence + 1)) == "fenced"
+    assert queue.leases.succeed(a_job_id(9), a_result(job.fence)) == "gone"
+    assert queue.leases.succeed(job.id, a_result(job.fence)) == "succeeded"
+    assert queue.leases.succeed(job.id, a_result(job.fence)) == "already"
+    assert queue.leases.fail(job.id, job.fence, WHY, may_retry=False) == "already"
+    assert queue.leases.release(job.id, job.fence) == "fenced"
+    assert await status_of(queue, 1) is JobStatus.SUCCEEDED
+
+
+async def test_failure_when_it_may_be_tried_again_then_it_is_until_the_tries_are_used_up(queue: Queue) -> None:
+    await queue.submit(1)
+    verdicts = []
+    for _ in range(POLICY.max_failures):
+        (job,) = queue.leases.claim(1, 0)
+        verdicts.append(queue.leases.fail(job.id, job.fence, WHY, may_retry=True))
+        await queue.reap_until(lambda _: not queue.client.zcard("{xmdpt}:delayed"))
+
+    assert verdicts == ["retry", "retry", "failed"]
+    ended = await queue.intake.read(a_job_id(1))
+    assert ended is not None
+    assert (ended.status, ended.failure, ended.attempt) == (JobStatus.FAILED, WHY, 3)
+
+
+async def test_release_when_a_worker_goes_then_the_delivery_does_not_count(queue: Queue) -> None:
+    await queue.submit(1)
+    (job,) = queue.leases.claim(1, 0)
+
+    assert queue.leases.release(job.id, job.fence) == "queued"
+    assert queue.leases.release(job.id, job.fence) == "already"
+
+    found = await queue.intake.read(job.id)
+    assert found is not None
+    assert (found.status, found.attempt) == (JobStatus.QUEUED, 0)
+    (again,) = queue.worker().claim(1, 0)
+    assert (again.id, again.is_suspect) == (job.id, False)
+    assert again.fence > job.fence
+
+
+async def test_lease_when_its_worker_is_silent_then_another_gets_the_job_and_the_first_is_fenced(queue: Queue) -> None:
+    await queue.submit(1)
+    zombie, heir = queue.leases, queue.worker()
+    (old,) = zombie.claim(1, 0)
+    await queue.reap_until(lambda _: queue.client.zcard("{xmdpt}:suspects"))
+
+    (new,) = heir.claim(1, 0)
+
+    assert (new.id, new.is_suspect) == (old.id, True)
+    assert zombie.heartbeat({old.id: (old.fence, Progress("tdnet_step", 4))}) == {old.id: "lost"}
+    assert zombie.succeed(old.id, a_result(old.fence)) == "fenced"
+    assert heir.succeed(new.id, a_result(new.fence)) == "succeeded"
+    found = await queue.intake.read(old.id)
+    assert found is not None
+    assert found.result == a_result(new.fence)
+
+
+async def test_lease_when_its_worker_reports_then_it_outlives_its_length(queue: Queue) -> None:
+    await queue.submit(1)
+    (job,) = queue.leases.claim(1, 0)
+    first_end = queue.client.zscore("{xmdpt}:leases", job.id)
+    step = 0
+
+    def keep_on(_: list[str]) -> bool:
+        nonlocal step
+        step += 1
+        assert queue.leases.heartbeat({job.id: (job.fence, Progress("tdnet_step", step))}) == {job.id: "ok"}
+        return queue.client.time()[0] * 1000 > first_end + 500
+
+    await queue.reap_until(keep_on)
+
+    assert queue.leases.succeed(job.id, a_result(job.fence)) == "succeeded"
+
+
+async def test_pictures_when_their_time_is_over_then_they_are_named_until_somebody_has_deleted_them(
+    server: RedisProcess,
+) -> None:
+    async with open_queue(server.url, replace(POLICY, retention_seconds=0.01)) as queue:
+        await queue.submit(1, 2)
+        (job,) = queue.leases.claim(1, 0)
+        queue.leases.succeed(job.id, a_result(job.fence))
+
+        assert await queue.reap_until(lambda named: named) == [job.id]
+        # That gateway dies before it has deleted anything; another one is told.
+        other = RedisJobUpkeep(queue.url, RedisKeys(), queue.policy)
+        assert await other.reap() == (job.id,)
+        assert await other.reap() == ()
+        await other.aclose()
+
+        found = await queue.intake.read(job.id)
+        assert found is not None
+        assert (found.status, found.is_expired) == (JobStatus.SUCCEEDED, True)
+        assert await status_of(queue, 2) is JobStatus.QUEUED

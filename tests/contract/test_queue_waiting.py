@@ -1,0 +1,138 @@
+"""Who waits is woken: a client by its job's end, a worker by a job. Polling once a second would be too slow here."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.domain.job import JobFailure, JobStatus
+from tests.contract.queue_parts import FASTER_THAN_POLLING_SECONDS, ROUNDS, Queue, open_queue
+from tests.fakes.redis_process import RedisProcess
+from tests.unit.builders import a_job_id, a_result
+
+
+@pytest.fixture
+async def queue(server: RedisProcess) -> AsyncIterator[Queue]:
+    async with open_queue(server.url) as queue:
+        yield queue
+
+
+async def test_wait_for_end_when_the_job_ends_then_it_wakes_at_once(queue: Queue) -> None:
+    seconds = 0.0
+    for number in range(ROUNDS):
+        await queue.submit(number)
+        task = await queue.waiter(number)
+        (job,) = queue.leases.claim(1, 0)
+        start = time.monotonic()
+        if number % 2:
+            queue.leases.succeed(job.id, a_result(job.fence))
+        else:
+            queue.leases.fail(job.id, job.fence, JobFailure("backend_error", "why"), may_retry=False)
+        ended = await task
+        seconds += time.monotonic() - start
+        assert ended.status is (JobStatus.SUCCEEDED if number % 2 else JobStatus.FAILED)
+
+    assert seconds < FASTER_THAN_POLLING_SECONDS
+
+
+async def test_wait_for_end_when_many_wait_then_those_of_the_job_wake_and_the_others_go_on(queue: Queue) -> None:
+    await queue.submit(1, 2)
+    first, second, other = [await queue.waiter(number) for number in (1, 1, 2)]
+    (job,) = queue.leases.claim(1, 0)
+
+    queue.leases.succeed(job.id, a_result(job.fence))
+
+    assert (await first).status is (await second).status is JobStatus.SUCCEEDED
+    assert not other.done()
+    (job,) = queue.leases.claim(1, 0)
+    queue.leases.succeed(job.id, a_result(job.fence))
+    assert (await other).id == a_job_id(2)
+    assert queue.intake._watch._waiters == {}, "who has left is forgotten"
+
+
+async def test_wait_for_end_when_the_job_is_only_retried_then_it_waits_on(queue: Queue) -> None:
+    await queue.submit(1)
+    task = await queue.waiter(1)
+    (job,) = queue.leases.claim(1, 0)
+    queue.leases.fail(job.id, job.fence, JobFailure("backend_error", "why"), may_retry=True)
+    await queue.reap_until(lambda _: not queue.client.zcard("{xmdpt}:delayed"))
+    assert not task.done()
+
+    (job,) = queue.leases.claim(1, 0)
+    queue.leases.succeed(job.id, a_result(job.fence))
+
+    assert (await task).status is JobStatus.SUCCEEDED
+
+
+async def test_wait_for_end_when_the_job_has_ended_before_then_the_answer_is_immediate(queue: Queue) -> None:
+    await queue.submit(1)
+    (job,) = queue.leases.claim(1, 0)
+    queue.leases.succeed(job.id, a_result(job.fence))
+    start = time.monotonic()
+
+    for _ in range(ROUNDS):
+        assert (await queue.intake.wait_for_end(job.id, 20)).status is JobStatus.SUCCEEDED
+
+    assert time.monotonic() - start < FASTER_THAN_POLLING_SECONDS
+
+
+async def test_wait_for_end_when_the_time_is_over_or_the_job_unknown_then_what_there_is(queue: Queue) -> None:
+    await queue.submit(1)
+    start = time.monotonic()
+
+    job = await queue.intake.wait_for_end(a_job_id(1), 0.2)
+
+    assert time.monotonic() - start >= 0.2
+    assert job is not None
+    assert job.status is JobStatus.QUEUED
+    assert await queue.intake.wait_for_end(a_job_id(2), 20) is None
+
+
+async def test_wait_for_end_when_the_waiter_leaves_then_nothing_of_it_stays(queue: Queue) -> None:
+    await queue.submit(1)
+    task = await queue.waiter(1)
+
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert queue.intake._watch._waiters == {}
+    assert (await queue.intake.read(a_job_id(1))).status is JobStatus.QUEUED
+
+
+async def test_wait_for_work_when_a_job_comes_then_it_wakes_at_once(queue: Queue) -> None:
+    queue.leases.wait_for_work(20)  # the first call only subscribes: it may have missed a wake-up
+    start = time.monotonic()
+    for number in range(ROUNDS):
+        task = asyncio.create_task(asyncio.to_thread(queue.leases.wait_for_work, 20))
+        await queue.submit(number)
+        await task
+        assert [job.id for job in queue.leases.claim(8, number)] == [a_job_id(number)]
+
+    assert time.monotonic() - start < FASTER_THAN_POLLING_SECONDS
+
+
+async def test_wait_for_work_when_a_job_comes_back_then_it_wakes_too(queue: Queue) -> None:
+    await queue.submit(1)
+    (job,) = queue.leases.claim(1, 0)
+    other = queue.worker()
+    other.wait_for_work(20)
+    task = asyncio.create_task(asyncio.to_thread(other.wait_for_work, 20))
+    start = time.monotonic()
+
+    queue.leases.release(job.id, job.fence)
+    await task
+
+    assert time.monotonic() - start < FASTER_THAN_POLLING_SECONDS
+    assert [job.id for job in other.claim(1, 0)] == [a_job_id(1)]
+
+
+async def test_wait_for_work_when_many_came_while_busy_then_they_are_one_reason_to_look(queue: Queue) -> None:
+    queue.leases.wait_for_work(20)
+    await queue.submit(1, 2, 3)
+    queue.leases.wait_for_work(20)
+    start = time.monotonic()
+
+    queue.leases.wait_for_work(0.1)
+
+    assert time.monotonic() - start >= 0.1

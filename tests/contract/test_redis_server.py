@@ -1,0 +1,107 @@
+"""Which servers are trusted with accepted jobs, and how the functions get into them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from service.adapters.redis_server import check_server, connect, functions_source, load_functions
+from service.domain.errors import StorageError
+from tests.fakes.redis_process import RedisProcess
+
+UNSAFE = {
+    "appendfsync": "everysec",
+    "appendonly": "no",
+    "maxmemory-policy": "allkeys-lru",
+}
+
+
+@contextmanager
+def setting(client: redis.Redis, name: str, value: str) -> Iterator[None]:
+    """Change one setting of a running server until the block ends."""
+    before = client.config_get(name)[name]
+    client.config_set(name, value)
+    try:
+        yield
+    finally:
+        client.config_set(name, before)
+
+
+def test_server_when_it_keeps_what_it_accepts_then_it_is_trusted(client: redis.Redis) -> None:
+    assert check_server(client) == ""
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_server_when_it_may_lose_jobs_then_it_is_refused_with_the_setting_and_the_remedy(
+    client: redis.Redis, name: str
+) -> None:
+    with setting(client, name, UNSAFE[name]), pytest.raises(StorageError) as error:
+        check_server(client)
+
+    assert error.value.code == "queue_unavailable"
+    assert f"{name} is {UNSAFE[name]}" in error.value.detail
+    assert "XMDPT_QUEUE__ALLOW_UNSAFE_SERVER" in error.value.detail
+    assert not any(other in error.value.detail for other in UNSAFE if other != name)
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_server_when_the_operator_takes_the_risk_then_it_is_named_in_a_line(client: redis.Redis, name: str) -> None:
+    with setting(client, name, UNSAFE[name]):
+        warning = check_server(client, allow_unsafe=True)
+
+    assert f"{name} is {UNSAFE[name]}" in warning
+    assert "\n" not in warning
+
+
+def test_server_when_it_is_started_with_its_own_defaults_then_all_is_named(server_binary: str, tmp_path: Path) -> None:
+    process = RedisProcess(server_binary, tmp_path, **UNSAFE)
+    try:
+        with connect(process.url) as client, pytest.raises(StorageError) as error:
+            check_server(client)
+    finally:
+        process.stop()
+
+    assert all(f"{name} is {value}" in error.value.detail for name, value in UNSAFE.items())
+
+
+def test_server_when_its_settings_may_not_be_read_then_it_is_not_trusted(client: redis.Redis) -> None:
+    client.acl_setuser("guest", enabled=True, nopass=True, keys="*", commands=["+@all", "-config"], reset=True)
+    try:
+        with redis.Redis(unix_socket_path=socket_of(client), username="guest", password="x") as guest:
+            with pytest.raises(StorageError, match="can't be read"):
+                check_server(guest)
+            assert "can't be read" in check_server(guest, allow_unsafe=True)
+    finally:
+        client.acl_deluser("guest")
+
+
+def socket_of(client: redis.Redis) -> str:
+    return client.connection_pool.connection_kwargs["path"]
+
+
+@pytest.mark.parametrize("ask", [check_server, load_functions])
+def test_server_when_there_is_none_then_the_queue_is_unavailable(ask: Callable, tmp_path: Path) -> None:
+    with connect(f"unix://{tmp_path}/none.sock") as client, pytest.raises(StorageError) as error:
+        ask(client)
+
+    assert error.value.code == "queue_unavailable"
+
+
+def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: redis.Redis) -> None:
+    client.function_flush()
+
+    assert load_functions(client) is True
+    assert load_functions(client) is False
+    assert load_functions(client, functions_source() + "\n-- newer") is True
+    assert load_functions(client) is True
+    names = {function[1] for function in client.function_list("xmdpt_q1")[0][5]}
+    assert names == {f"q1_{name}" for name in ("enqueue", "claim", "heartbeat", "finish", "release", "reap", "stats")}
+
+
+def test_functions_when_the_server_refuses_the_text_then_it_says_what_is_needed(client: redis.Redis) -> None:
+    with pytest.raises(StorageError, match="Redis >= 7"):
+        load_functions(client, "#!lua name=xmdpt_q1\nthis is no Lua")
+
+    assert load_functions(client) in (True, False), "the server goes on"

@@ -1,0 +1,153 @@
+"""How a job leaves the worker: bytes before the finish, no bytes after a refusal, patience as long as the lease."""
+
+import hashlib
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.domain.errors import StorageError
+from service.domain.job import JobFailure
+from service.domain.request import ImageFormat, OutputOptions
+from service.domain.result import JobResult
+from service.engine.delivery import Delivery, picture_file
+from service.engine.flight import Flight
+from service.telemetry.metrics import WorkerMetrics
+from tests.fakes.fake_backend import FakeBackend
+from tests.fakes.fake_leases import FakeLeases
+from tests.fakes.memory_blobs import MemoryBlobs
+from tests.unit.builders import a_claimed_job
+
+JOB = a_claimed_job(1, fence=7)
+NAME = f"out/{JOB.id}.7"
+PICTURE = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+
+
+class VerdictLeases(FakeLeases):
+    """Answers every finish with `verdict`, and notes what the store held at that moment."""
+
+    def __init__(self, blobs: MemoryBlobs, verdict: str = "succeeded") -> None:
+        super().__init__()
+        self._blobs, self._verdict = blobs, verdict
+        self.stored: list[dict[str, bytes]] = []
+
+    def succeed(self, job_id: str, result: JobResult) -> str:
+        self._answer()
+        self.stored.append(dict(self._blobs.content))
+        self.succeeded[job_id] = result
+        return self._verdict
+
+
+def deliver(leases: FakeLeases, blobs: MemoryBlobs, lease_seconds: float = 60) -> WorkerMetrics:
+    """One successful end."""
+    metrics = WorkerMetrics("test")
+    flight = Flight(JOB, time.monotonic(), {"queue": 0.1, "tdnet_step": 0.2})
+    Delivery(leases, blobs, lease_seconds, metrics).succeed(flight, PICTURE, FakeBackend())
+    return metrics
+
+
+def test_delivery_when_a_job_succeeds_then_its_bytes_are_stored_before_the_finish() -> None:
+    blobs = MemoryBlobs()
+    leases = VerdictLeases(blobs)
+
+    metrics = deliver(leases, blobs)
+
+    content = picture_file(PICTURE, JOB.request.output)
+    assert leases.stored == [{NAME: content}]
+    result = leases.succeeded[JOB.id]
+    assert (result.fence, result.num_bytes, result.content_type) == (7, len(content), "image/png")
+    assert result.sha256 == hashlib.sha256(content).hexdigest()
+    assert (result.runtime, result.model_digest) == (FakeBackend.runtime, FakeBackend.model_digest)
+    assert list(result.stage_seconds) == ["queue", "tdnet_step", "encode_output"]
+    assert metrics.finish.labels("succeeded")._value.get() == 1
+
+
+@pytest.mark.parametrize("verdict", ["fenced", "gone", "failed"])
+def test_delivery_when_the_finish_is_refused_then_the_bytes_go_and_those_of_others_stay(verdict: str) -> None:
+    blobs = MemoryBlobs()
+    blobs.put_output(JOB.id, 8, b"of the heir")
+
+    metrics = deliver(VerdictLeases(blobs, verdict), blobs)
+
+    assert blobs.content == {f"out/{JOB.id}.8": b"of the heir"}
+    assert metrics.finish.labels(verdict)._value.get() == 1
+
+
+def test_delivery_when_the_finish_had_been_heard_before_then_the_bytes_stay() -> None:
+    blobs = MemoryBlobs()
+
+    deliver(VerdictLeases(blobs, "already"), blobs)
+
+    assert list(blobs.content) == [NAME]
+
+
+def test_delivery_when_the_store_is_away_for_a_moment_then_nothing_is_told_before_it_is_back() -> None:
+    class AwayOnce(MemoryBlobs):
+        num_calls = 0
+
+        def put_output(self, job_id: str, fence: int, content: bytes) -> None:
+            self.num_calls += 1
+            if self.num_calls == 1:
+                raise StorageError("storage_unavailable", "scripted")
+            super().put_output(job_id, fence, content)
+
+    blobs = AwayOnce()
+    leases = VerdictLeases(blobs)
+
+    metrics = deliver(leases, blobs)
+
+    assert [list(stored) for stored in leases.stored] == [[NAME]]
+    assert metrics.redis_errors._value.get() == 1
+
+
+@pytest.mark.parametrize("what", ["queue", "store"])
+def test_delivery_when_an_outage_outlives_the_lease_then_the_job_is_left_to_the_queue(what: str) -> None:
+    blobs = MemoryBlobs()
+    leases = VerdictLeases(blobs)
+    leases.outages = 10**9 if what == "queue" else 0
+    blobs.is_down = what == "store"
+
+    metrics = deliver(leases, blobs, lease_seconds=0.0)
+
+    assert leases.succeeded == {}
+    assert metrics.redis_errors._value.get() >= 1
+
+
+@pytest.mark.parametrize("may_retry", [True, False])
+def test_delivery_when_a_job_fails_then_the_queue_hears_why_and_whether_to_try_again(may_retry: bool) -> None:
+    leases, failure = FakeLeases(), JobFailure("backend_error", "why")
+
+    Delivery(leases, MemoryBlobs(), 60, WorkerMetrics("test")).fail(JOB, failure, may_retry=may_retry)
+
+    assert leases.failed == {JOB.id: (failure, may_retry)}
+
+
+def test_delivery_when_a_job_is_released_then_the_queue_has_it_back() -> None:
+    leases = FakeLeases()
+
+    Delivery(leases, MemoryBlobs(), 60, WorkerMetrics("test")).release(JOB)
+
+    assert leases.released == [JOB.id]
+
+
+@pytest.mark.parametrize(("image_format", "tolerance"), [("png", 0), ("jpeg", 40), ("webp", 40)])
+def test_picture_when_written_then_it_is_that_picture_in_that_format_each_time(
+    image_format: str, tolerance: int
+) -> None:
+    output = OutputOptions(ImageFormat(image_format), quality=95)
+
+    content = picture_file(PICTURE, output)
+
+    image = Image.open(io.BytesIO(content))
+    assert (image.format, image.mode, image.size) == (image_format.upper(), "RGB", (256, 256))
+    assert np.abs(np.asarray(image).astype(int) - PICTURE).mean() <= tolerance
+    assert picture_file(PICTURE, output) == content
+
+
+@pytest.mark.parametrize("image_format", ["jpeg", "webp"])
+def test_picture_when_the_quality_is_lower_then_the_file_is_smaller(image_format: str) -> None:
+    sizes = [len(picture_file(PICTURE, OutputOptions(ImageFormat(image_format), quality))) for quality in (10, 50, 95)]
+
+    assert sizes == sorted(set(sizes))

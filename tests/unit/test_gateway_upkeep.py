@@ -1,0 +1,121 @@
+"""What a gateway does unasked: old pictures go, what crashes left behind goes, outages are waited out."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from service.domain.errors import StorageError
+from service.gateway.upkeep import Upkeep
+from tests.fakes.fake_intake import FakeIntake
+from tests.fakes.memory_blobs import MemoryBlobs
+from tests.unit.builders import a_job_id
+
+DAY_SECONDS = 86_400
+
+
+@pytest.fixture
+def queue() -> FakeIntake:
+    return FakeIntake()
+
+
+@pytest.fixture
+def blobs() -> MemoryBlobs:
+    return MemoryBlobs()
+
+
+@pytest.fixture
+def upkeep(queue: FakeIntake, blobs: MemoryBlobs) -> Upkeep:
+    return Upkeep(queue, blobs, lease_seconds=0.015)
+
+
+def store(blobs: MemoryBlobs, *numbers: int) -> None:
+    for number in numbers:
+        blobs.put_input(a_job_id(number), b"in")
+        blobs.put_output(a_job_id(number), number, b"out")
+
+
+def left(blobs: MemoryBlobs) -> set[str]:
+    """The jobs of which anything is stored."""
+    return {name.partition("/")[2].partition(".")[0] for name in blobs.content}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.001)
+
+
+async def test_reap_when_pictures_are_due_then_those_go_and_no_others(
+    upkeep: Upkeep, queue: FakeIntake, blobs: MemoryBlobs
+) -> None:
+    store(blobs, 1, 2, 3)
+    queue.expired = [a_job_id(1), a_job_id(3), a_job_id(9)]
+
+    await upkeep.reap()
+
+    assert left(blobs) == {a_job_id(2)}
+    store(blobs, 1)
+    await upkeep.reap()
+    assert left(blobs) == {a_job_id(1), a_job_id(2)}, "once is enough"
+
+
+async def test_reap_when_the_storage_fails_in_between_then_the_next_round_deletes_the_rest(
+    upkeep: Upkeep, queue: FakeIntake, blobs: MemoryBlobs
+) -> None:
+    store(blobs, 1, 2)
+    queue.expired = [a_job_id(1), a_job_id(2)]
+    blobs.is_down = True
+    with pytest.raises(StorageError):
+        await upkeep.reap()
+    blobs.is_down = False
+
+    await upkeep.reap()  # the queue names them no more
+
+    assert left(blobs) == set()
+
+
+async def test_sweep_when_run_then_only_what_no_job_can_need_any_more(upkeep: Upkeep, blobs: MemoryBlobs) -> None:
+    await upkeep.sweep()
+
+    (older_than_seconds,) = blobs.sweeps
+    # The longest retention is a day, and a record points to a picture for no longer.
+    assert older_than_seconds > 7 * DAY_SECONDS
+
+
+async def test_run_when_going_on_then_it_reaps_often_and_sweeps_once_at_the_start(
+    upkeep: Upkeep, queue: FakeIntake, blobs: MemoryBlobs
+) -> None:
+    task = asyncio.create_task(upkeep.run())
+    for number in range(1, 6):
+        store(blobs, number)
+        queue.expired = [a_job_id(number)]
+        await until(lambda: not left(blobs))
+
+    assert len(blobs.sweeps) == 1
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("part", ["queue", "storage"])
+async def test_run_when_something_is_away_for_a_while_then_it_goes_on_afterwards(
+    upkeep: Upkeep, queue: FakeIntake, blobs: MemoryBlobs, part: str
+) -> None:
+    store(blobs, 1)
+    queue.expired = [a_job_id(1)]
+    queue.trouble = "refuses" if part == "queue" else "none"
+    blobs.is_down = part == "storage"
+    task = asyncio.create_task(upkeep.run())
+    if part == "storage":
+        await until(lambda: not queue.expired)
+
+    queue.trouble, blobs.is_down = "none", False
+
+    await until(lambda: not left(blobs))
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
