@@ -9,15 +9,17 @@ import sys
 from service.domain.errors import ServiceError
 from service.settings import configuration_page, load_settings
 
-# sysexits.h: a configuration error. The supervisor does not restart a child that says this.
+# sysexits.h. The supervisor does not restart a child whose configuration is wrong, and does restart one that found the
+# queue away.
 EXIT_CONFIGURATION = 78
+EXIT_TRY_LATER = 75
 
 _EPILOG = """Settings are environment variables: XMDPT_GATEWAY__PORT=9000, REDIS_URL=redis://...; docs/configuration.md
 lists them all."""
 
 
 def main() -> None:
-    """Entry point; exits 0 after a stop that was asked for, 78 on a configuration error."""
+    """Entry point; exits 0 after a stop that was asked for, 78 on a configuration error, 75 if the queue is away."""
     parser = argparse.ArgumentParser(prog="xmdpt-serve", description="Serve X-MDPT over HTTP.", epilog=_EPILOG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("gateway", help="the HTTP edge; needs REDIS_URL")
@@ -39,7 +41,7 @@ def main() -> None:
         run_gateway(settings) if command == "gateway" else run_worker(settings)
     except ServiceError as error:
         print(f"xmdpt-serve {command}: {error.detail}", file=sys.stderr)
-        sys.exit(EXIT_CONFIGURATION)
+        sys.exit(EXIT_TRY_LATER if error.is_retryable else EXIT_CONFIGURATION)
 
 
 if __name__ == "__main__":

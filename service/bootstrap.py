@@ -23,7 +23,7 @@ from service.adapters.redis_server import check_server, connect, load_functions
 from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.limits import UploadLimits, WaitLimits
-from service.domain.errors import StorageError
+from service.domain.errors import ConfigurationError
 from service.engine.warmup import warm_up
 from service.engine.worker import Worker, WorkerLimits
 from service.gateway.jobs import Jobs
@@ -49,7 +49,8 @@ def run_gateway(settings: Settings) -> None:
 
     Raises:
         ModelRepositoryError: the model repository is not what its manifest says.
-        StorageError: the queue does not answer, or could lose jobs.
+        ConfigurationError: no queue is named, or it could lose jobs.
+        StorageError: the queue does not answer.
     """
     configure_logs("gateway", settings.log_level, settings.log_format)
     repository = open_model_repository(settings.model_repository)
@@ -105,7 +106,8 @@ def run_worker(settings: Settings) -> None:
     Raises:
         ModelRepositoryError: a graph is missing, damaged or not of the contract.
         BackendError: a graph can't run.
-        StorageError: the queue does not answer, or could lose jobs.
+        ConfigurationError: no queue is named, or it could lose jobs.
+        StorageError: the queue does not answer.
     """
     configure_logs("worker", settings.log_level, settings.log_format)
     repository = open_model_repository(settings.model_repository)
@@ -160,7 +162,7 @@ def _prepare_queue(settings: Settings) -> None:
     """Refuse an unsafe server, and load the functions that this version needs."""
     if not settings.redis_url:
         msg = "REDIS_URL is not set: name a Redis or Valkey, or run `xmdpt-serve all`, which brings its own"
-        raise StorageError("queue_unavailable", msg)
+        raise ConfigurationError(msg)
     client = connect(settings.redis_url)
     try:
         warning = check_server(client, allow_unsafe=settings.queue.allow_unsafe_server)

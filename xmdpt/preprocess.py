@@ -3,6 +3,8 @@
 Does not decode files nor bound their size: who opens the picture does.
 """
 
+import struct
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
@@ -19,6 +21,9 @@ _TO_UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# What Pillow raises while it reads damaged tags.
+_TAG_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error)
+
 
 def to_photo(image: Image.Image) -> NDArray[np.uint8]:
     """Return the picture upright, in RGB, stretched to the square: [256, 256, 3] uint8, 0..255.
@@ -26,12 +31,31 @@ def to_photo(image: Image.Image) -> NDArray[np.uint8]:
     The aspect ratio is not kept, as in the paper's data. The resampling is Pillow's bicubic, which smooths when it
     shrinks; a picture that already has the size keeps its pixels.
 
+    Levels of 16 bits are scaled to 8; a tag that can't be read is no damage.
+
     Raises:
-        OSError: the picture's data is damaged or cut short.
+        OSError: the picture's data is damaged or cut short; some of Pillow's decoders raise other errors instead.
     """
+    image.load()
     # Pillow's own exif_transpose also writes the other tags anew, and fails where one of them is damaged.
-    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    orientation = _orientation(image)
     if orientation in _TO_UPRIGHT:
         image = image.transpose(_TO_UPRIGHT[orientation])
-    square = image.convert("RGB").resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
+    square = _to_rgb(image).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
     return np.array(square)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except _TAG_ERRORS:
+        return None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert where Pillow alone would clip levels of 16 bits, or warn of a palette's transparency."""
+    if image.mode.startswith("I;16"):
+        image = image.point(lambda level: level / 256)
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        image = image.convert("RGBA")
+    return image.convert("RGB")

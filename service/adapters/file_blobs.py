@@ -139,6 +139,8 @@ def _get(path: Path, job_id: JobId) -> bytes:
             with open(os.open(path, _READ), "rb") as file:
                 return file.read()
         except FileNotFoundError:
+            # Without its folder the whole store is away, and its pictures may come back.
+            path.parent.stat()
             raise NotFoundError(f"the pictures of {job_id} are gone") from None
 
 

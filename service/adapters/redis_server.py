@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from service.domain.errors import StorageError
+from service.domain.errors import ConfigurationError, StorageError
 
 CONNECT_TIMEOUT_SECONDS = 1.0
 CALL_TIMEOUT_SECONDS = 2.0
@@ -54,7 +54,8 @@ def load_functions(client: redis.Redis, source: str | None = None) -> bool:
         source: the library's text; the packaged one if None.
 
     Raises:
-        StorageError: the server does not answer, knows no functions, or refuses the text.
+        ConfigurationError: the server knows no functions, or refuses the text.
+        StorageError: it does not answer.
     """
     source = source or functions_source()
     try:
@@ -64,7 +65,7 @@ def load_functions(client: redis.Redis, source: str | None = None) -> bool:
         client.function_load(source, replace=True)
     except redis.ResponseError as error:
         detail = f"the queue's functions can't be loaded, Redis >= 7.0.15 or Valkey is needed: {error}"
-        raise StorageError("queue_unavailable", detail) from error
+        raise ConfigurationError(detail) from error
     except redis.RedisError as error:
         raise StorageError("queue_unavailable", f"the queue does not answer: {error}") from error
     return True
@@ -81,7 +82,8 @@ def check_server(client: redis.Redis, *, allow_unsafe: bool = False) -> str:
         Empty if the server is safe, else the line to log before going on.
 
     Raises:
-        StorageError: the server is unsafe and that is not allowed, or it does not answer.
+        ConfigurationError: the server is unsafe and that is not allowed.
+        StorageError: it does not answer.
     """
     try:
         found = cast("dict[str, str]", client.config_get(*_NEEDED_SETTINGS))
@@ -99,7 +101,7 @@ def check_server(client: redis.Redis, *, allow_unsafe: bool = False) -> str:
     complaint = f"this Redis may lose accepted jobs: {'; '.join(wrong)}"
     if not allow_unsafe:
         remedy = "change that, or take the risk with XMDPT_QUEUE__ALLOW_UNSAFE_SERVER=true"
-        raise StorageError("queue_unavailable", f"{complaint}: {remedy}")
+        raise ConfigurationError(f"{complaint}: {remedy}")
     return complaint
 
 

@@ -16,7 +16,7 @@ from service.api.dependencies import Edge, GatewayServices
 from service.api.envelope import Envelope
 from service.api.limits import UploadLimits, WaitLimits
 from service.api.openapi import describe
-from service.api.problems import framework_error, problem_response
+from service.api.problems import PROBLEMS, framework_error, problem_response
 from service.api.submissions import SubmissionReader
 from service.domain.errors import RequestError, ServiceError
 from service.telemetry.logs import get_logger
@@ -39,6 +39,9 @@ def create_app(
         lifespan: what runs beside it, such as the upkeep.
     """
     app = bare_app(lifespan)
+    for code in PROBLEMS:
+        # From the start: a rate over the first event of a series that did not exist would miss it.
+        services.metrics.input_rejected.labels(code)
     app.state.edge = Edge(services, SubmissionReader(uploads), waits)
     app.add_middleware(Envelope, metrics=services.metrics)
     app.add_exception_handler(ServiceError, _service_error)

@@ -4,10 +4,11 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
-from service.api.dependencies import EdgeDep
+from service.api.dependencies import Edge, EdgeDep
 from service.api.openapi import problems
 from service.api.views import ModelListView, model_list
 from service.domain.errors import StorageError
+from service.ports.queue import QueueStats
 
 router = APIRouter(tags=["service"])
 
@@ -38,13 +39,7 @@ async def livez() -> dict[str, str]:
 )
 async def readyz(edge: EdgeDep) -> dict[str, str]:
     """The queue answers and the storage can be written."""
-    ready = edge.services.metrics.ready
-    try:
-        await edge.services.readiness.check()
-    except StorageError:
-        ready.set(0)
-        raise
-    ready.set(1)
+    await _check(edge)
     return {"status": "ok"}
 
 
@@ -59,11 +54,24 @@ async def metrics(edge: EdgeDep) -> Response:
     """The process's instruments; the queue's figures are read now, and stay as they were if it does not answer."""
     instruments = edge.services.metrics
     try:
-        stats = await edge.services.readiness.queue_stats()
-    except StorageError:
-        instruments.redis_errors.inc()
+        stats = await _check(edge)
+    except StorageError as error:
+        if error.code == "queue_unavailable":
+            instruments.redis_errors.inc()
     else:
         instruments.queue_depth.set(stats.queued)
         instruments.jobs_running.set(stats.running)
         instruments.queue_oldest_wait.set(stats.oldest_wait_seconds)
     return Response(generate_latest(instruments.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _check(edge: Edge) -> QueueStats:
+    """Look whether a job would be accepted, and keep the answer in the metrics; StorageError if not."""
+    ready = edge.services.metrics.ready
+    try:
+        stats = await edge.services.readiness.check()
+    except StorageError:
+        ready.set(0)
+        raise
+    ready.set(1)
+    return stats

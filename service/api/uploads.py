@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from service.api.limits import UploadLimits
 from service.api.picture_headers import BrokenPictureError, PictureHeader, picture_format, read_png, read_webp
@@ -79,27 +79,7 @@ def _decode(
             content = header.content
         with Image.open(io.BytesIO(content), formats=[name]) as image:
             _check_size(image.width, image.height, limits, pointer)
-            image.load()
-            return to_pixels(_with_plain_colours(_with_readable_tags(image))).tobytes()
-
-
-def _with_readable_tags(image: Image.Image) -> Image.Image:
-    """The loaded picture without its EXIF where that can't be read, which is no damage to the picture."""
-    try:
-        image.getexif().get(ExifTags.Base.Orientation)
-    except _DECODER_ERRORS:
-        image = image.copy()
-        image.info.pop("exif", None)
-    return image
-
-
-def _with_plain_colours(image: Image.Image) -> Image.Image:
-    """Levels of 16 bits scaled to 8, where Pillow would clip them; palettes without the transparency it warns of."""
-    if image.mode.startswith("I;16"):
-        return image.point(lambda level: level / 256)
-    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
-        return image.convert("RGBA")
-    return image
+            return to_pixels(image).tobytes()
 
 
 @contextmanager

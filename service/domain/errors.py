@@ -99,8 +99,15 @@ class StorageError(ServiceError):
     is_retryable = True
 
 
+class ConfigurationError(ServiceError):
+    """A start-up failure that waiting does not heal: a setting, or what it names, can't be worked with."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("configuration", detail)
+
+
 class ModelRepositoryError(ServiceError):
-    """A start-up failure: a graph is missing, or differs from its manifest or from the contract."""
+    """Another one: a graph is missing, or differs from its manifest or from the contract."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("model_repository", detail)

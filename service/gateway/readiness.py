@@ -18,23 +18,16 @@ class Readiness:
         self._intake = intake
         self._blobs = blobs
 
-    async def check(self) -> None:
-        """Return if a job would be accepted.
+    async def check(self) -> QueueStats:
+        """Figures of the queue, if a job would be accepted.
 
         Raises:
-            StorageError: `queue_unavailable` or `storage_unavailable`.
-        """
-        await self.queue_stats()
-        await asyncio.to_thread(self._blobs.check_writable)
-
-    async def queue_stats(self) -> QueueStats:
-        """Figures of the queue.
-
-        Raises:
-            StorageError: `queue_unavailable`, after 2 s at most.
+            StorageError: `queue_unavailable`, after 2 s at most, or `storage_unavailable`.
         """
         try:
             async with asyncio.timeout(MAX_QUEUE_SECONDS):
-                return await self._intake.stats()
+                stats = await self._intake.stats()
         except TimeoutError:
             raise StorageError("queue_unavailable", "the queue does not answer") from None
+        await asyncio.to_thread(self._blobs.check_writable)
+        return stats

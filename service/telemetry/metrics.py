@@ -10,6 +10,9 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0,
 _STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
 
+LEAVING = ("succeeded", "failed", "released", "lost")
+"""How a job leaves a worker."""
+
 
 class _ProcessMetrics:
     """What gateway and worker have in common: a registry, readiness, the build."""
@@ -85,3 +88,7 @@ class WorkerMetrics(_ProcessMetrics):
         self.finish = Counter(
             "xmdpt_finish_total", "Answers of the queue to a finish", ["verdict"], registry=self.registry
         )
+        # From the start: a rate over the first event of a series that did not exist would miss it.
+        for outcome in LEAVING:
+            self.jobs.labels(outcome)
+            self.job_seconds.labels(outcome)

@@ -16,7 +16,7 @@ ERRORS = {
     "JobFailure", "_invalid", "_format_error",
 }  # fmt: skip
 # A start-up failure: it never becomes an answer.
-NOT_ON_THE_WIRE = {"model_repository"}
+NOT_ON_THE_WIRE = {"configuration", "model_repository"}
 
 
 def codes_in_python(path: Path) -> set[str]:

@@ -69,15 +69,14 @@ def test_probe_when_all_is_well_then_200(edge: Edge, path: str) -> None:
 
 @pytest.mark.parametrize("path", PROBES)
 def test_readiness_when_the_queue_is_away_then_503_and_the_gauge_follows(edge: Edge, path: str) -> None:
-    edge.client.get(path)
     assert samples(edge)["xmdpt_ready"] == 1
     edge.intake.trouble = "refuses"
 
     response = edge.client.get(path)
 
     assert (response.status_code, response.json()["code"]) == (503, "queue_unavailable")
-    edge.intake.trouble = "none"
     assert samples(edge)["xmdpt_ready"] == 0
+    edge.intake.trouble = "none"
     assert edge.client.get(path).status_code == httpx.codes.OK
     assert samples(edge)["xmdpt_ready"] == 1
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from service.adapters.redis_server import check_server, connect, functions_source, load_functions
-from service.domain.errors import StorageError
+from service.domain.errors import ConfigurationError, StorageError
 from tests.fakes.redis_process import RedisProcess
 
 UNSAFE = {
@@ -37,10 +37,10 @@ def test_server_when_it_keeps_what_it_accepts_then_it_is_trusted(client: redis.R
 def test_server_when_it_may_lose_jobs_then_it_is_refused_with_the_setting_and_the_remedy(
     client: redis.Redis, name: str
 ) -> None:
-    with setting(client, name, UNSAFE[name]), pytest.raises(StorageError) as error:
+    with setting(client, name, UNSAFE[name]), pytest.raises(ConfigurationError) as error:
         check_server(client)
 
-    assert error.value.code == "queue_unavailable"
+    assert not error.value.is_retryable
     assert f"{name} is {UNSAFE[name]}" in error.value.detail
     assert "XMDPT_QUEUE__ALLOW_UNSAFE_SERVER" in error.value.detail
     assert not any(other in error.value.detail for other in UNSAFE if other != name)
@@ -58,7 +58,7 @@ def test_server_when_the_operator_takes_the_risk_then_it_is_named_in_a_line(clie
 def test_server_when_it_is_started_with_its_own_defaults_then_all_is_named(server_binary: str, tmp_path: Path) -> None:
     process = RedisProcess(server_binary, tmp_path, **UNSAFE)
     try:
-        with connect(process.url) as client, pytest.raises(StorageError) as error:
+        with connect(process.url) as client, pytest.raises(ConfigurationError) as error:
             check_server(client)
     finally:
         process.stop()
@@ -70,7 +70,7 @@ def test_server_when_its_settings_may_not_be_read_then_it_is_not_trusted(client:
     client.acl_setuser("guest", enabled=True, nopass=True, keys="*", commands=["+@all", "-config"], reset=True)
     try:
         with redis.Redis(unix_socket_path=socket_of(client), username="guest", password="x") as guest:
-            with pytest.raises(StorageError, match="can't be read"):
+            with pytest.raises(ConfigurationError, match="can't be read"):
                 check_server(guest)
             assert "can't be read" in check_server(guest, allow_unsafe=True)
     finally:
@@ -101,7 +101,7 @@ def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: re
 
 
 def test_functions_when_the_server_refuses_the_text_then_it_says_what_is_needed(client: redis.Redis) -> None:
-    with pytest.raises(StorageError, match="Redis >= 7"):
+    with pytest.raises(ConfigurationError, match="Redis >= 7"):
         load_functions(client, "#!lua name=xmdpt_q1\nthis is no Lua")
 
     assert load_functions(client) in (True, False), "the server goes on"
