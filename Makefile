@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples export verify load docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples quality export verify load docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,8 +15,13 @@ STEPS ?= 50
 SEED ?= 42
 REFERENCE ?= tests/golden
 SAMPLES ?= build/samples
+DATA ?= photos
+KEY_POINTS ?= $(DATA)/poses.jsonl
 VARIANT ?= tiny
+REPOSITORY ?= model_repository
 HOST ?= http://127.0.0.1:8080
+
+WEIGHT_FILES = $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(VAE),--vae "$(VAE)") $(if $(DINO),--dino "$(DINO)")
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -52,12 +57,14 @@ parity: $(DEV)  ## recompute a folder of golden numbers (REFERENCE=DIR)
 samples: $(DEV)  ## pictures of a folder of photos beside the torch reference (SAMPLES=DIR), sheet in build/
 	$(BIN)/python -m pytest tests/samples --samples "$(SAMPLES)"
 
-export: $(DEV)  ## build and verify model_repository/ (VARIANT=)
-	$(BIN)/python -m export build --variant $(VARIANT) --out model_repository
-	$(BIN)/python -m export verify --repository model_repository
+quality: $(DEV)  ## draw and score the pairs of a data set (DATA= KEY_POINTS=), report in build/quality/
+	$(BIN)/python -m xmdpt.training evaluate --data "$(DATA)" --key-points "$(KEY_POINTS)" --out build/quality
 
-verify: $(DEV)  ## compare the graphs in model_repository/ with torch
-	$(BIN)/python -m export verify --repository model_repository
+export: $(DEV)  ## build and verify a model repository (VARIANT= REPOSITORY= WEIGHTS= VAE= DINO=)
+	$(BIN)/python -m export build --variant $(VARIANT) --out "$(REPOSITORY)" $(WEIGHT_FILES)
+
+verify: $(DEV)  ## compare the graphs of a model repository with torch (REPOSITORY= WEIGHTS= VAE= DINO=)
+	$(BIN)/python -m export verify --repository "$(REPOSITORY)" $(WEIGHT_FILES)
 
 load: $(DEV)  ## Locust against a running service (HOST=), report in build/load/
 	mkdir -p build/load
@@ -82,5 +89,5 @@ $(SERVING): requirements.lock pyproject.toml | $(BIN)/python
 
 # The lock keeps its versions: pip only adds what the extras ask for.
 $(DEV): $(SERVING)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,dev,export,load]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,dev,export,load,train]'
 	touch $@

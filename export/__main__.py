@@ -1,23 +1,38 @@
 """`python -m export`: build a model repository, or verify one.
 
-Only words and exit statuses; the work is in `export.repository` and `export.verify`.
+Only words and exit statuses; the work is in `export.repository`, `export.manifest` and `export.verify`.
 """
 
 import argparse
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xmdpt.spec import VARIANTS
 
+if TYPE_CHECKING:
+    from export.weights import WeightsOrigin
+
 _EPILOG = """examples:
   python -m export build --variant tiny --out model_repository
-  python -m export build --variant tiny --weights trained.safetensors --out model_repository
-  python -m export verify --repository model_repository
+  python -m export build --variant s --weights ema_0.9999_300000.pt --vae sd-vae --dino dinov2 --out repository-s
+  python -m export verify --repository repository-s --weights ema_0.9999_300000.pt --vae sd-vae --dino dinov2
+
+docs/weights.md says where the files come from.
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for a failed check, 2 for a mistake in the call."""
+    options = _parser().parse_args(arguments)
+    if options.command == "verify":
+        return _verify(options, options.repository)
+    return _build(options) or (0 if options.no_verify else _verify(options, options.out))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export",
         description="Turn the networks into the ONNX graphs that the service and Triton run.",
@@ -25,66 +40,105 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    build = commands.add_parser("build", help="trace every graph and write the repository and its manifest")
+    build = commands.add_parser("build", help="trace every graph, write the repository and its manifest, verify them")
     build.add_argument("--variant", choices=sorted(VARIANTS), default="tiny", help="size of the model (default: tiny)")
     build.add_argument("--out", type=Path, default=Path("model_repository"), help="folder (default: model_repository)")
+    build.add_argument("--half-weights", action="store_true", help="round weights to float16: half the bytes, lossy")
+    build.add_argument("--no-verify", action="store_true", help="leave out the comparison with torch at the end")
     verify = commands.add_parser("verify", help="check digests, configurations and each graph against torch")
     verify.add_argument(
         "--repository", type=Path, default=Path("model_repository"), help="folder (default: model_repository)"
     )
     for command in (build, verify):
-        command.add_argument(
-            "--weights",
-            type=Path,
-            metavar="FILE",
-            help="safetensors file of the whole pipeline; without it the weights are random numbers by a fixed rule",
+        files = command.add_argument_group("files of weights; without any, weights are random numbers by a fixed rule")
+        files.add_argument(
+            "--weights", type=Path, metavar="FILE", help="official X-MDPT checkpoint, .pt or .safetensors"
         )
-    options = parser.parse_args(arguments)
-    return _build(options) if options.command == "build" else _verify(options)
+        files.add_argument("--vae", type=Path, metavar="PATH", help="diffusers folder of the autoencoder, or its file")
+        files.add_argument("--dino", type=Path, metavar="DIR", help="folder with DINOv2's hub files for vitb14, vitg14")
+        command.add_argument(
+            "--batch-sizes",
+            type=int,
+            nargs="+",
+            default=[1, 2, 3, 8],
+            metavar="N",
+            help="to compare (default: 1 2 3 8)",
+        )
+    return parser
 
 
 def _build(options: argparse.Namespace) -> int:
     from export.repository import build_repository
-    from export.weights import load_pipeline
+    from export.weights import LoadedNetworks, WeightPaths, read_origin
 
-    print(f"variant {options.variant}: making the networks", flush=True)
+    variant, paths = VARIANTS[options.variant], WeightPaths(options.weights, options.vae, options.dino)
+    start = time.monotonic()
+    print(f"variant {variant.name}: reading the weights", flush=True)
     try:
-        pipeline, weights = load_pipeline(VARIANTS[options.variant], options.weights)
+        weights = read_origin(variant, paths, options.half_weights)
     except (OSError, ValueError) as error:
         return _refuse(error)
-    print(f"weights: {weights.origin}", flush=True)
-    build_repository(pipeline, weights, options.out, report=lambda line: print(line, flush=True))
-    print(f"wrote {options.out}/MANIFEST.json; check it with: python -m export verify --repository {options.out}")
+    _print_origin(weights)
+    build_repository(
+        variant,
+        lambda: LoadedNetworks(variant, paths, options.half_weights),
+        weights,
+        options.out,
+        report=lambda line: print(line, flush=True),
+    )
+    print(f"wrote {options.out}/MANIFEST.json after {time.monotonic() - start:.1f} s", flush=True)
     return 0
 
 
-def _verify(options: argparse.Namespace) -> int:
-    from export.verify import RepositoryError, graph_errors, read_manifest
-    from export.weights import load_pipeline
+def _verify(options: argparse.Namespace, repository: Path) -> int:
+    from export.manifest import RepositoryError, read_manifest
+    from export.verify import graph_errors
+    from export.weights import LoadedNetworks, WeightPaths, read_origin
 
     try:
-        manifest = read_manifest(options.repository)
+        manifest = read_manifest(repository)
     except RepositoryError as error:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
-    print(f"{options.repository}: {len(manifest['graphs'])} graphs, digests and configurations as the manifest says")
+    print(
+        f"{repository}: {len(manifest['graphs'])} graphs, digests and configurations as the manifest says", flush=True
+    )
+    stated = manifest["weights"]
+    variant, paths = VARIANTS[manifest["variant"]], WeightPaths(options.weights, options.vae, options.dino)
     try:
-        pipeline, weights = load_pipeline(VARIANTS[manifest["variant"]], options.weights)
+        weights = read_origin(variant, paths, stated["is_rounded"])
     except (OSError, ValueError) as error:
         return _refuse(error)
-    if weights.origin != manifest["weights"]["origin"]:
-        return _refuse(f"the repository was built of other weights ({manifest['weights']['origin']}): give --weights")
-    print(f"{'graph':<15} {'batch':>5} {'output':<14} {'error':>9} {'tolerance':>9}")
-    is_good = True
-    for row in graph_errors(options.repository, pipeline):
+    if _digests(weights.files) != _digests(stated["files"]):
+        return _refuse(f"the repository was built of other weights ({stated['origin']}): give --weights, --vae, --dino")
+    print(f"{'graph':<15} {'batch':>5} {'output':<14} {'error':>9} {'tolerance':>9} {'seconds':>8}")
+    is_good, start = True, time.monotonic()
+    rows = graph_errors(
+        repository, variant, lambda: LoadedNetworks(variant, paths, stated["is_rounded"]), options.batch_sizes
+    )
+    for row in rows:
         verdict = "ok" if row.is_within_tolerance else "FAILED"
         is_good &= row.is_within_tolerance
         print(
-            f"{row.graph:<15} {row.batch_size:>5} {row.output:<14} {row.error:>9.1e} {row.tolerance:>9.0e} {verdict}",
+            f"{row.graph:<15} {row.batch_size:>5} {row.output:<14} {row.error:>9.1e} {row.tolerance:>9.0e} "
+            f"{time.monotonic() - start:>8.1f} {verdict}",
             flush=True,
         )
     print("every graph agrees with torch" if is_good else "FAILED: a graph differs from torch")
     return 0 if is_good else 1
+
+
+def _digests(files: Mapping[str, Mapping]) -> dict[str, str]:
+    return {network: file["sha256"] for network, file in files.items()}
+
+
+def _print_origin(weights: "WeightsOrigin") -> None:
+    for network, file in weights.files.items():
+        print(f"weights of {network}: {file['name']}, {file['bytes']:,} bytes, sha256 {file['sha256']}", flush=True)
+    if not weights.is_trained:
+        print(f"weights: {weights.origin}", flush=True)
+    if weights.is_rounded:
+        print("weights are rounded to float16", flush=True)
 
 
 def _refuse(reason: object) -> int:

@@ -1,31 +1,50 @@
 """How weights lie in an ONNX file: in the smallest type that loses nothing, widened to float32 by the graph itself.
 
-Changes neither values nor arithmetic: runtimes compute the widening once, when they load the file.
+Changes neither values nor arithmetic: runtimes compute the widening once, when they load the file. Weights too many for
+one file lie in a second one beside it.
 """
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# Below this many numbers the node that widens costs more than it saves.
-_MIN_NUMBERS = 256
+MIN_NUMBERS = 256
+"""Below this many numbers the node that widens costs more than it saves."""
+
 _INT8_MAX = 127
+# Runtimes map tensors from a file where these begin on a page.
+_ALIGNMENT = 4096
 
 
-def store_compactly(model: onnx.ModelProto) -> onnx.ModelProto:
+def store_compactly(
+    model: onnx.ModelProto, detached: Mapping[str, np.ndarray] | None = None, data: Path | None = None
+) -> onnx.ModelProto:
     """Replace float32 initializers in place, where exact, by int8 times a power of two, or by float16.
 
     The trained weights of a checkpoint are usually neither and stay as they are.
+
+    Args:
+        model: to be changed.
+        detached: values of initializers that the model names without holding them.
+        data: file to write large initializers to instead of into the model; it must come to lie beside the model's.
     """
+    detached = detached or {}
     graph = model.graph
     initializers, widening = [], []
-    for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _MIN_NUMBERS:
-            initializers.append(tensor)
-            continue
-        stored, nodes = _stored(tensor.name, numpy_helper.to_array(tensor))
-        initializers += stored
-        widening += nodes
+    with data.open("wb") if data else nullcontext() as file:
+        for tensor in graph.initializer:
+            if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < MIN_NUMBERS:
+                initializers.append(tensor)
+                continue
+            values = detached[tensor.name] if tensor.name in detached else numpy_helper.to_array(tensor)
+            arrays, nodes = _stored(tensor.name, values)
+            initializers += [_tensor(name, array, file) for name, array in arrays.items()]
+            widening += nodes
     nodes = [*widening, *graph.node]
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(initializers)
@@ -33,18 +52,32 @@ def store_compactly(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def _tensor(name: str, array: np.ndarray, file: BinaryIO | None) -> TensorProto:
+    if file is None or array.size < MIN_NUMBERS:
+        return numpy_helper.from_array(array, name)
+    file.write(bytes(-file.tell() % _ALIGNMENT))
+    place = {"location": Path(file.name).name, "offset": str(file.tell()), "length": str(array.nbytes)}
+    tensor = TensorProto(name=name, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+    for key, value in place.items():
+        tensor.external_data.add(key=key, value=value)
+    # Little-endian, as the format demands and as every processor here is.
+    file.write(array.tobytes())
+    return tensor
+
+
 def exponent_of_int8(values: np.ndarray) -> int:
     """The smallest e for which values / 2**e lie within -127..127; values are finite and not all 0."""
     return int(np.ceil(np.log2(np.abs(values).max().astype(np.float64) / _INT8_MAX)))
 
 
-def _stored(name: str, values: np.ndarray) -> tuple[list[TensorProto], list[onnx.NodeProto]]:
-    """Initializers, and nodes that make of them the float32 value `name`."""
+def _stored(name: str, values: np.ndarray) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
+    """Arrays by the names of their initializers, and nodes that make of them the float32 value `name`."""
     small = f"{name}.stored"
     if (steps := _as_int8(values)) is not None:
         integers, step = steps
         return (
-            [numpy_helper.from_array(integers, small), numpy_helper.from_array(step, f"{name}.step")],
+            {small: integers, f"{name}.step": step},
             [
                 helper.make_node("Cast", [small], [f"{name}.integers"], f"widen {name}", to=TensorProto.FLOAT),
                 helper.make_node("Mul", [f"{name}.integers", f"{name}.step"], [name], f"scale {name}"),
@@ -54,8 +87,8 @@ def _stored(name: str, values: np.ndarray) -> tuple[list[TensorProto], list[onnx
         halves = values.astype(np.float16)
     if np.array_equal(halves.astype(np.float32), values):
         cast = helper.make_node("Cast", [small], [name], f"widen {name}", to=TensorProto.FLOAT)
-        return [numpy_helper.from_array(halves, small)], [cast]
-    return [numpy_helper.from_array(values, name)], []
+        return {small: halves}, [cast]
+    return {name: values}, []
 
 
 def _as_int8(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

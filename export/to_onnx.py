@@ -1,35 +1,46 @@
 """One graph module to one ONNX model, the same bytes every time.
 
-Does not write files (`export.repository`) nor choose how weights are stored (`export.storage`).
+Does not choose how weights are stored (`export.storage`) nor write the model's file (`export.repository`).
 """
 
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 from torch import nn
 
-from export.storage import store_compactly
+from export.storage import MIN_NUMBERS, store_compactly
 from xmdpt.spec import GraphSpec
 
 OPSET = 20
 """Attention still decomposes into products here; TensorRT refuses the later opsets' Attention with an added bias."""
 
+MAX_INLINE_BYTES = 1_500_000_000
+"""Float32 weights of a graph that one file holds. At 2 GB protobuf ends, and on the way it needs memory for copies."""
+
 _TORCH_TYPES = {"f32": torch.float32, "u8": torch.uint8}
 
 
-def to_onnx(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
+def to_onnx(
+    module: nn.Module, spec: GraphSpec, data: Path | None = None, max_inline_bytes: int = MAX_INLINE_BYTES
+) -> onnx.ModelProto:
     """Trace a graph with a batch axis of any size.
 
     Args:
         module: its `forward` takes and returns the arrays of `spec`, in order.
         spec: names, types and shapes of the graph's inputs and outputs.
+        data: where to write the weights of a graph that has more of them than `max_inline_bytes`.
+        max_inline_bytes: of float32 weights.
 
     Returns:
-        The checked model, free of everything that names the computer or the source it was traced on.
+        The model, free of everything that names the computer or the source it was traced on; checked, unless its
+        weights are elsewhere.
 
     Raises:
         torch._dynamo.exc.UserError: the graph fixes its batch size.
@@ -49,9 +60,26 @@ def to_onnx(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
             output_names=[tensor.name for tensor in spec.outputs],
         )
     assert program is not None
-    model = store_compactly(_anonymous(program.model_proto, spec.name))
-    onnx.checker.check_model(model, full_check=True)
+    detached = _detach_weights(program.model)
+    model = _anonymous(ir.serde.serialize_model(program.model), spec.name)
+    if sum(values.nbytes for values in detached.values()) > max_inline_bytes:
+        if data is None:
+            raise ValueError(f"{spec.name}: too large for one file, and there is no place for a second one")
+        return store_compactly(model, detached, data)
+    onnx.checker.check_model(store_compactly(model, detached), full_check=True)
     return model
+
+
+def _detach_weights(model: ir.Model) -> dict[str, np.ndarray]:
+    """Take the large float32 weights out of a model, in whose memory they would be copied once more."""
+    detached = {}
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None and tensor.dtype == ir.DataType.FLOAT and tensor.size >= MIN_NUMBERS:
+            detached[name] = values = tensor.numpy()
+            shape = ir.Shape(values.shape)
+            value.const_value = ir.ExternalTensor("detached", 0, 0, tensor.dtype, shape=shape, name=name)
+    return detached
 
 
 def _anonymous(model: onnx.ModelProto, name: str) -> onnx.ModelProto:

@@ -42,9 +42,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.fixture(scope="session")
 def shipped_pipeline() -> "Pipeline":
     """The networks in torch that the shipped graphs were made of."""
-    from export.weights import load_pipeline
+    from xmdpt.nn.pipeline import build_pipeline
+    from xmdpt.nn.untrained import fill_untrained
 
-    return load_pipeline(VARIANTS["tiny"], None)[0]
+    pipeline = build_pipeline(VARIANTS["tiny"])
+    fill_untrained(pipeline)
+    return pipeline
 
 
 @pytest.fixture(scope="session")

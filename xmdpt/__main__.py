@@ -1,6 +1,6 @@
 """`python -m xmdpt`: what can be asked of the model itself.
 
-Only words and exit statuses; the work is in `xmdpt.nn.parity`.
+Only words and exit statuses; the work is in `xmdpt.parity`.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parity(folder: Path, size: str | None) -> int:
-    from xmdpt.nn.parity import SIZES, Skipped, parity
+    from xmdpt.parity import SIZES, Skipped, parity
 
     held = tuple(size for size in SIZES if any(folder.glob(f"*_{size}*.npz")))
     num_checks, num_failed = 0, 0

@@ -1,4 +1,4 @@
-"""One trace-safe module for each graph of `xmdpt.spec.graph_specs`, made of the parts of a pipeline.
+"""One trace-safe module for each graph of `xmdpt.spec.graph_specs`, made of a variant's networks.
 
 They hold what belongs to the border only: pixels to numbers and back, guidance, the sampler's row. The mathematics of
 the model is in `xmdpt.nn`.
@@ -14,9 +14,9 @@ from export.graphs.pose_encoder import PoseEncoderGraph
 from export.graphs.source_encoder import SourceEncoderGraph
 from export.graphs.tdnet_step import TdnetStepGraph
 from export.graphs.vae_decoder import VaeDecoderGraph
-from xmdpt.nn.pipeline import Pipeline
+from xmdpt.nn.pipeline import Networks
 
-GRAPHS: Mapping[str, Callable[[Pipeline], nn.Module]] = MappingProxyType(
+GRAPHS: Mapping[str, Callable[[Networks], nn.Module]] = MappingProxyType(
     {
         "source_encoder": SourceEncoderGraph,
         "pose_encoder": PoseEncoderGraph,
@@ -25,4 +25,4 @@ GRAPHS: Mapping[str, Callable[[Pipeline], nn.Module]] = MappingProxyType(
         "vae_decoder": VaeDecoderGraph,
     }
 )
-"""How each graph is made of a pipeline; its `forward` takes and returns what the contract names, in that order."""
+"""How each graph is made of the networks; its `forward` takes and returns what the contract names, in that order."""

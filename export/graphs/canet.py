@@ -5,15 +5,15 @@ Does not make the parts (`export.graphs.source_encoder`, `export.graphs.pose_enc
 
 from torch import Tensor, nn
 
-from xmdpt.nn.pipeline import Pipeline
+from xmdpt.nn.pipeline import Networks
 
 
 class CanetGraph(nn.Module):
     """CANet after the cut at its sum."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, networks: Networks) -> None:
         super().__init__()
-        self.canet = pipeline.xmdpt.canet
+        self.canet = networks.xmdpt.canet
 
     def forward(self, source_vector: Tensor, pose_vector: Tensor) -> Tensor:
         """Return condition [B, D] of source_vector and pose_vector, both [B, D]."""

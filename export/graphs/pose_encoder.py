@@ -6,16 +6,16 @@ Does not draw skeletons (`xmdpt.skeleton`).
 from torch import Tensor, nn
 
 from xmdpt.nn.dinov2 import resize_224
-from xmdpt.nn.pipeline import Pipeline
+from xmdpt.nn.pipeline import Networks
 
 
 class PoseEncoderGraph(nn.Module):
     """DINOv2 tokens of one skeleton, pooled."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, networks: Networks) -> None:
         super().__init__()
-        self.extractor = pipeline.pose_extractor
-        self.canet = pipeline.xmdpt.canet
+        self.extractor = networks.pose_extractor
+        self.canet = networks.xmdpt.canet
 
     def forward(self, skeleton: Tensor) -> Tensor:
         """Return pose_vector [B, D] of skeleton [B, 256, 256, 3] u8 RGB; each is divided by its own maximum."""

@@ -6,18 +6,18 @@ Does not decode or resize picture files (`xmdpt.preprocess`).
 from torch import Tensor, nn
 
 from xmdpt.nn.dinov2 import resize_224
-from xmdpt.nn.pipeline import Pipeline
+from xmdpt.nn.pipeline import Networks
 
 
 class SourceEncoderGraph(nn.Module):
     """DINOv2 tokens and the VAE posterior's mode of one photo, pooled and summed."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, networks: Networks) -> None:
         super().__init__()
-        self.extractor = pipeline.photo_extractor
-        self.vae = pipeline.vae
-        self.xmdpt = pipeline.xmdpt
-        self.latent_scale = pipeline.variant.latent_scale
+        self.extractor = networks.photo_extractor
+        self.vae = networks.vae
+        self.xmdpt = networks.xmdpt
+        self.latent_scale = networks.variant.latent_scale
 
     def forward(self, photo: Tensor) -> Tensor:
         """Return source_vector [B, D] of photo [B, 256, 256, 3] u8 RGB."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xmdpt.nn.layers import FinalLayer
-from xmdpt.nn.pipeline import Pipeline
+from xmdpt.nn.pipeline import Networks
 from xmdpt.nn.tdnet import TDNet
 from xmdpt.spec import LATENT_SHAPE
 
@@ -17,9 +17,9 @@ from xmdpt.spec import LATENT_SHAPE
 class TdnetStepGraph(nn.Module):
     """TDNet on a conditional and an unconditional row per picture, their weighted difference, and the update rule."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, networks: Networks) -> None:
         super().__init__()
-        self.tdnet = _folded(pipeline.xmdpt.tdnet)
+        self.tdnet = _folded(networks.xmdpt.tdnet)
 
     def forward(
         self,

@@ -6,16 +6,16 @@ Does not write picture files.
 import torch
 from torch import Tensor, nn
 
-from xmdpt.nn.pipeline import Pipeline
+from xmdpt.nn.pipeline import Networks
 
 
 class VaeDecoderGraph(nn.Module):
     """The decoder with the latent scale before it and the conversion to pixels behind it."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, networks: Networks) -> None:
         super().__init__()
-        self.vae = pipeline.vae
-        self.latent_scale = pipeline.variant.latent_scale
+        self.vae = networks.vae
+        self.latent_scale = networks.variant.latent_scale
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return image [B, 256, 256, 3] u8 RGB of latents [B, 4, 32, 32], scaled."""

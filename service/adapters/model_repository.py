@@ -54,7 +54,10 @@ def open_model_repository(root: Path) -> ModelRepository:
         entries = {name: manifest["graphs"][name] for name in specs}
         paths = {name: root / entry["path"] for name, entry in entries.items()}
         for name, entry in entries.items():
-            _check_digest(paths[name], entry["sha256"])
+            _check_places(root / MANIFEST_NAME, name, entry)
+            # A graph of more than 2 GB has weights in a second file, which the runtime opens by itself.
+            for file in (entry, *entry["external"]):
+                _check_digest(root / file["path"], file["sha256"])
             _check_digest(root / entry["config_path"], entry["config_sha256"])
         weights = manifest["weights"]
         return ModelRepository(
@@ -76,6 +79,15 @@ def _read_manifest(root: Path) -> dict:
         raise ModelRepositoryError(msg) from None
     except ValueError:
         raise ModelRepositoryError(f"{path}: not JSON; build it again with `python -m export build`") from None
+
+
+def _check_places(manifest_path: Path, graph: str, entry: dict) -> None:
+    """A manifest must not lead out of its folder, nor to a file that the runtime would not take."""
+    model, config = f"{graph}/1/model.onnx", f"{graph}/config.pbtxt"
+    external = [file["path"] for file in entry["external"]]
+    if (entry["path"], entry["config_path"]) != (model, config) or external not in ([], [f"{model}.data"]):
+        msg = f"{manifest_path}: the files of {graph} are not {model}, {config} and {model}.data; restore the manifest"
+        raise ModelRepositoryError(msg)
 
 
 def _check_digest(path: Path, expected: str) -> None:

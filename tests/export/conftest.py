@@ -9,7 +9,6 @@ import pytest
 
 from export.graphs import GRAPHS
 from export.to_onnx import to_onnx
-from export.weights import load_pipeline
 from xmdpt.nn.pipeline import Pipeline, build_pipeline
 from xmdpt.nn.untrained import fill_untrained
 from xmdpt.spec import VARIANTS, Variant, graph_specs
@@ -30,7 +29,9 @@ def repository(shipped: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny() -> Pipeline:
     """The networks of which the shipped repository was built."""
-    return load_pipeline(VARIANTS["tiny"], None)[0]
+    pipeline = build_pipeline(VARIANTS["tiny"])
+    fill_untrained(pipeline)
+    return pipeline
 
 
 @pytest.fixture(scope="session")

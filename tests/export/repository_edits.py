@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from export.repository import model_digest
+from export.repository import repository_digest
 
 
 def edit_graph(root: Path, name: str, change: Callable[[onnx.ModelProto], None]) -> None:
@@ -32,6 +32,8 @@ def sign(root: Path) -> None:
         for entry in manifest["graphs"].values():
             entry["sha256"] = hashlib.sha256((root / entry["path"]).read_bytes()).hexdigest()
             entry["config_sha256"] = hashlib.sha256((root / entry["config_path"]).read_bytes()).hexdigest()
-        manifest["model_digest"] = model_digest({name: e["sha256"] for name, e in manifest["graphs"].items()})
+            for file in entry["external"]:
+                file["sha256"] = hashlib.sha256((root / file["path"]).read_bytes()).hexdigest()
+        manifest["model_digest"] = repository_digest(manifest["graphs"])
 
     edit_manifest(root, state_digests)

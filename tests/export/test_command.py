@@ -2,33 +2,31 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from export.__main__ import main
 from export.verify import graph_errors
 from tests.export.planted_mistakes import not_a_number
 from tests.export.repository_edits import edit_graph
-from xmdpt.nn.checkpoint import save_weights
+from xmdpt.nn.checkpoint import official_name
 from xmdpt.nn.pipeline import Pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY = "xmdpt.tdnet.final_layer.linear.bias"
+KEY = "final_layer.linear.bias"
 
 
 @pytest.fixture(scope="session")
 def weights(tiny: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of tiny that are not those of the rule."""
-    path = tmp_path_factory.mktemp("weights") / "tuned.safetensors"
-    save_weights(tiny, path)
-    state = load_file(path)
-    state[KEY] += 0.3
-    save_file(state, path)
+    """An official checkpoint of tiny whose weights are not all those of the rule."""
+    path = tmp_path_factory.mktemp("weights") / "tuned.pt"
+    state = {official_name(name): tensor for name, tensor in tiny.xmdpt.state_dict().items()}
+    torch.save(state | {KEY: state[KEY] + 0.3}, path)
     return path
 
 
@@ -36,19 +34,19 @@ def weights(tiny: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository built of these weights by the command; about 15 s."""
     out = tmp_path_factory.mktemp("built") / "models"
-    assert main(["build", "--weights", str(weights), "--out", str(out)]) == 0
+    assert main(["build", "--weights", str(weights), "--out", str(out), "--no-verify"]) == 0
     return out
 
 
 def damaged(weights: Path, tmp_path: Path, kind: str) -> Path:
-    state, path = load_file(weights), tmp_path / f"{kind}.safetensors"
+    state, path = torch.load(weights, weights_only=True), tmp_path / f"{kind}.pt"
     if kind == "missing":
         del state[KEY]
     elif kind == "unexpected":
-        state["xmdpt.tdnet.side.bias"] = torch.zeros(1)
+        state["side.bias"] = torch.zeros(1)
     else:
         state[KEY] = torch.zeros(33)
-    save_file(state, path)
+    torch.save(state, path)
     return path
 
 
@@ -73,7 +71,7 @@ def test_command_when_called_wrongly_then_2(arguments: list[str], capsys: pytest
     ("kind", "words"),
     [
         ("missing", f"missing {KEY}"),
-        ("unexpected", "unexpected xmdpt.tdnet.side.bias"),
+        ("unexpected", "unexpected side.bias"),
         ("misshaped", f"{KEY} has shape [33] instead of [32]"),
     ],
 )
@@ -91,8 +89,8 @@ def test_build_when_the_weights_do_not_fit_then_2_and_the_key(
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "No such file"), (b"", "not a safetensors file"), (b"PK" * 40, "not a safetensors file")],
-    ids=["missing", "empty", "pickle"],
+    [(None, "No such file"), (b"", "not a whole file of weights"), (b"PK" * 40, "not a whole file of weights")],
+    ids=["missing", "empty", "no zip"],
 )
 def test_build_when_the_weights_cannot_be_read_then_2_and_the_file(
     tmp_path: Path, content: bytes | None, words: str, capsys: pytest.CaptureFixture[str]
@@ -111,8 +109,10 @@ def test_build_when_the_weights_cannot_be_read_then_2_and_the_file(
 def test_build_when_of_a_file_then_the_manifest_names_it_and_its_digest(built: Path, weights: Path) -> None:
     stated = json.loads((built / "MANIFEST.json").read_text())["weights"]
 
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert stated == {"origin": f"tuned.safetensors, sha256 {digest}", "is_trained": True}
+    content = weights.read_bytes()
+    file = {"name": "tuned.pt", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert stated.pop("origin").startswith("xmdpt tuned.pt; untrained: random numbers")
+    assert stated == {"is_trained": False, "is_rounded": False, "files": {"xmdpt": file}}
 
 
 def test_build_when_of_a_file_then_only_the_graph_with_other_weights_differs(built: Path, shipped: Path) -> None:
@@ -121,10 +121,12 @@ def test_build_when_of_a_file_then_only_the_graph_with_other_weights_differs(bui
     assert differing == ["tdnet_step"]
 
 
-def test_verify_when_the_weights_are_those_of_the_build_then_0_and_a_table(
-    built: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+def test_verify_when_the_weights_are_those_of_the_build_under_another_name_then_0_and_a_table(
+    built: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = main(["verify", "--repository", str(built), "--weights", str(weights)])
+    same = shutil.copy(weights, tmp_path / "renamed.pt")
+
+    status = main(["verify", "--repository", str(built), "--weights", str(same)])
 
     lines = capsys.readouterr().out.splitlines()
     assert status == 0
@@ -135,6 +137,29 @@ def test_verify_when_the_weights_are_those_of_the_build_then_0_and_a_table(
 def test_verify_when_the_weights_are_not_given_then_2(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--repository", str(built)]) == 2
     assert "give --weights" in capsys.readouterr().err
+
+
+def test_verify_when_the_weights_are_others_of_the_same_name_then_2(
+    built: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = torch.load(weights, weights_only=True)
+    other = tmp_path / weights.name
+    torch.save(state | {KEY: state[KEY] + 1}, other)
+
+    assert main(["verify", "--repository", str(built), "--weights", str(other)]) == 2
+    assert "built of other weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--weights", "--vae", "--dino"])
+def test_build_when_a_paper_size_gets_some_files_only_then_2(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "models"
+
+    assert main(["build", "--variant", "s", option, str(tmp_path), "--out", str(out)]) == 2
+
+    assert capsys.readouterr().err == "python -m export: the variant s needs --weights, --vae and --dino together\n"
+    assert not out.exists()
 
 
 def test_verify_when_a_file_is_damaged_then_1_and_its_name(
@@ -166,5 +191,5 @@ def test_verify_when_a_graph_gives_no_numbers_then_1_and_its_line(
 
 
 def test_comparison_when_the_graphs_are_of_other_weights_then_over_the_bound(built: Path, tiny: Pipeline) -> None:
-    rows = list(graph_errors(built, tiny, batch_sizes=(1,)))
+    rows = list(graph_errors(built, tiny.variant, lambda: tiny, batch_sizes=(1,)))
     assert {row.graph for row in rows if not row.is_within_tolerance} == {"tdnet_step"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.verify import RepositoryError, read_manifest
+from export.manifest import RepositoryError, read_manifest
 from tests.export.repository_edits import edit_graph, edit_manifest, sign
 from xmdpt.spec import VARIANTS, graph_specs
 
@@ -62,6 +62,16 @@ def leave_out_a_node(model: onnx.ModelProto) -> None:
     del model.graph.node[0]
 
 
+def take_weights_from(location: str) -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=location)
+
+    return change
+
+
 def keep_a_copy_elsewhere(root: Path) -> None:
     (root / "good.onnx").write_bytes((root / "canet/1/model.onnx").read_bytes())
     write("canet/1/model.onnx", b"something else")(root)
@@ -100,8 +110,17 @@ CASES: dict[str, tuple[Damage, str, str]] = {
     "other format": (state(format=2), MANIFEST, "format is 2"),
     "other latent scale": (state(latent_scale=0.5), MANIFEST, "latent_scale is 0.5"),
     "other prediction": (state(prediction="v"), MANIFEST, "prediction is v"),
-    "no word on the weights": (state(weights={}), MANIFEST, "'origin'"),
-    "weights of an odd kind": (state(weights={"origin": None, "is_trained": 1}), MANIFEST, "weights"),
+    "no word on the weights": (state(weights={}), MANIFEST, "'is_trained'"),
+    "weights of an odd kind": (
+        state(weights={"origin": None, "is_trained": 1, "is_rounded": False, "files": {}}),
+        MANIFEST,
+        "must state an origin",
+    ),
+    "weights without a digest": (
+        state(weights={"origin": "", "is_trained": True, "is_rounded": False, "files": {"vae": {"sha256": 1}}}),
+        MANIFEST,
+        "digest of each file",
+    ),
     "graphs are a list": (state(graphs=list(graph_specs(VARIANTS["tiny"]))), MANIFEST, "not of the form"),
     "graphs of other names": (state(graphs={}), MANIFEST, "the graphs are not"),
     "entry missing": (
@@ -113,6 +132,16 @@ CASES: dict[str, tuple[Damage, str, str]] = {
         lambda root: edit_manifest(root, lambda manifest: manifest["graphs"]["canet"].pop("sha256")),
         MANIFEST,
         "'sha256'",
+    ),
+    "weights elsewhere": (
+        lambda root: edit_manifest(root, lambda m: m["graphs"]["canet"]["external"].append({"path": "../secret"})),
+        MANIFEST,
+        "further weights of canet can only be in canet/1/model.onnx.data",
+    ),
+    "graph takes weights from another file": (
+        lambda root: edit_graph(root, "canet", take_weights_from("../../secret")),
+        MODEL,
+        "takes weights from",
     ),
     "file elsewhere": (keep_a_copy_elsewhere, MANIFEST, "the files of canet are not"),
 }

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.verify import graph_errors, read_manifest
+from export.manifest import read_manifest
+from export.verify import graph_errors
 from tests.export import planted_mistakes as planted
 from tests.export.planted_mistakes import Mistake
 from tests.export.repository_edits import edit_graph
@@ -47,6 +48,6 @@ def test_comparison_when_a_mistake_is_planted_then_over_the_bound(
     edit_graph(repository, graph, mistake)
     read_manifest(repository)
 
-    rows = list(graph_errors(repository, tiny, batch_sizes=(2,), graphs=(graph,)))
+    rows = list(graph_errors(repository, tiny.variant, lambda: tiny, batch_sizes=(2,), graphs=(graph,)))
 
     assert any(not row.is_within_tolerance for row in rows)

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from xmdpt.nn.checkpoint import CheckpointError, load_official, official_name
+from xmdpt.nn.checkpoint import load_official, official_name
 from xmdpt.nn.layers import relative_position_index
 from xmdpt.nn.network import XMDPT
 from xmdpt.nn.untrained import seeded_normal
+from xmdpt.nn.weight_files import CheckpointError
 from xmdpt.spec import VARIANTS
 
 SHAPES = json.loads((Path(__file__).resolve().parents[1] / "golden" / "checkpoint_S.json").read_text())

@@ -1,5 +1,6 @@
 """Each mistake that the golden numbers can show is planted, and must show."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,41 +9,40 @@ import pytest
 import torch
 from torch import nn
 
-from xmdpt.nn.golden import Check
-from xmdpt.nn.network import XMDPT
-from xmdpt.nn.parity import forward_checks
-from xmdpt.nn.untrained import fill_golden, golden_base, golden_strong
-from xmdpt.spec import VARIANTS
+from xmdpt.nn.network import TrainableXMDPT
+from xmdpt.nn.untrained import golden_base, golden_strong
+from xmdpt.parity.golden import Check
+from xmdpt.parity.network import golden_network, network_checks
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-Mistake = Callable[[XMDPT], object]
+Mistake = Callable[[TrainableXMDPT], object]
 
 
-def without_position_bias(network: XMDPT) -> None:
+def without_position_bias(network: TrainableXMDPT) -> None:
     for block in network.tdnet.blocks:
         block.attn.bias.table.zero_()
 
 
-def with_bias_index_transposed(network: XMDPT) -> None:
+def with_bias_index_transposed(network: TrainableXMDPT) -> None:
     for block in network.tdnet.blocks:
         block.attn.bias.index.copy_(block.attn.bias.index.T.clone())
 
 
-def with_position_halves_swapped(network: XMDPT) -> None:
+def with_position_halves_swapped(network: TrainableXMDPT) -> None:
     positions = network.tdnet.latent_embedder.positions
     positions.copy_(positions.roll(positions.shape[-1] // 2, dims=-1))
 
 
-def without_decoder_positions(network: XMDPT) -> None:
+def without_decoder_positions(network: TrainableXMDPT) -> None:
     network.tdnet.decoder_positions.zero_()
 
 
-def with_sines_before_cosines(network: XMDPT) -> None:
+def with_sines_before_cosines(network: TrainableXMDPT) -> None:
     weight = network.tdnet.timestep_embedder.mlp[0].weight
     weight.copy_(weight.roll(128, dims=1))
 
 
-def with_exact_gelu_in_the_blocks(network: XMDPT) -> None:
+def with_exact_gelu_in_the_blocks(network: TrainableXMDPT) -> None:
     class ExactMlp(nn.Module):
         def __init__(self, mlp: nn.Module) -> None:
             super().__init__()
@@ -55,19 +55,19 @@ def with_exact_gelu_in_the_blocks(network: XMDPT) -> None:
         block.mlp = ExactMlp(block.mlp)
 
 
-def with_tanh_gelu_in_canet(network: XMDPT) -> None:
+def with_tanh_gelu_in_canet(network: TrainableXMDPT) -> None:
     for module in network.canet.modules():
         if isinstance(module, nn.GELU):
             module.approximate = "tanh"
 
 
-def with_usual_eps_in_canet(network: XMDPT) -> None:
+def with_usual_eps_in_canet(network: TrainableXMDPT) -> None:
     for module in network.canet.modules():
         if isinstance(module, nn.LayerNorm):
             module.eps = 1e-6
 
 
-def with_scale_and_shift_swapped(network: XMDPT) -> None:
+def with_scale_and_shift_swapped(network: TrainableXMDPT) -> None:
     for block in network.tdnet.blocks:
         linear = block.modulation.linear
         width = linear.weight.shape[0] // 6
@@ -76,31 +76,58 @@ def with_scale_and_shift_swapped(network: XMDPT) -> None:
         linear.bias.copy_(linear.bias[order])
 
 
-MISTAKES: list[tuple[str, Mistake]] = [
-    ("strong", without_position_bias),
-    ("strong", with_bias_index_transposed),
-    ("base", with_position_halves_swapped),
-    ("base", without_decoder_positions),
-    ("base", with_sines_before_cosines),
-    ("strong", with_exact_gelu_in_the_blocks),
-    ("base", with_tanh_gelu_in_canet),
-    ("base", with_usual_eps_in_canet),
-    ("base", with_scale_and_shift_swapped),
+def without_cross_position_bias(network: TrainableXMDPT) -> None:
+    network.mipnet.cross_block.attn.bias.table.zero_()
+
+
+def with_keys_and_values_swapped(network: TrainableXMDPT) -> None:
+    linear = network.mipnet.cross_block.attn.to_kv
+    linear.weight.copy_(linear.weight.roll(len(linear.weight) // 2, dims=0))
+
+
+def with_a_block_too_few_before_the_filling(network: TrainableXMDPT) -> None:
+    network.tdnet.encode = lambda tokens, control, kept=None: tokens
+
+
+def without_mask_token(network: TrainableXMDPT) -> None:
+    network.mipnet.mask_token.zero_()
+
+
+# The golden file's rule, the array that shows it, the mistake.
+MISTAKES: list[tuple[str, str, Mistake]] = [
+    ("strong", "cond.out", without_position_bias),
+    ("strong", "cond.out", with_bias_index_transposed),
+    ("base", "cond.out", with_position_halves_swapped),
+    ("base", "cond.out", without_decoder_positions),
+    ("base", "cond.out", with_sines_before_cosines),
+    ("strong", "cond.out", with_exact_gelu_in_the_blocks),
+    ("base", "cond.out", with_tanh_gelu_in_canet),
+    ("base", "cond.out", with_usual_eps_in_canet),
+    ("base", "cond.out", with_scale_and_shift_swapped),
+    ("strong", "masked.out", without_cross_position_bias),
+    ("strong", "masked.out", with_keys_and_values_swapped),
+    ("strong", "masked.out", with_a_block_too_few_before_the_filling),
+    ("strong", "masked.out", without_mask_token),
 ]
 
 
-@pytest.mark.parametrize(("rule", "plant"), MISTAKES, ids=[mistake.__name__ for _, mistake in MISTAKES])
-def test_forward_when_a_mistake_is_planted_then_the_golden_numbers_show_it(rule: str, plant: Mistake) -> None:
-    network = XMDPT(VARIANTS["s"]).eval().requires_grad_(False)
-    fill_golden(network, golden_base if rule == "base" else golden_strong)
+@pytest.fixture(scope="module")
+def networks() -> dict[str, TrainableXMDPT]:
+    return {"base": golden_network("S", golden_base), "strong": golden_network("S", golden_strong)}
+
+
+@pytest.mark.parametrize(("rule", "key", "plant"), MISTAKES, ids=[mistake.__name__ for *_, mistake in MISTAKES])
+def test_network_when_a_mistake_is_planted_then_the_golden_numbers_show_it(
+    networks: dict[str, TrainableXMDPT], rule: str, key: str, plant: Mistake
+) -> None:
+    network = copy.deepcopy(networks[rule])
     with np.load(GOLDEN / ("forward_S.npz" if rule == "base" else "forward_S_strong.npz")) as arrays:
-        golden = {"cond.out": arrays["cond.out"]}
+        golden = {key: arrays[key]}
 
-    (right,) = forward_checks(golden, network)
     plant(network)
-    (wrong,) = forward_checks(golden, network)
+    (wrong,) = network_checks(golden, network)
 
-    assert isinstance(right, Check)
-    assert right.is_within_tolerance
     assert isinstance(wrong, Check)
     assert not wrong.is_within_tolerance
+    # A mistake must show as a wrong number, not as a wrong shape.
+    assert np.isfinite(wrong.error)

@@ -1,15 +1,14 @@
 """Weights that do not fit are refused, and the message names the first key of each kind that is wrong."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
 
-from xmdpt.nn.checkpoint import CheckpointError, load_official, load_weights, official_name, save_weights
+from xmdpt.nn.checkpoint import load_official, official_name
 from xmdpt.nn.layers import relative_position_index
 from xmdpt.nn.network import XMDPT
 from xmdpt.nn.untrained import fill_golden, golden_strong
+from xmdpt.nn.weight_files import CheckpointError
 from xmdpt.spec import VARIANTS
 
 State = dict[str, Tensor]
@@ -117,35 +116,3 @@ def test_official_when_an_index_is_in_another_order_then_refused(official: State
     official[key] = change(official[key])
     with pytest.raises(CheckpointError, match=f"{key} is not the order"):
         load_official(a_network(), official)
-
-
-def test_weights_when_saved_and_loaded_then_the_same(filled: XMDPT, tmp_path: Path) -> None:
-    network = a_network()
-    save_weights(filled, tmp_path / "network.safetensors")
-
-    load_weights(network, tmp_path / "network.safetensors")
-
-    state = network.state_dict()
-    assert all(torch.equal(state[name], tensor) for name, tensor in filled.state_dict().items())
-
-
-def test_weights_when_of_another_module_then_named_by_our_keys(filled: XMDPT, tmp_path: Path) -> None:
-    save_weights(filled.tdnet, tmp_path / "tdnet.safetensors")
-
-    with pytest.raises(CheckpointError) as error:
-        load_weights(filled, tmp_path / "tdnet.safetensors")
-
-    assert "missing tdnet.decoder_positions (and" in str(error.value)
-    assert "unexpected blocks.0.attn.bias.table (and" in str(error.value)
-
-
-def test_weights_when_the_file_is_a_pickle_then_refused_with_its_name(filled: XMDPT, tmp_path: Path) -> None:
-    path = tmp_path / "ema_0.9999_300000.pt"
-    torch.save(filled.state_dict(), path)
-    with pytest.raises(CheckpointError, match=r"ema_0\.9999_300000\.pt: not a safetensors file"):
-        load_weights(filled, path)
-
-
-def test_weights_when_there_is_no_file_then_an_os_error(filled: XMDPT, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        load_weights(filled, tmp_path / "none.safetensors")

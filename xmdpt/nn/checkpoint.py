@@ -1,17 +1,17 @@
-"""Weights in and out: the official checkpoint's names to ours, and safetensors files of our own.
+"""The official checkpoint's names and ours, and networks from such checkpoints.
 
-Does not make weights up (`xmdpt.nn.untrained`) and reads no pickle.
+Does not make weights up (`xmdpt.nn.untrained`) nor read files (`xmdpt.nn.weight_files`).
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from xmdpt.nn.network import XMDPT
+from xmdpt.nn.weight_files import CheckpointError, check_fit, read_state
+from xmdpt.spec import VARIANTS, Variant
 
 _OFFICIAL_PREFIXES = {
     "tdnet.latent_embedder.projection.": "x_embedder.proj.",
@@ -25,6 +25,9 @@ _OFFICIAL_PREFIXES = {
     "canet.global_pool.": "conv1d_global.",
     "canet.local_pool.": "conv1d_local.",
     "canet.merge.": "mlp_final.",
+    "mipnet.mask_token": "mask_token",
+    "mipnet.block.": "sideblocks.0.",
+    "mipnet.cross_block.": "sideblocks_cross.0.",
 }
 _OFFICIAL_FRAGMENTS = {
     "modulation.linear.": "adaLN_modulation.1.",
@@ -33,12 +36,8 @@ _OFFICIAL_FRAGMENTS = {
 _BIAS_TABLE, _BIAS_INDEX = "relative_position_bias_table", "relative_position_index"
 
 
-class CheckpointError(ValueError):
-    """Weights do not fit the network; the message names the first offending key of each kind."""
-
-
 def official_name(name: str) -> str:
-    """Return the official checkpoint's key for a key of `XMDPT.state_dict()`."""
+    """Return the official checkpoint's key for a key of the state_dict of `XMDPT` or `TrainableXMDPT`."""
     for ours, official in _OFFICIAL_PREFIXES.items():
         if name.startswith(ours):
             name = official + name.removeprefix(ours)
@@ -48,41 +47,49 @@ def official_name(name: str) -> str:
     return name
 
 
-def load_official(network: XMDPT, state: Mapping[str, Tensor]) -> None:
+def load_xmdpt(variant: Variant, path: Path) -> XMDPT:
+    """Return a variant's network with the weights of an official checkpoint file, for inference.
+
+    Raises:
+        CheckpointError: as `load_official`, and where the file is no file of weights.
+        OSError: the file cannot be read.
+    """
+    network = XMDPT(variant).eval().requires_grad_(False)
+    state = read_state(path)
+    if (other := _variant_of(state)) not in (None, variant.name):
+        raise CheckpointError(f"{path}: these are weights of the variant {other}, not of {variant.name}")
+    load_official(network, state, path)
+    return network
+
+
+def load_official(network: XMDPT, state: Mapping[str, Tensor], path: Path | None = None) -> None:
     """Fill a network from an official state_dict, which must fit it key by key and shape by shape.
 
-    What only masked training uses (side blocks, mask token) may be there or not and is left out.
+    What only masked training uses (side blocks, mask token) may be there or not if the network does not have it.
+
+    Args:
+        network: to be filled.
+        state: names and tensors of an official checkpoint.
+        path: the file that an error is to name.
 
     Raises:
         CheckpointError: a key is missing, unexpected or of another shape, or a position index is not the model's.
     """
     names = {official_name(name): name for name in network.state_dict()}
-    not_weights = _training_only_names(names) | _index_names(names)
+    not_weights = (_training_only_names(names) - names.keys()) | _index_names(names)
     given = {name: tensor for name, tensor in state.items() if name not in not_weights}
-    _check_fit({name: network.state_dict()[ours] for name, ours in names.items()}, given)
-    for index_name in _index_names(names) & state.keys():
-        _check_index(network, index_name, state[index_name])
+    check_fit({name: tuple(network.state_dict()[ours].shape) for name, ours in names.items()}, given, path)
+    for index_name in sorted(_index_names(names) & state.keys()):
+        _check_index(network, index_name, state[index_name], path)
     network.load_state_dict({names[name]: tensor for name, tensor in given.items()})
 
 
-def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's weights under our own names as a safetensors file."""
-    save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill a module from a file of `save_weights`, which must fit it key by key and shape by shape.
-
-    Raises:
-        CheckpointError: it is no safetensors file, or a key is missing, unexpected or of another shape.
-        OSError: the file cannot be read.
-    """
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from None
-    _check_fit(module.state_dict(), state)
-    module.load_state_dict(state)
+def _variant_of(state: Mapping[str, Tensor]) -> str | None:
+    """Return the variant whose width and depth these weights have."""
+    width = state["pos_embed"].shape[-1] if "pos_embed" in state else None
+    depth = sum(name.startswith("blocks.") and name.endswith(".attn.qkv.weight") for name in state)
+    found = [variant.name for variant in VARIANTS.values() if (variant.width, variant.depth) == (width, depth)]
+    return found[0] if found else None
 
 
 def _index_names(names: Mapping[str, str]) -> set[str]:
@@ -99,24 +106,8 @@ def _training_only_names(names: Mapping[str, str]) -> set[str]:
     return side | cross | {"mask_token"}
 
 
-def _check_fit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
-    missing = [f"missing {name}" for name in expected if name not in given]
-    unexpected = [f"unexpected {name}" for name in given if name not in expected]
-    misshaped = [
-        f"{name} has shape {list(given[name].shape)} instead of {list(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in given and given[name].shape != tensor.shape
-    ]
-    problems = [
-        found[0] + (f" (and {len(found) - 1} more)" if len(found) > 1 else "")
-        for found in (missing, unexpected, misshaped)
-        if found
-    ]
-    if problems:
-        raise CheckpointError("the weights do not fit the network: " + "; ".join(problems))
-
-
-def _check_index(network: XMDPT, name: str, index: Tensor) -> None:
+def _check_index(network: XMDPT, name: str, index: Tensor, path: Path | None) -> None:
     ours = network.tdnet.get_submodule("blocks.0.attn.bias").get_buffer("index")
     if index.shape != ours.shape or not torch.equal(index.to(ours.device), ours):
-        raise CheckpointError(f"the weights do not fit the network: {name} is not the order of the model's bias table")
+        prefix = f"{path}: " if path else ""
+        raise CheckpointError(f"{prefix}{name} is not the order of the model's bias table")

@@ -17,6 +17,10 @@ INPUT_SIZE = 224
 PATCH_SIZE = 14
 _GRID = INPUT_SIZE // PATCH_SIZE
 _HUB_GRID = 37
+HUB_TOKENS = 1 + _HUB_GRID**2
+"""Entries of the position table in the official files: that of the class token, then those of a 518 px picture."""
+# Not 37 / 16: the official code adds an offset of 0.1 to the new size.
+_TABLE_STRETCH = _HUB_GRID / (_GRID + 0.1)
 _LAYER_NORM_EPS = 1e-6
 
 
@@ -144,9 +148,9 @@ def bake_position_table(hub_table: Tensor) -> Tensor:
         [1, 257, width] of the same dtype: what `Dinov2.pos_embed` holds.
 
     Source:
-        facebookresearch/dinov2@b8931f7, interpolate_pos_encoding with offset 0.1: the stretch is 37 / 16.1.
+        facebookresearch/dinov2@b8931f7, interpolate_pos_encoding with offset 0.1.
     """
-    matrix = torch.from_numpy(_bicubic_matrix(_HUB_GRID, _GRID, stretch=_HUB_GRID / (_GRID + 0.1)))
+    matrix = torch.from_numpy(_bicubic_matrix(_HUB_GRID, _GRID, stretch=_TABLE_STRETCH))
     grid = hub_table[0, 1:].double().unflatten(0, (_HUB_GRID, _HUB_GRID))
     small = torch.einsum("ir,jc,rcw->ijw", matrix, matrix, grid)
     return torch.cat([hub_table[:, :1], small.flatten(0, 1)[None].to(hub_table.dtype)], dim=1)

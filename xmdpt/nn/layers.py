@@ -103,8 +103,13 @@ def relative_position_index(grid: int) -> Tensor:
     return torch.from_numpy(row_offset * (2 * grid - 1) + column_offset)
 
 
+def bias_of_cells(bias: Tensor, kept: Tensor | None) -> Tensor:
+    """Return [B, H, K, K], the rows and columns of bias [H, T, T] for the cells kept [B, K]; bias itself for None."""
+    return bias if kept is None else bias[:, kept[:, :, None], kept[:, None, :]].transpose(0, 1)
+
+
 class Attention(nn.Module):
-    """Multi-head self-attention over the tokens of one picture, with relative position bias."""
+    """Multi-head self-attention over all or some tokens of one picture, with relative position bias."""
 
     def __init__(self, width: int, heads: int, grid: int):
         super().__init__()
@@ -113,11 +118,11 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
         self.bias = RelativePositionBias(heads, grid)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return [B, T, D] of tokens [B, T, D]."""
+    def forward(self, tokens: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return [B, K, D] of tokens [B, K, D]; kept [B, K] int64 says which cells they are, None: all T in order."""
         heads_first = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = heads_first.unbind(0)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=self.bias())
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias_of_cells(self.bias(), kept))
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -173,10 +178,10 @@ class Block(nn.Module):
         self.attn = Attention(width, heads, grid)
         self.mlp = Mlp(width)
 
-    def forward(self, tokens: Tensor, control: Tensor) -> Tensor:
-        """Return [B, T, D] of tokens [B, T, D] and control [B, D]."""
+    def forward(self, tokens: Tensor, control: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return [B, K, D] of tokens [B, K, D], control [B, D] and the tokens' cells, as `Attention` takes them."""
         shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = self.modulation(control)
-        tokens = tokens + gate_attn * self.attn(self.norm(tokens, shift_attn, scale_attn))
+        tokens = tokens + gate_attn * self.attn(self.norm(tokens, shift_attn, scale_attn), kept)
         return tokens + gate_mlp * self.mlp(self.norm(tokens, shift_mlp, scale_mlp))
 
 

@@ -4,7 +4,7 @@ Written from the papers' formulas, one picture at a time, two forwards a step. S
 the rest, but neither the coefficient rows of `xmdpt.sampler` nor the exported graphs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from xmdpt.guidance import guidance_weights
 from xmdpt.nn.dinov2 import resize_224
 from xmdpt.nn.pipeline import Pipeline
 from xmdpt.nn.tdnet import TDNet
-from xmdpt.noise_schedule import cumulative_alphas, kept_timesteps
+from xmdpt.noise_schedule import cumulative_alphas, kept_timesteps, posterior
 from xmdpt.sampler import initial_noise
 from xmdpt.spec import Prediction
 
@@ -73,11 +73,17 @@ def condition_of(pipeline: Pipeline, photo: np.ndarray, skeleton: np.ndarray) ->
 
 def guided(tdnet: TDNet, condition: Tensor, scale: float, power: float = 0.01) -> Predict:
     """Return the prediction with classifier-free guidance, of a condition [B, D] and of none, in two forwards."""
+    predict = guided_with_variance(tdnet, condition, scale, power)
+    return lambda latents, timestep: predict(latents, timestep)[:, :4]
+
+
+def guided_with_variance(tdnet: TDNet, condition: Tensor, scale: float, power: float = 0.01) -> Predict:
+    """Return the same with all 8 channels of `TDNet.forward`, the four of the variance guided as well."""
 
     def predict(latents: Tensor, timestep: int) -> Tensor:
         timesteps = torch.full((len(latents),), float(timestep))
-        conditional = tdnet(latents, timesteps, condition)[:, :4]
-        unconditional = tdnet(latents, timesteps, torch.zeros_like(condition))[:, :4]
+        conditional = tdnet(latents, timesteps, condition)
+        unconditional = tdnet(latents, timesteps, torch.zeros_like(condition))
         weight = float(guidance_weights(timestep, scale, power))
         return unconditional + weight * (conditional - unconditional)
 
@@ -101,13 +107,48 @@ def as_noise(predict: Predict, prediction: Prediction) -> Predict:
     return noise
 
 
-def ddim_steps(predict: Predict, latents: Tensor, timesteps: Sequence[int]) -> Steps:
-    """Step through falling timesteps by DDIM with eta 0: Song et al. 2021, eq. 12."""
+def ddim_steps(
+    predict: Predict, latents: Tensor, timesteps: Sequence[int], eta: float = 0.0, noises: Iterable[Tensor] = ()
+) -> Steps:
+    """Step through falling timesteps by DDIM: Song et al. 2021, eq. 12.
+
+    Args:
+        predict: predicts the noise.
+        latents: [B, 4, 32, 32] at the first timestep.
+        timesteps: falling.
+        eta: 0 draws nothing; 1 draws as much as DDPM does.
+        noises: with eta above 0, one [B, 4, 32, 32] a step; the last is not used.
+    """
+    drawn = iter(noises)
     for timestep, (next_alpha, next_sigma) in zip(timesteps, _next_levels(timesteps), strict=True):
         alpha, sigma = _level(timestep)
         noise = predict(latents, timestep)
         denoised = latents / alpha - noise * (sigma / alpha)
-        latents = next_alpha * denoised + next_sigma * noise
+        fresh_sigma = eta * next_sigma / sigma * max(0.0, 1 - (alpha / next_alpha) ** 2) ** 0.5
+        latents = next_alpha * denoised + (next_sigma**2 - fresh_sigma**2) ** 0.5 * noise
+        if fresh_sigma > 0:
+            latents = latents + fresh_sigma * next(drawn)
+        yield latents, denoised
+
+
+def ddpm_steps(predict: Predict, latents: Tensor, timesteps: Sequence[int], noises: Iterable[Tensor]) -> Steps:
+    """Step through falling timesteps by DDPM with the learned variance: Nichol and Dhariwal 2021, eq. 15.
+
+    Args:
+        predict: all 8 channels of `guided_with_variance`.
+        latents: [B, 4, 32, 32] at the first timestep.
+        timesteps: falling.
+        noises: one [B, 4, 32, 32] a step; the last is not used.
+    """
+    tables = posterior(cumulative_alphas()[np.asarray(timesteps)[::-1]])
+    for index, timestep, fresh in zip(reversed(range(len(timesteps))), timesteps, noises, strict=True):
+        alpha, sigma = _level(timestep)
+        noise, fraction = predict(latents, timestep).chunk(2, dim=1)
+        denoised = latents / alpha - noise * (sigma / alpha)
+        mean = float(tables.picture_weight[index]) * denoised + float(tables.latents_weight[index]) * latents
+        upper, lower = float(tables.log_betas[index]), float(tables.log_variance[index])
+        log_variance = (fraction + 1) / 2 * (upper - lower) + lower
+        latents = mean + torch.exp(log_variance / 2) * fresh if index else mean
         yield latents, denoised
 
 

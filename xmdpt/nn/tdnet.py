@@ -16,7 +16,7 @@ class TDNet(nn.Module):
     """Diffusion transformer over latent patches; all conditioning enters through one vector per picture.
 
     The official network also sends the source latents through every block. Only masked training reads what comes out
-    there, so at inference that stream does not exist here.
+    there (`xmdpt.nn.mipnet`), so at inference that stream does not exist here.
 
     Source:
         Pham et al. 2024 (X-MDPT), section 3; trungpx/xmdpt@8397056.
@@ -43,11 +43,22 @@ class TDNet(nn.Module):
             [B, 8, 32, 32]: the prediction (`Variant.prediction`) in channels 0-3, in 4-7 where the variance lies
             between its two bounds, about [-1, 1], which deterministic samplers do not need.
         """
-        control = self.timestep_embedder(timestep) + condition
-        tokens = self.latent_embedder(latents)
+        control = self.control(timestep, condition)
+        tokens = self.encode(self.latent_embedder(latents), control)
+        return self.decode(tokens + self.decoder_positions, control)
+
+    def control(self, timestep: Tensor, condition: Tensor) -> Tensor:
+        """Return [B, D], what steers every block; arguments as in `forward`."""
+        return self.timestep_embedder(timestep) + condition
+
+    def encode(self, tokens: Tensor, control: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Run all blocks but the last two: tokens [B, K, D] to the same; kept [B, K] int64, None for all cells."""
         for block in self.blocks[:-NUM_DECODER_BLOCKS]:
-            tokens = block(tokens, control)
-        tokens = tokens + self.decoder_positions
+            tokens = block(tokens, control, kept)
+        return tokens
+
+    def decode(self, tokens: Tensor, control: Tensor) -> Tensor:
+        """Run the last two blocks and the final layer: tokens [B, T, D], positions added, to [B, 8, 32, 32]."""
         for block in self.blocks[-NUM_DECODER_BLOCKS:]:
             tokens = block(tokens, control)
         return self.final_layer(tokens, control)

@@ -7,6 +7,7 @@ Source: diffusers `AutoencoderKL` in the configuration of stabilityai/sd-vae-ft-
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,6 +15,7 @@ from xmdpt.spec import LATENT_SHAPE, VaeConfig
 
 _GROUP_NORM_EPS = 1e-6
 _LATENT_CHANNELS = LATENT_SHAPE[0]
+_LOG_VARIANCE_RANGE = (-30.0, 20.0)
 
 
 class Vae(nn.Module):
@@ -38,6 +40,12 @@ class Vae(nn.Module):
     def decode(self, unscaled_latents: Tensor) -> Tensor:
         """[B, 4, h, w] f32 to pictures [B, 3, 8h, 8w] f32, about [-1, 1] and not clamped."""
         return self.decoder(self.post_quant_conv(unscaled_latents))
+
+
+def posterior_sample(moments: Tensor, noise: Tensor) -> Tensor:
+    """Unscaled latents [B, 4, h, w] drawn from the posterior `encode_moments` tells; noise is standard normal."""
+    mean, log_variance = moments.chunk(2, dim=1)
+    return mean + torch.exp(log_variance.clamp(*_LOG_VARIANCE_RANGE) / 2) * noise
 
 
 class _Encoder(nn.Module):

@@ -1,6 +1,6 @@
 """Golden arrays beside ours: how far apart they are, and what is not compared.
 
-Does not know what the arrays mean (`xmdpt.nn.parity`).
+Does not know what the arrays mean.
 """
 
 from collections.abc import Iterator, Mapping

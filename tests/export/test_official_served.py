@@ -1,0 +1,121 @@
+"""From files in the official layouts to a picture over HTTP: size S, its extractors cut to two blocks each."""
+
+import json
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from export.manifest import read_manifest
+from export.repository import build_repository
+from export.verify import graph_errors
+from export.weights import LoadedNetworks, WeightPaths, read_origin
+from tests.integration.processes import EXAMPLES, pixels, running_service
+from tests.parity.official_files import vae_state, with_old_names, write_files
+from xmdpt.nn.reference import reference_picture
+from xmdpt.preprocess import to_photo
+from xmdpt.skeleton import draw_skeleton, to_frame
+from xmdpt.spec import VARIANTS, Variant
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def variant() -> Variant:
+    """Size S with extractors of the paper's widths and fewer blocks, and the small autoencoder."""
+    s = VARIANTS["s"]
+    return replace(
+        s,
+        pose_extractor=replace(s.pose_extractor, depth=2),
+        photo_extractor=replace(s.photo_extractor, depth=2),
+        vae=VARIANTS["tiny"].vae,
+    )
+
+
+@pytest.fixture(scope="module")
+def paths(variant: Variant, tmp_path_factory: pytest.TempPathFactory) -> WeightPaths:
+    files = write_files(variant, tmp_path_factory.mktemp("official"))
+    # As older diffusers wrote it.
+    (files["vae"] / "diffusion_pytorch_model.safetensors").unlink()
+    old = with_old_names(vae_state(variant.vae), as_convolutions=True)
+    torch.save(old, files["vae"] / "diffusion_pytorch_model.bin")
+    return WeightPaths(**files)
+
+
+@pytest.fixture(scope="module")
+def repository(variant: Variant, paths: WeightPaths, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built with weights rounded to float16 and the extractor of photos in two files; about 30 s."""
+    out = tmp_path_factory.mktemp("repository")
+    build_repository(
+        variant,
+        lambda: LoadedNetworks(variant, paths, is_rounded=True),
+        read_origin(variant, paths, is_rounded=True),
+        out,
+        report=lambda _line: None,
+        max_inline_bytes=200_000_000,
+    )
+    return out
+
+
+def test_repository_when_built_of_official_files_then_it_names_them_and_says_that_they_are_rounded(
+    repository: Path, paths: WeightPaths
+) -> None:
+    manifest = read_manifest(repository)
+
+    weights = manifest["weights"]
+    assert (weights["is_trained"], weights["is_rounded"]) == (True, True)
+    assert weights["origin"] == (
+        "xmdpt ema_0.9999_300000.pt; pose_extractor dinov2_vitb14_pretrain.pth; "
+        "photo_extractor dinov2_vitg14_pretrain.pth; vae diffusion_pytorch_model.bin"
+    )
+    assert len({file["sha256"] for file in weights["files"].values()}) == 4
+    assert [name for name, entry in manifest["graphs"].items() if entry["external"]] == ["source_encoder"]
+
+
+def test_repository_when_weights_are_rounded_then_half_the_bytes(repository: Path, paths: WeightPaths) -> None:
+    assert paths.weights is not None
+    step = repository / "tdnet_step/1/model.onnx"
+    # The graph holds a bias for each pair of cells, and leaves out CANet and what training alone uses.
+    assert step.stat().st_size < 0.55 * paths.weights.stat().st_size
+
+
+def test_graphs_when_weights_are_rounded_then_they_agree_with_torch_on_rounded_weights(
+    repository: Path, variant: Variant, paths: WeightPaths
+) -> None:
+    def errors(is_rounded: bool) -> dict[str, bool]:
+        rows = graph_errors(
+            repository,
+            variant,
+            lambda: LoadedNetworks(variant, paths, is_rounded),
+            (1,),
+            ("pose_encoder", "tdnet_step"),
+        )
+        return {f"{row.graph}.{row.output}": row.is_within_tolerance for row in rows}
+
+    assert all(errors(is_rounded=True).values())
+    assert not any(errors(is_rounded=False).values())
+
+
+def test_picture_when_served_then_at_most_one_grey_level_off_the_torch_reference(
+    repository: Path, variant: Variant, paths: WeightPaths, tmp_path: Path
+) -> None:
+    photo, pose = (EXAMPLES / "astronaut.jpg").read_bytes(), json.loads((EXAMPLES / "pose.json").read_text())
+    with running_service(tmp_path, XMDPT_MODEL_REPOSITORY=str(repository)) as service:
+        response = service.generate(photo, pose, seed=3, steps=STEPS)
+        model = service.client.get("/v1/models").json()
+    assert response.status_code == httpx.codes.OK, response.text
+
+    points = [(-1.0, -1.0) if point is None else (point[0], point[1]) for point in pose["keypoints"]]
+    skeleton = draw_skeleton(to_frame(points, pose["size"], (0, 0)))
+    networks = LoadedNetworks(variant, paths, is_rounded=True)
+    with Image.open(BytesIO(photo)) as image:
+        expected = reference_picture(networks, to_photo(image), skeleton, seed=3, num_steps=STEPS, guidance=2.0)
+
+    assert "ema_0.9999_300000.pt" in json.dumps(model)
+    assert expected.std() > 10, "a picture of one colour would agree with anything"
+    assert np.abs(pixels(response.content) - expected.astype(np.int16)).max() <= 1

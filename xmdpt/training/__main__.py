@@ -1,0 +1,161 @@
+"""`python -m xmdpt.training`: options, words and exit statuses of its commands.
+
+The work is elsewhere: `evaluate` in `xmdpt.evaluation.evaluate`.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from xmdpt.evaluation.mistakes import InputError, RunError
+from xmdpt.sampler import SAMPLERS
+from xmdpt.spec import VARIANTS
+
+_EVALUATE_EPILOG = """examples:
+  # a folder of photos with test_pairs.txt and key points as JSON lines, the graphs of model_repository/
+  python -m xmdpt.training evaluate --data photos --key-points photos/poses.jsonl --out build/quality
+
+  # DeepFashion as PIDM prepares it (256-256/, pose/, test_pairs.txt), the first 100 pairs
+  python -m xmdpt.training evaluate --data deepfashion --variant s --repository models/s --limit 100 --out out/s
+
+  # all of it, with FID and LPIPS; stopped runs go on with the same command
+  python -m xmdpt.training evaluate --data deepfashion --variant s --repository models/s --out out/s \\
+    --inception inception_v3_google-0cc3c7bd.pth --fid-against train_png --lpips alexnet.pth alex.pth
+
+exit status: 0 done, 1 the model or the disk failed or the run was stopped, 2 a mistake in the call or in the data.
+What to bring and how to read the figures: docs/evaluation.md
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 for a failed run, 2 for a mistake in the call or the data."""
+    parser = argparse.ArgumentParser(
+        prog="python -m xmdpt.training", description="Work on the model away from serving: evaluate it."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_evaluate(commands)
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except InputError as error:
+        return _refuse(options.command, error, 2)
+    except RunError as error:
+        return _refuse(options.command, error, 1)
+    except KeyboardInterrupt:
+        return _refuse(options.command, "stopped; the same command goes on from here", 1)
+
+
+def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="draw every pair of a data set and compare with the true photos, as the paper does",
+        description="Draw every pair of a data set and compare with the true photos, as the paper does.",
+        epilog=_EVALUATE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    evaluate.set_defaults(run=_evaluate)
+
+    data = evaluate.add_argument_group("data")
+    data.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos: a folder, or PIDM's LMDB")
+    data.add_argument(
+        "--pairs", type=Path, metavar="FILE", help="lines target,source[,source...] (default: DIR/test_pairs.txt)"
+    )
+    data.add_argument(
+        "--key-points",
+        type=Path,
+        metavar="PATH",
+        help="of the targets: CSV name:keypoints_y:keypoints_x, JSON lines (.jsonl), or PIDM's folder of text files "
+        "(default: DIR/pose)",
+    )
+    data.add_argument(
+        "--frame",
+        type=_frame,
+        metavar="WxH+X+Y",
+        help="photo's place in the annotated picture, for CSV and text files (default: DeepFashion's 176x256+40+0)",
+    )
+    data.add_argument("--limit", type=_count, metavar="N", help="only the first N pairs")
+
+    model = evaluate.add_argument_group("model")
+    model.add_argument("--variant", choices=sorted(VARIANTS), help="size (default: the repository's; tiny in torch)")
+    model.add_argument(
+        "--engine",
+        choices=("graphs", "torch"),
+        help="graphs: ONNX Runtime, in batches; torch: the slow reference (default: graphs)",
+    )
+    model.add_argument("--repository", type=Path, metavar="DIR", help="exported graphs (default: model_repository)")
+    model.add_argument("--weights", type=Path, metavar="FILE", help="for torch: safetensors file of the whole pipeline")
+
+    drawing = evaluate.add_argument_group("drawing; the defaults are the paper's")
+    drawing.add_argument("--steps", type=_steps, default=50, metavar="N", help="2..1000 (default: 50)")
+    drawing.add_argument("--guidance", type=float, default=2.0, metavar="G", help="scale, 1 is none (default: 2.0)")
+    drawing.add_argument("--sampler", choices=tuple(SAMPLERS), default="ddim", help="(default: ddim)")
+    drawing.add_argument("--seed", type=_seed, metavar="N", help="pair i uses seed N + i (default: 0)")
+    drawing.add_argument("--batch", type=_count, metavar="N", help="pictures at once (default: 8)")
+
+    scoring = evaluate.add_argument_group("scores that need weights of your own")
+    scoring.add_argument("--inception", type=Path, metavar="FILE", help="torchvision's inception_v3, for FID")
+    scoring.add_argument(
+        "--fid-against",
+        type=Path,
+        metavar="PATH",
+        help="TRAINING photos: a folder, a list of names in the data, or fid_statistics.npz of an earlier run",
+    )
+    scoring.add_argument(
+        "--lpips", type=Path, nargs="+", metavar="FILE", help="torchvision's alexnet and the lin layers of lpips"
+    )
+
+    report = evaluate.add_argument_group("report")
+    report.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for pictures and report")
+    report.add_argument("--sheet-rows", type=_count, metavar="N", help="pairs on a contact sheet (default: 8)")
+    report.add_argument("--sheets", type=_count, metavar="N", help="contact sheets at most (default: 4)")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from xmdpt.evaluation.evaluate import Request, evaluate
+    from xmdpt.evaluation.generators import Sampling
+    from xmdpt.evaluation.key_points import Frame
+
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    for name in ("command", "run"):
+        del given[name]
+    given["sampling"] = Sampling(*(given.pop(name) for name in ("steps", "guidance", "sampler")))
+    given["lpips"] = tuple(given.get("lpips", ()))
+    if "frame" in given:
+        given["frame"] = Frame(*given["frame"])
+    print(evaluate(Request(**given)), flush=True)
+    return 0
+
+
+def _refuse(command: str, reason: object, status: int) -> int:
+    print(f"python -m xmdpt.training {command}: {reason}", file=sys.stderr)
+    return status
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1, 10**9)
+
+
+def _steps(text: str) -> int:
+    return _whole(text, 2, 1000)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, 2**63)
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    if not re.fullmatch(r"[0-9]+", text) or not low <= int(text) <= high:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text}")
+    return int(text)
+
+
+def _frame(text: str) -> tuple[int, ...]:
+    found = re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)\+([0-9]+)\+([0-9]+)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"must be like 176x256+40+0, not {text}")
+    return tuple(map(int, found.groups()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
