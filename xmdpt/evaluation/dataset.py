@@ -1,0 +1,61 @@
+"""Pairs, photos and key points together: what one pair shows the model and what its picture is compared with.
+
+Does not run the model (`xmdpt.evaluation.generators`). Everything that is missing is found before work starts.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmdpt.evaluation.key_points import KeyPoints
+from xmdpt.evaluation.mistakes import InputError
+from xmdpt.evaluation.pairs import Pair
+from xmdpt.evaluation.photos import Photos
+from xmdpt.skeleton import draw_skeleton
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The pairs of one evaluation; `pair_file` is for messages."""
+
+    pair_file: Path
+    pairs: list[Pair]
+    photos: Photos
+    key_points: KeyPoints
+
+    def check(self) -> None:
+        """Look for every photo and every pose that the pairs name.
+
+        Raises:
+            InputError: one is missing; the message names the pair file, its line and the photo.
+        """
+        for pair in self.pairs:
+            for name in (pair.target, pair.source):
+                if not self.photos.has(name):
+                    raise self._missing(pair, f"no photo {name} in {self.photos.where()}; correct --data or the line")
+            if not self.key_points.has(pair.target):
+                where = self.key_points.where()
+                raise self._missing(pair, f"no key points of {pair.target} in {where}; correct --key-points")
+
+    def source(self, pair: Pair) -> NDArray[np.uint8]:
+        """Return the photo of the person, [256, 256, 3] uint8 RGB."""
+        return self._photo(pair, pair.source)
+
+    def target(self, pair: Pair) -> NDArray[np.uint8]:
+        """Return the true photo of that person in the pose, [256, 256, 3] uint8 RGB."""
+        return self._photo(pair, pair.target)
+
+    def skeleton(self, pair: Pair) -> NDArray[np.uint8]:
+        """Return the target's pose as a skeleton picture, [256, 256, 3] uint8 RGB."""
+        return draw_skeleton(self.key_points.of(pair.target))
+
+    def _photo(self, pair: Pair, name: str) -> NDArray[np.uint8]:
+        try:
+            return self.photos.photo(name)
+        except InputError as error:
+            raise self._missing(pair, str(error)) from None
+
+    def _missing(self, pair: Pair, what: str) -> InputError:
+        return InputError(f"{self.pair_file}:{pair.line}: {what}")
