@@ -69,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build(options: argparse.Namespace) -> int:
     from export.repository import build_repository
-    from export.weights import LoadedNetworks, WeightPaths, read_origin
+    from export.weights import networks_of, read_origin
+    from xmdpt.nn.loading import WeightPaths
 
     variant, paths = VARIANTS[options.variant], WeightPaths(options.weights, options.vae, options.dino)
     start = time.monotonic()
@@ -81,7 +82,7 @@ def _build(options: argparse.Namespace) -> int:
     _print_origin(weights)
     build_repository(
         variant,
-        lambda: LoadedNetworks(variant, paths, options.half_weights),
+        lambda: networks_of(variant, paths, options.half_weights),
         weights,
         options.out,
         report=lambda line: print(line, flush=True),
@@ -93,7 +94,8 @@ def _build(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace, repository: Path) -> int:
     from export.manifest import RepositoryError, read_manifest
     from export.verify import graph_errors
-    from export.weights import LoadedNetworks, WeightPaths, read_origin
+    from export.weights import networks_of, read_origin
+    from xmdpt.nn.loading import WeightPaths
 
     try:
         manifest = read_manifest(repository)
@@ -114,7 +116,7 @@ def _verify(options: argparse.Namespace, repository: Path) -> int:
     print(f"{'graph':<15} {'batch':>5} {'output':<14} {'error':>9} {'tolerance':>9} {'seconds':>8}")
     is_good, start = True, time.monotonic()
     rows = graph_errors(
-        repository, variant, lambda: LoadedNetworks(variant, paths, stated["is_rounded"]), options.batch_sizes
+        repository, variant, lambda: networks_of(variant, paths, stated["is_rounded"]), options.batch_sizes
     )
     for row in rows:
         verdict = "ok" if row.is_within_tolerance else "FAILED"

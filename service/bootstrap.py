@@ -5,6 +5,7 @@ It decides nothing else; each `run_*` returns when a signal has asked for it.
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
@@ -52,6 +53,7 @@ def run_gateway(settings: Settings) -> None:
         ConfigurationError: no queue is named, or it could lose jobs.
         StorageError: the queue does not answer.
     """
+    _stop_quietly_on_sigterm()
     configure_logs("gateway", settings.log_level, settings.log_format)
     repository = open_model_repository(settings.model_repository)
     model = ServedModel(
@@ -109,6 +111,7 @@ def run_worker(settings: Settings) -> None:
         ConfigurationError: no queue is named, or it could lose jobs.
         StorageError: the queue does not answer.
     """
+    _stop_quietly_on_sigterm()
     configure_logs("worker", settings.log_level, settings.log_format)
     repository = open_model_repository(settings.model_repository)
     _prepare_queue(settings)
@@ -190,3 +193,11 @@ def _say_what_is_served(model: ServedModel) -> None:
     log.info("serving", model=model.name, digest=model.digest, weights=model.weights_origin)
     if not model.is_trained:
         log.warning("the weights are untrained: every picture is noise until a checkpoint replaces them")
+
+
+def _stop_quietly_on_sigterm() -> None:
+    """End with status 0 if SIGTERM comes before, or again after, the process has a handler of its own.
+
+    uvicorn raises the signal once more when it has stopped.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.evaluation.command import arguments, pictures
+from tests.parity.official_files import write_files
 from xmdpt.evaluation.dataset import Dataset
 from xmdpt.evaluation.frechet import frechet_distance
 from xmdpt.evaluation.inception import InceptionFeatures
@@ -18,6 +19,7 @@ from xmdpt.evaluation.photos import FolderPhotos
 from xmdpt.evaluation.reference_photos import kept_statistics
 from xmdpt.nn.pipeline import Pipeline
 from xmdpt.nn.reference import reference_picture
+from xmdpt.spec import VARIANTS
 from xmdpt.training.__main__ import main
 
 
@@ -42,6 +44,21 @@ def test_evaluate_when_in_torch_then_the_pictures_are_the_graphs(
     drawn = pictures(tmp_path)["00000.png"].astype(int)
     assert np.abs(drawn - pictures(evaluated)["00000.png"]).max() <= 1
     assert "UNTRAINED" in capsys.readouterr().out
+
+
+def test_evaluate_when_in_torch_with_official_files_then_theirs_are_the_weights(
+    evaluated: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write_files(VARIANTS["tiny"], tmp_path / "files")
+    named = [word for option, path in files.items() for word in (f"--{option}", str(path))]
+    options = ("--key-points", str(folder / "poses.jsonl"), "--engine", "torch", "--limit", "1", *named)
+
+    assert main(arguments(folder, tmp_path / "out", *options)) == 0
+
+    assert "UNTRAINED" not in capsys.readouterr().out
+    assert f"xmdpt {files['weights'].name}" in (tmp_path / "out" / "report.md").read_text()
+    drawn = pictures(tmp_path / "out")["00000.png"].astype(int)
+    assert np.abs(drawn - pictures(evaluated)["00000.png"]).mean() > 1
 
 
 def test_evaluate_when_drawn_in_a_batch_then_each_picture_is_the_references_with_its_own_seed(

@@ -15,12 +15,13 @@ from export.manifest import RepositoryError, read_manifest
 from export.repository import build_repository, repository_digest
 from export.to_onnx import to_onnx
 from export.verify import graph_errors
-from export.weights import WeightPaths, read_origin
+from export.weights import read_origin
 from service.adapters.model_repository import open_model_repository
 from service.adapters.onnx_backend import OnnxBackend
 from service.domain.errors import ModelRepositoryError
 from tests.export.repository_edits import edit_manifest
 from tests.export.test_to_onnx import SPEC, Doubling
+from xmdpt.nn.loading import WeightPaths
 from xmdpt.nn.pipeline import Pipeline
 from xmdpt.spec import graph_specs
 

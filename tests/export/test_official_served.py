@@ -14,9 +14,10 @@ from PIL import Image
 from export.manifest import read_manifest
 from export.repository import build_repository
 from export.verify import graph_errors
-from export.weights import LoadedNetworks, WeightPaths, read_origin
+from export.weights import networks_of, read_origin
 from tests.integration.processes import EXAMPLES, pixels, running_service
 from tests.parity.official_files import vae_state, with_old_names, write_files
+from xmdpt.nn.loading import WeightPaths
 from xmdpt.nn.reference import reference_picture
 from xmdpt.preprocess import to_photo
 from xmdpt.skeleton import draw_skeleton, to_frame
@@ -53,7 +54,7 @@ def repository(variant: Variant, paths: WeightPaths, tmp_path_factory: pytest.Te
     out = tmp_path_factory.mktemp("repository")
     build_repository(
         variant,
-        lambda: LoadedNetworks(variant, paths, is_rounded=True),
+        lambda: networks_of(variant, paths, is_rounded=True),
         read_origin(variant, paths, is_rounded=True),
         out,
         report=lambda _line: None,
@@ -91,7 +92,7 @@ def test_graphs_when_weights_are_rounded_then_they_agree_with_torch_on_rounded_w
         rows = graph_errors(
             repository,
             variant,
-            lambda: LoadedNetworks(variant, paths, is_rounded),
+            lambda: networks_of(variant, paths, is_rounded),
             (1,),
             ("pose_encoder", "tdnet_step"),
         )
@@ -112,7 +113,7 @@ def test_picture_when_served_then_at_most_one_grey_level_off_the_torch_reference
 
     points = [(-1.0, -1.0) if point is None else (point[0], point[1]) for point in pose["keypoints"]]
     skeleton = draw_skeleton(to_frame(points, pose["size"], (0, 0)))
-    networks = LoadedNetworks(variant, paths, is_rounded=True)
+    networks = networks_of(variant, paths, is_rounded=True)
     with Image.open(BytesIO(photo)) as image:
         expected = reference_picture(networks, to_photo(image), skeleton, seed=3, num_steps=STEPS, guidance=2.0)
 

@@ -1,12 +1,14 @@
-"""What the command says, and with which status it ends, when it can't start."""
+"""What the command says, and with which status it ends, when it can't start and when it is told to stop."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import ROOT
+from tests.integration.processes import ROOT, running_service
 
 
 def serve(role: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -42,3 +44,12 @@ def test_process_when_it_cannot_start_then_one_line_says_why_and_the_status_whet
     assert last.startswith(f"xmdpt-serve {role}: ")
     assert words in last
     assert "Traceback" not in ended.stderr
+
+
+def test_processes_when_told_to_stop_then_each_ends_with_status_0(tmp_path: Path) -> None:
+    with running_service(tmp_path, XMDPT_LOG_FORMAT="json") as service:
+        pass
+
+    lines = [json.loads(line) for line in service.log_path.read_text().splitlines() if line.startswith("{")]
+    stopped = {line["child"]: line["status"] for line in lines if line["event"] == "stopped"}
+    assert stopped == {"worker": 0, "gateway": 0}

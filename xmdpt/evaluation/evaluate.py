@@ -21,6 +21,7 @@ from xmdpt.evaluation.reference_photos import ReferencePhotos, ReferenceStatisti
 from xmdpt.evaluation.report import Run, comparison_table, markdown, notes, report_json
 from xmdpt.evaluation.scores import Networks, Scores, score
 from xmdpt.evaluation.torch_generator import TorchGenerator
+from xmdpt.nn.loading import WeightPaths
 from xmdpt.spec import VARIANTS
 
 FID_STATISTICS = "fid_statistics.npz"
@@ -41,7 +42,7 @@ class Request:
         engine: "graphs" or "torch".
         repository: of graphs.
         variant: name; None takes the repository's, or tiny in torch.
-        weights: for torch; None: untrained.
+        weights: official files for torch, as `WeightPaths` names them; likewise vae and dino; none: untrained.
         sampling: how each picture is drawn.
         seed: of the drawn sources, and with the pair's index of the noise.
         batch: pictures at once.
@@ -62,6 +63,8 @@ class Request:
     repository: Path = Path("model_repository")
     variant: str | None = None
     weights: Path | None = None
+    vae: Path | None = None
+    dino: Path | None = None
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     batch: int = 8
@@ -132,12 +135,13 @@ def _reference(
 
 
 def _generator(request: Request) -> Generator:
+    paths = WeightPaths(request.weights, request.vae, request.dino)
     if request.engine == "torch":
-        return TorchGenerator(VARIANTS[request.variant or "tiny"], request.weights)
-    if request.weights is not None:
+        return TorchGenerator(VARIANTS[request.variant or "tiny"], paths)
+    if paths != WeightPaths():
         raise InputError(
-            "--weights is for --engine torch; for the graphs run `python -m export build --weights FILE --out DIR` "
-            "and give --repository DIR"
+            "--weights, --vae and --dino are for --engine torch; for the graphs give them to `python -m export build "
+            "--out DIR`, and --repository DIR here"
         )
     return GraphGenerator(request.repository, request.variant)
 

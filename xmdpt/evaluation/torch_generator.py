@@ -4,6 +4,7 @@ Does not hold the loop (`xmdpt.nn.reference`).
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,44 +12,46 @@ import torch
 from numpy.typing import NDArray
 
 from xmdpt.evaluation.generators import Model, Pictures, Sampling
-from xmdpt.evaluation.weight_files import fill
+from xmdpt.evaluation.mistakes import InputError
 from xmdpt.nn.dinov2 import resize_224
-from xmdpt.nn.pipeline import build_pipeline
+from xmdpt.nn.loading import UNTRAINED, LoadedNetworks, WeightPaths
 from xmdpt.nn.reference import reference_picture
-from xmdpt.nn.untrained import fill_untrained
+from xmdpt.nn.weight_files import CheckpointError
 from xmdpt.spec import Variant
 
 
 class TorchGenerator:
     """Generator by the reference."""
 
-    def __init__(self, variant: Variant, weights: Path | None):
-        """Build the networks.
+    def __init__(self, variant: Variant, paths: WeightPaths):
+        """Load the networks.
 
         Args:
             variant: shape of the networks.
-            weights: safetensors file of the whole pipeline; None takes the untrained rule.
+            paths: official files; without any, weights follow the untrained rule.
 
         Raises:
-            InputError: the file cannot be read or does not fit.
+            InputError: a file cannot be read or does not fit.
         """
-        self._pipeline = build_pipeline(variant)
-        digest, origin = "untrained", "untrained: random numbers by the rule of xmdpt/nn/untrained.py"
-        if weights is None:
-            fill_untrained(self._pipeline)
-        else:
-            fill(self._pipeline, [weights])
-            with weights.open("rb") as file:
-                digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-            origin = f"{weights.name}, {digest}"
-        self.model = Model(variant.name, f"torch {torch.__version__}", digest, origin, weights is not None)
+        self._networks = LoadedNetworks(variant, paths)
+        try:
+            files = paths.files(variant)
+            for network in ("xmdpt", "pose_extractor", "photo_extractor", "vae"):
+                getattr(self._networks, network)
+        except CheckpointError as error:
+            raise InputError(str(error)) from None
+        except OSError as error:
+            raise InputError(f"{error.filename}: {error.strerror}; correct the path") from None
+        digest = f"sha256:{_digest(files)}" if files else "untrained"
+        origin = "; ".join(f"{network} {path.name}" for network, path in files.items()) or UNTRAINED
+        self.model = Model(variant.name, f"torch {torch.__version__}", digest, origin, paths.is_complete)
 
     def pictures(self, photos: Pictures, skeletons: Pictures, seeds: list[int], sampling: Sampling) -> Pictures:
         """See Generator."""
         how = (sampling.num_steps, sampling.guidance, sampling.sampler)
         return np.stack(
             [
-                reference_picture(self._pipeline, photo, skeleton, seed, *how)
+                reference_picture(self._networks, photo, skeleton, seed, *how)
                 for photo, skeleton, seed in zip(photos, skeletons, seeds, strict=True)
             ]
         )
@@ -57,6 +60,15 @@ class TorchGenerator:
         """See Generator."""
         with torch.inference_mode():
             x = torch.from_numpy(photos).permute(0, 3, 1, 2) / 127.5 - 1
-            latents = self._pipeline.vae.encode_mode(x) * self._pipeline.variant.latent_scale
-            tokens = self._pipeline.photo_extractor(resize_224(x))
-            return self._pipeline.xmdpt.source_vector(tokens, latents).numpy()
+            latents = self._networks.vae.encode_mode(x) * self._networks.variant.latent_scale
+            tokens = self._networks.photo_extractor(resize_224(x))
+            return self._networks.xmdpt.source_vector(tokens, latents).numpy()
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    """SHA-256 over all files in their order: another file gives other pictures."""
+    total = hashlib.sha256()
+    for path in files.values():
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()

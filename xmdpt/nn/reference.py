@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xmdpt.guidance import guidance_weights
 from xmdpt.nn.dinov2 import resize_224
-from xmdpt.nn.pipeline import Pipeline
+from xmdpt.nn.pipeline import Networks
 from xmdpt.nn.tdnet import TDNet
 from xmdpt.noise_schedule import cumulative_alphas, kept_timesteps, posterior
 from xmdpt.sampler import initial_noise
@@ -26,7 +26,7 @@ Steps = Iterator[tuple[Tensor, Tensor]]
 
 
 def reference_picture(
-    pipeline: Pipeline,
+    networks: Networks,
     photo: np.ndarray,
     skeleton: np.ndarray,
     seed: int,
@@ -37,7 +37,7 @@ def reference_picture(
     """Return the picture of the photo's person in the skeleton's pose.
 
     Args:
-        pipeline: the networks with their weights.
+        networks: with their weights.
         photo: [256, 256, 3] uint8 RGB.
         skeleton: [256, 256, 3] uint8 RGB, of any brightness.
         seed: of the initial noise.
@@ -51,24 +51,24 @@ def reference_picture(
     steps = {"ddim": ddim_steps, "dpmpp_2m": dpmpp_2m_steps}[sampler]
     latents = torch.from_numpy(initial_noise(seed)).unsqueeze(0)
     with torch.inference_mode():
-        predict = guided(pipeline.xmdpt.tdnet, condition_of(pipeline, photo, skeleton), guidance)
-        predict = as_noise(predict, pipeline.variant.prediction)
+        predict = guided(networks.xmdpt.tdnet, condition_of(networks, photo, skeleton), guidance)
+        predict = as_noise(predict, networks.variant.prediction)
         *_, (latents, _) = steps(predict, latents, kept_timesteps(num_steps).tolist())
-        picture = pipeline.vae.decode(latents / pipeline.variant.latent_scale)[0]
+        picture = networks.vae.decode(latents / networks.variant.latent_scale)[0]
     return ((picture.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def condition_of(pipeline: Pipeline, photo: np.ndarray, skeleton: np.ndarray) -> Tensor:
+def condition_of(networks: Networks, photo: np.ndarray, skeleton: np.ndarray) -> Tensor:
     """Return the condition [1, D] of a photo and a skeleton, both [256, 256, 3] uint8 RGB."""
     x = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1
     pose = torch.from_numpy(skeleton).permute(2, 0, 1)[None] / 255
     if pose.any():
         pose = pose / pose.max()
     # Unlike the paper's code, which draws source latents at random: the mode makes the condition repeatable.
-    source_latents = pipeline.vae.encode_mode(x) * pipeline.variant.latent_scale
-    source_vector = pipeline.xmdpt.source_vector(pipeline.photo_extractor(resize_224(x)), source_latents)
-    pose_vector = pipeline.xmdpt.canet.pose_vector(pipeline.pose_extractor(resize_224(pose)))
-    return pipeline.xmdpt.canet.condition(source_vector, pose_vector)
+    source_latents = networks.vae.encode_mode(x) * networks.variant.latent_scale
+    source_vector = networks.xmdpt.source_vector(networks.photo_extractor(resize_224(x)), source_latents)
+    pose_vector = networks.xmdpt.canet.pose_vector(networks.pose_extractor(resize_224(pose)))
+    return networks.xmdpt.canet.condition(source_vector, pose_vector)
 
 
 def guided(tdnet: TDNet, condition: Tensor, scale: float, power: float = 0.01) -> Predict:

@@ -84,7 +84,11 @@ def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="graphs: ONNX Runtime, in batches; torch: the slow reference (default: graphs)",
     )
     model.add_argument("--repository", type=Path, metavar="DIR", help="exported graphs (default: model_repository)")
-    model.add_argument("--weights", type=Path, metavar="FILE", help="for torch: safetensors file of the whole pipeline")
+    model.add_argument("--weights", type=Path, metavar="FILE", help="for torch: official X-MDPT checkpoint")
+    model.add_argument(
+        "--vae", type=Path, metavar="PATH", help="for torch: diffusers folder of the autoencoder, or its file"
+    )
+    model.add_argument("--dino", type=Path, metavar="DIR", help="for torch: folder with DINOv2's hub files")
 
     drawing = evaluate.add_argument_group("drawing; the defaults are the paper's")
     drawing.add_argument("--steps", type=_steps, default=50, metavar="N", help="2..1000 (default: 50)")
