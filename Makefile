@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples quality export verify load docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole quality export verify load docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,8 @@ OUT ?= demo.png
 STEPS ?= 50
 SEED ?= 42
 REFERENCE ?= tests/golden
-SAMPLES ?= build/samples
+SAMPLES ?=
+SIZE ?= s
 DATA ?= photos
 KEY_POINTS ?= $(DATA)/poses.jsonl
 VARIANT ?= tiny
@@ -55,7 +56,11 @@ parity: $(DEV)  ## recompute a folder of golden numbers (REFERENCE=DIR)
 	$(BIN)/python -m xmdpt parity --golden "$(REFERENCE)"
 
 samples: $(DEV)  ## pictures of a folder of photos beside the torch reference (SAMPLES=DIR), sheet in build/
+	@test -d "$(SAMPLES)" || { echo "make samples SAMPLES=DIR: a folder of <set>/source.png and pose.png"; exit 2; }
 	$(BIN)/python -m pytest tests/samples --samples "$(SAMPLES)"
+
+whole: $(DEV)  ## build and serve a whole size from random official files (SIZE=s|b|l): minutes, gigabytes
+	$(BIN)/python -m pytest -s tests/whole --size $(SIZE)
 
 quality: $(DEV)  ## draw and score the pairs of a data set (DATA= KEY_POINTS=), report in build/quality/
 	$(BIN)/python -m xmdpt.training evaluate --data "$(DATA)" --key-points "$(KEY_POINTS)" --out build/quality

@@ -226,6 +226,8 @@ def call(url: str, body: bytes | None = None, headers: dict[str, str] | None = N
             return response.read()
     except urllib.error.HTTPError as error:
         raise DemoError(explanation(error)) from None
+    except OSError as error:
+        raise DemoError(f"the service does not answer any more: {error}") from None
 
 
 def explanation(error: urllib.error.HTTPError) -> str:

@@ -6,13 +6,8 @@ It parses the command line and turns start-up errors into one readable line; `se
 import argparse
 import sys
 
-from service.domain.errors import ServiceError
+from service.domain.errors import EXIT_CONFIGURATION, EXIT_TRY_LATER, ServiceError
 from service.settings import configuration_page, load_settings
-
-# sysexits.h. The supervisor does not restart a child whose configuration is wrong, and does restart one that found the
-# queue away.
-EXIT_CONFIGURATION = 78
-EXIT_TRY_LATER = 75
 
 _EPILOG = """Settings are environment variables: XMDPT_GATEWAY__PORT=9000, REDIS_URL=redis://...; docs/configuration.md
 lists them all."""
@@ -30,8 +25,8 @@ def main() -> None:
     if command == "configuration":
         print(configuration_page(), end="")
         return
-    settings = load_settings()
     try:
+        settings = load_settings()
         if command == "all":
             from service.supervisor import run_all
 

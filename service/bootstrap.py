@@ -1,13 +1,14 @@
-"""The composition root: alone names adapters, and alone turns settings into the plain values that parts take.
+"""The composition root: puts adapters behind ports, and alone turns settings into the plain values that parts take.
 
 It decides nothing else; each `run_*` returns when a signal has asked for it.
 """
 
 import asyncio
 import signal
+import socket
 import sys
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.metadata import version
 
 import uvicorn
@@ -21,6 +22,7 @@ from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases, RedisJobUpkeep
 from service.adapters.redis_server import check_server, connect, load_functions
+from service.adapters.task_end import end_task
 from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.limits import UploadLimits, WaitLimits
@@ -33,7 +35,7 @@ from service.gateway.readiness import Readiness
 from service.gateway.upkeep import Upkeep
 from service.scheduling.policy import BatchPolicy
 from service.scheduling.scheduler import Scheduler
-from service.settings import Settings
+from service.settings import Settings, WorkerSettings
 from service.telemetry.logs import configure_logs, get_logger
 from service.telemetry.metrics import GatewayMetrics, WorkerMetrics
 from service.telemetry.ops_server import OpsServer
@@ -41,6 +43,8 @@ from service.telemetry.ops_server import OpsServer
 _VERSION = version("xmdpt-serve")
 # An idle connection is closed after this long; a client that reuses it later simply connects again.
 _KEEP_ALIVE_SECONDS = 75
+# Connections that wait to be accepted.
+_BACKLOG = 2048
 # At a stop, answers in flight get this long.
 _GOODBYE_SECONDS = 5
 
@@ -64,20 +68,22 @@ def run_gateway(settings: Settings) -> None:
     blobs = FileBlobs(settings.data_dir / "blobs")
     intake = RedisJobIntake(settings.redis_url, keys, policy)
     queue_upkeep = RedisJobUpkeep(settings.redis_url, keys, policy)
-    upkeep = Upkeep(queue_upkeep, blobs, policy.lease_seconds)
+    metrics = GatewayMetrics(_VERSION)
+    upkeep = Upkeep(queue_upkeep, blobs, policy.lease_seconds, metrics)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         task = asyncio.create_task(upkeep.run(), name="upkeep")
-        yield
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await intake.aclose()
-        await queue_upkeep.aclose()
+        try:
+            yield
+        finally:
+            await end_task(task)
+            await intake.aclose()
+            await queue_upkeep.aclose()
 
     edge = settings.gateway
     app = create_app(
-        GatewayServices(Jobs(intake, blobs, model), Readiness(intake, blobs), model, GatewayMetrics(_VERSION)),
+        GatewayServices(Jobs(intake, blobs, model), Readiness(intake, blobs), model, metrics),
         UploadLimits(
             max_body_bytes=edge.max_body_bytes,
             max_picture_bytes=edge.max_picture_bytes,
@@ -87,11 +93,10 @@ def run_gateway(settings: Settings) -> None:
         WaitLimits(edge.default_wait_seconds, edge.max_wait_seconds),
         lifespan,
     )
-    _say_what_is_served(model)
-    uvicorn.run(
+    listener = _listen(edge.host, edge.port)
+    _say_what_is_served(model, listener)
+    config = uvicorn.Config(
         app,
-        host=edge.host,
-        port=edge.port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -100,6 +105,11 @@ def run_gateway(settings: Settings) -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GOODBYE_SECONDS,
     )
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(1)
 
 
 def run_worker(settings: Settings) -> None:
@@ -113,12 +123,16 @@ def run_worker(settings: Settings) -> None:
     """
     _stop_quietly_on_sigterm()
     configure_logs("worker", settings.log_level, settings.log_format)
+    own, policy = settings.worker, _queue_policy(settings)
+    metrics = WorkerMetrics(_VERSION)
+    worker: Worker | None = None
+    ops = _serve_operators(
+        own, metrics, lambda: worker is None or worker.is_alive, lambda: worker is not None and worker.is_ready
+    )
     repository = open_model_repository(settings.model_repository)
     _prepare_queue(settings)
-    own, policy = settings.worker, _queue_policy(settings)
     backend = OnnxBackend(repository, own.num_threads)
     warm_up(backend, own.max_batch)
-    metrics = WorkerMetrics(_VERSION)
     leases = RedisJobLeases(settings.redis_url, RedisKeys(settings.queue.prefix), policy)
     worker = Worker(
         backend,
@@ -136,7 +150,6 @@ def run_worker(settings: Settings) -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
-    ops = OpsServer(own.ops_host, own.ops_port, metrics.registry, lambda: worker.is_alive, lambda: worker.is_ready)
     get_logger().info(
         "working", model=backend.variant, digest=backend.model_digest, runtime=backend.runtime, ops_port=ops.port
     )
@@ -148,15 +161,15 @@ def run_worker(settings: Settings) -> None:
 
 
 @contextmanager
-def embedded_queue(settings: Settings) -> Iterator[str]:
-    """REDIS_URL for the children: the configured server, or a Valkey of our own until the block ends."""
+def embedded_queue(settings: Settings) -> Iterator[EmbeddedValkey | None]:
+    """A Valkey of our own until the block ends; None if the settings name a server."""
     if settings.redis_url:
-        yield settings.redis_url
+        yield None
         return
     valkey = EmbeddedValkey(settings.data_dir / "queue")
     valkey.start()
     try:
-        yield valkey.url
+        yield valkey
     finally:
         valkey.stop()
 
@@ -188,9 +201,29 @@ def _queue_policy(settings: Settings) -> QueuePolicy:
     )
 
 
-def _say_what_is_served(model: ServedModel) -> None:
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        variables = "XMDPT_GATEWAY__HOST and XMDPT_GATEWAY__PORT"
+        raise ConfigurationError(f"can't listen on {host} port {port}: {error.strerror}; change {variables}") from None
+
+
+def _serve_operators(
+    own: WorkerSettings, metrics: WorkerMetrics, is_alive: Callable[[], bool], is_ready: Callable[[], bool]
+) -> OpsServer:
+    try:
+        return OpsServer(own.ops_host, own.ops_port, metrics.registry, is_alive, is_ready)
+    except OSError as error:
+        place, variables = f"{own.ops_host} port {own.ops_port}", "XMDPT_WORKER__OPS_HOST and XMDPT_WORKER__OPS_PORT"
+        raise ConfigurationError(f"can't listen on {place}: {error.strerror}; change {variables}") from None
+
+
+def _say_what_is_served(model: ServedModel, listener: socket.socket) -> None:
     log = get_logger()
-    log.info("serving", model=model.name, digest=model.digest, weights=model.weights_origin)
+    host, port = listener.getsockname()[:2]
+    log.info("serving", host=host, port=port, model=model.name, digest=model.digest, weights=model.weights_origin)
     if not model.is_trained:
         log.warning("the weights are untrained: every picture is noise until a checkpoint replaces them")
 

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.domain.errors import ConfigurationError
+
 _PREFIX = "XMDPT_"
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -34,7 +36,7 @@ class GatewaySettings(BaseModel):
         default=8_000_000, ge=1_000, le=50_000_000, description="Largest picture file, bytes."
     )
     max_side_px: int = Field(default=4096, ge=16, le=16384, description="Longest side of a picture, px.")
-    max_pixels: int = Field(default=16_800_000, ge=256, le=200_000_000, description="Most pixels of a picture.")
+    max_pixels: int = Field(default=16_800_000, ge=256, le=89_000_000, description="Most pixels of a picture.")
     max_wait_seconds: int = Field(
         default=60, ge=0, le=600, description="Longest time a call may wait for its job, seconds."
     )
@@ -153,21 +155,24 @@ def load_settings() -> Settings:
     """Read the environment.
 
     Raises:
-        SystemExit: a value is missing, unknown or out of range; the message names the variable and the limit.
+        ConfigurationError: a value is missing, unknown or out of range; one line names each variable and its limit.
     """
-    lines = [f"  {name}: there is no such setting" for name in sorted(os.environ) if _is_unknown(name)]
-    if not lines:
+    mistakes = [f"{name}: there is no such setting" for name in sorted(os.environ) if _is_unknown(name)]
+    if not mistakes:
         try:
             return Settings()
         except ValidationError as error:
-            lines = [f"  {_variable(e['loc'])}: {e['msg']}" for e in error.errors()]
-    raise SystemExit("The configuration is not usable (docs/configuration.md lists it):\n" + "\n".join(lines))
+            mistakes = [f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors()]
+    raise ConfigurationError(f"{'; '.join(mistakes)} (docs/configuration.md lists every setting)")
 
 
 def _is_unknown(name: str) -> bool:
     """A variable of our prefix that no field reads: pydantic overlooks these at the top level."""
-    group = name.removeprefix(_PREFIX).split("__")[0].lower()
-    return name.startswith(_PREFIX) and group not in Settings.model_fields
+    first, *rest = name.removeprefix(_PREFIX).lower().split("__")
+    field = Settings.model_fields.get(first)
+    if field is None or field.validation_alias:
+        return name.startswith(_PREFIX)
+    return bool(rest) != isinstance(field.default, BaseModel)
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

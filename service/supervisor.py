@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 
+from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.parent_death import die_with_parent
 from service.bootstrap import embedded_queue
+from service.domain.errors import EXIT_CONFIGURATION
 from service.settings import Settings
 from service.telemetry.logs import configure_logs, get_logger
 
-EXIT_CONFIGURATION = 78
 _POLL_SECONDS = 0.1
 # A child that dies at once must not be restarted in a hot loop.
 _RESTART_PAUSE_SECONDS = 1.0
@@ -61,19 +62,23 @@ def run_all(settings: Settings) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with embedded_queue(settings) as redis_url:
-        environment = os.environ | {"REDIS_URL": redis_url}
+    with embedded_queue(settings) as queue:
+        environment = os.environ | {"REDIS_URL": queue.url if queue else settings.redis_url}
         worker, gateway = _Child("worker", environment), _Child("gateway", environment)
-        status = _watch([worker, gateway], stop)
+        status = _watch([worker, gateway], queue, stop)
         # The worker first: its last jobs are told to the queue, and clients that wait still get their pictures.
         worker.stop(settings.worker.drain_seconds + _STOP_MARGIN_SECONDS)
         gateway.stop(_STOP_MARGIN_SECONDS)
     return status
 
 
-def _watch(children: list[_Child], stop: threading.Event) -> int:
+def _watch(children: list[_Child], queue: EmbeddedValkey | None, stop: threading.Event) -> int:
     """Restart what dies until told to stop; give up at once if a child says that its configuration is wrong."""
     while not stop.wait(_POLL_SECONDS):
+        if queue and not queue.is_running:
+            get_logger().error("died", child="queue")
+            queue.revive()
+            get_logger().info("started", child="queue", pid=queue.pid)
         for child in children:
             status = child.process.poll()
             if status is None:

@@ -20,12 +20,13 @@ _GOOD_REASONS = ("no GPU", "no Docker engine")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--samples", type=Path, help="folder of <set>/source.png and pose.png for tests/samples")
+    parser.addoption("--size", choices=("s", "b", "l"), help="size of the paper for tests/whole: minutes and gigabytes")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Without the folder that it needs, tests/samples isn't there."""
-    is_without_folder = collection_path.name == "samples" and config.getoption("--samples") is None
-    return is_without_folder or None
+    """Suites that must be asked for aren't there without their option."""
+    option = {"samples": "--samples", "whole": "--size"}.get(collection_path.name)
+    return (option is not None and config.getoption(option) is None) or None
 
 
 @pytest.hookimpl(wrapper=True)

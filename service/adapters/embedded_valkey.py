@@ -71,23 +71,39 @@ class EmbeddedValkey:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock()
             self._place_socket()
-            self._process = subprocess.Popen(
-                [str(binary), *self._settings()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                # The server holds the lock too: an orphan keeps its folder to itself.
-                pass_fds=(self._lock_fd,),
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - takes no lock between fork and exec
-                # Ctrl-C reaches the supervisor alone, which stops the server last.
-                process_group=0,
-            )
-            os.truncate(self._lock_fd, 0)
-            os.pwrite(self._lock_fd, f"{self._process.pid}\n".encode(), 0)
+            self._launch(binary)
         except OSError as error:
             self.stop()
             raise _failure(f"could not be started in {self._data_dir}: {error}") from error
         self._wait_until_it_answers()
+
+    def revive(self) -> None:
+        """Start the server again after it has died, at the same address and with everything that it had accepted.
+
+        Raises:
+            StorageError: it did not start.
+        """
+        try:
+            self._socket.unlink(missing_ok=True)
+            self._launch(_binary())
+        except OSError as error:
+            raise _failure(f"could not be started again in {self._data_dir}: {error}") from error
+        self._wait_until_it_answers()
+
+    def _launch(self, binary: Path) -> None:
+        self._process = subprocess.Popen(
+            [str(binary), *self._settings()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # The server holds the lock too: an orphan keeps its folder to itself.
+            pass_fds=(self._lock_fd,),
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - takes no lock between fork and exec
+            # Ctrl-C reaches the supervisor alone, which stops the server last.
+            process_group=0,
+        )
+        os.truncate(self._lock_fd, 0)
+        os.pwrite(self._lock_fd, f"{self._process.pid}\n".encode(), 0)
 
     def stop(self) -> None:
         """End the server and free the folder; harmless when it does not run."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from service.adapters.error_mapping import queue_errors
 from service.adapters.redis_server import CALL_TIMEOUT_SECONDS, connect_async
+from service.adapters.task_end import end_task
 from service.domain.errors import StorageError
 from service.domain.job import JobId
 
@@ -44,8 +45,7 @@ class EndWatch:
     async def aclose(self) -> None:
         """Stop following; who still waits is left to its timeout."""
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_task(self._task)
         await self._client.aclose()
 
     @contextmanager

@@ -4,16 +4,14 @@ It knows neither what is in them nor which jobs still need them: the queue says 
 """
 
 import os
-import re
 import secrets
 import time
 from pathlib import Path
 
 from service.adapters.error_mapping import storage_errors
 from service.domain.errors import NotFoundError
-from service.domain.job import JobId
+from service.domain.job import JOB_ID, JobId
 
-_JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -102,7 +100,7 @@ class FileBlobs:
 
 def _checked(job_id: JobId) -> JobId:
     """Names come from ids only: nothing that a caller wrote becomes a path."""
-    if not _JOB_ID.fullmatch(job_id):
+    if not JOB_ID.fullmatch(job_id):
         msg = "a job id is job_ and 32 lower-case hex digits"
         raise ValueError(msg)
     return job_id

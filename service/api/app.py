@@ -70,8 +70,10 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
 
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
+    metrics = request.app.state.edge.services.metrics
+    metrics.count_outage(error)
     if isinstance(error, RequestError):
-        request.app.state.edge.services.metrics.input_rejected.labels(error.code).inc()
+        metrics.input_rejected.labels(error.code).inc()
     return problem_response(error, request.state.request_id, getattr(request.state, "job_id", None))
 
 

@@ -56,8 +56,7 @@ async def metrics(edge: EdgeDep) -> Response:
     try:
         stats = await _check(edge)
     except StorageError as error:
-        if error.code == "queue_unavailable":
-            instruments.redis_errors.inc()
+        instruments.count_outage(error)
     else:
         instruments.queue_depth.set(stats.queued)
         instruments.jobs_running.set(stats.running)

@@ -1,6 +1,5 @@
 """/v1/jobs: submit without waiting, look at a job, fetch its picture."""
 
-import re
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -11,12 +10,11 @@ from service.api.dependencies import EdgeDep
 from service.api.openapi import GENERATION_BODY, GENERATION_PROBLEMS, PREFER, job_answer, picture_answer, problems
 from service.api.preferences import wait_preference
 from service.domain.errors import NotFoundError
-from service.domain.job import JobId
+from service.domain.job import JOB_ID, JobId
 from service.domain.request import ImageFormat
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-_ID = re.compile(r"job_[0-9a-f]{32}")
 JobIdPath = Annotated[str, Path(description="`job_` and 32 lower-case hex digits", examples=["job_" + "0" * 32])]
 
 
@@ -83,5 +81,5 @@ async def get_job_result(request: Request, job_id: JobIdPath, edge: EdgeDep) -> 
 
 def _check_id(job_id: JobId) -> None:
     """Anything that is no id is simply not there."""
-    if not _ID.fullmatch(job_id):
+    if not JOB_ID.fullmatch(job_id):
         raise NotFoundError("there is no such job")

@@ -99,6 +99,13 @@ class StorageError(ServiceError):
     is_retryable = True
 
 
+EXIT_CONFIGURATION = 78
+"""Status (sysexits.h) of a process whose configuration is wrong: starting it again does not help."""
+
+EXIT_TRY_LATER = 75
+"""Status of a process that found something away which may come back, such as the queue."""
+
+
 class ConfigurationError(ServiceError):
     """A start-up failure that waiting does not heal: a setting, or what it names, can't be worked with."""
 

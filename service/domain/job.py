@@ -3,6 +3,7 @@
 It does not move jobs: the queue's functions do, and this table is what they are tested against.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +12,8 @@ from service.domain.request import GenerationRequest
 from service.domain.result import JobResult
 
 JobId = str
+JOB_ID = re.compile(r"job_[0-9a-f]{32}")
+"""What every id of a job looks like, from start to end."""
 
 
 class JobStatus(StrEnum):

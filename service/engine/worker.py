@@ -81,6 +81,7 @@ class Worker:
         self._last_turn = time.monotonic()
         self._is_queue_answering = False
         metrics.step_slots.set(limits.max_slots)
+        metrics.ready.set_function(lambda: float(self.is_ready))
 
     def stop(self) -> None:
         """Ask `run` to return; asked twice, it hands back what it holds at once. A signal handler may call this."""
@@ -96,11 +97,7 @@ class Worker:
     @property
     def is_ready(self) -> bool:
         """True while new jobs would be claimed and kept."""
-        is_ready = (
-            self.is_alive and not self._stop.is_set() and self._is_queue_answering and self._heartbeat.is_answered
-        )
-        self._metrics.ready.set(is_ready)
-        return is_ready
+        return self.is_alive and not self._stop.is_set() and self._is_queue_answering and self._heartbeat.is_answered
 
     def run(self) -> None:
         """Work until `stop`; then finish what fits into the drain time and hand back the rest."""

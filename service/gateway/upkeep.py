@@ -10,6 +10,7 @@ from service.domain.job import JobId
 from service.ports.blobs import BlobStore
 from service.ports.queue import JobUpkeep
 from service.telemetry.logs import get_logger
+from service.telemetry.metrics import GatewayMetrics
 
 # A lease that has run out is seen within a fifteenth of its length.
 _REAPS_PER_LEASE = 15
@@ -21,9 +22,10 @@ _SWEEP_OLDER_THAN_SECONDS = 8 * 86400.0
 class Upkeep:
     """The gateway's periodic duties; `run` goes on until it is cancelled."""
 
-    def __init__(self, queue: JobUpkeep, blobs: BlobStore, lease_seconds: float) -> None:
+    def __init__(self, queue: JobUpkeep, blobs: BlobStore, lease_seconds: float, metrics: GatewayMetrics) -> None:
         self._queue = queue
         self._blobs = blobs
+        self._metrics = metrics
         self._interval_seconds = lease_seconds / _REAPS_PER_LEASE
         self._deletable: set[JobId] = set()
 
@@ -39,6 +41,7 @@ class Upkeep:
                     await self.sweep()
                 is_well = True
             except StorageError as error:
+                self._metrics.count_outage(error)
                 if is_well:
                     get_logger().warning("upkeep_failed", code=error.code, detail=error.detail)
                 is_well = False

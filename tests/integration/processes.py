@@ -140,7 +140,9 @@ def pixels(content: bytes | Path) -> np.ndarray:
 
 
 @contextmanager
-def running_service(folder: Path, *, must_stop_well: bool = True, **settings: str) -> Iterator[RunningService]:
+def running_service(
+    folder: Path, *, must_stop_well: bool = True, ready_seconds: float = 60, **settings: str
+) -> Iterator[RunningService]:
     """Start everything, wait until it is ready, and stop it; nothing may be left behind."""
     port, ops_port = free_port(), free_port()
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("XMDPT_", "REDIS_URL"))}
@@ -156,7 +158,7 @@ def running_service(folder: Path, *, must_stop_well: bool = True, **settings: st
         process = subprocess.Popen([sys.executable, "-m", "service", "all"], cwd=ROOT, env=environment, stderr=log)
         service = RunningService(process, port, ops_port, folder / "data", log_path)
         try:
-            wait_until(lambda: service.is_gateway_ready() and service.is_worker_ready(), 60, log_path.read_text())
+            wait_until(lambda: service.is_gateway_ready() and service.is_worker_ready(), ready_seconds, str(log_path))
             yield service
         finally:
             service.client.close()

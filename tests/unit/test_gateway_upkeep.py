@@ -7,6 +7,7 @@ import pytest
 
 from service.domain.errors import StorageError
 from service.gateway.upkeep import Upkeep
+from service.telemetry.metrics import GatewayMetrics
 from tests.fakes.fake_intake import FakeIntake
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.unit.builders import a_job_id
@@ -26,7 +27,7 @@ def blobs() -> MemoryBlobs:
 
 @pytest.fixture
 def upkeep(queue: FakeIntake, blobs: MemoryBlobs) -> Upkeep:
-    return Upkeep(queue, blobs, lease_seconds=0.015)
+    return Upkeep(queue, blobs, lease_seconds=0.015, metrics=GatewayMetrics("test"))
 
 
 def store(blobs: MemoryBlobs, *numbers: int) -> None:

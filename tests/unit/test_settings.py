@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.errors import ConfigurationError
 from service.settings import configuration_page, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
         ("XMDPT_GATEWAY__PORT", "70000", "65535"),
         ("XMDPT_GATEWAY__PROT", "80", "XMDPT_GATEWAY__PROT"),
         ("XMDPT_NONSENSE", "1", "there is no such setting"),
+        ("XMDPT_REDIS_URL", "redis://queue", "there is no such setting"),
+        ("XMDPT_LOG_LEVEL__X", "info", "there is no such setting"),
+        ("XMDPT_GATEWAY", "{}", "there is no such setting"),
         ("XMDPT_WORKER__MAX_SLOTS", "2", "XMDPT_WORKER__MAX_BATCH"),
         ("XMDPT_QUEUE__LEASE_SECONDS", "1", "XMDPT_WORKER__HEARTBEAT_SECONDS"),
         ("XMDPT_QUEUE__LEASE_SECONDS", "40", "XMDPT_QUEUE__STALL_TIMEOUT_SECONDS"),
@@ -27,10 +31,11 @@ def test_settings_when_wrong_then_the_start_stops_with_the_variable_or_limit(
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(ConfigurationError) as error:
         load_settings()
 
-    assert words in str(error.value)
+    assert words in error.value.detail
+    assert "\n" not in error.value.detail
 
 
 def test_settings_when_one_of_a_group_is_set_then_the_others_keep_their_defaults(

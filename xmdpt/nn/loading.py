@@ -55,14 +55,15 @@ class WeightPaths:
         Raises:
             CheckpointError: some files are given and some are not, though the variant needs all, or a folder lacks one.
         """
+        is_partial = not self.is_complete and self != WeightPaths()
+        if is_partial and variant.name not in _MAY_MIX_FILES_AND_RULE:
+            raise CheckpointError(f"the variant {variant.name} needs --weights, --vae and --dino together")
         files = {"xmdpt": self.weights} if self.weights else {}
         if self.dino:
             files["pose_extractor"] = self.dino / POSE_EXTRACTOR_FILE
             files["photo_extractor"] = self.dino / PHOTO_EXTRACTOR_FILE
         if self.vae:
             files["vae"] = vae_file(self.vae)
-        if files and not self.is_complete and variant.name not in _MAY_MIX_FILES_AND_RULE:
-            raise CheckpointError(f"the variant {variant.name} needs --weights, --vae and --dino together")
         return files
 
 
