@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xmdpt.repository import RepositoryError
 from xmdpt.spec import VARIANTS
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace, repository: Path) -> int:
-    from export.manifest import RepositoryError, read_manifest
+    from export.manifest import read_manifest
     from export.verify import graph_errors
     from export.weights import networks_of, read_origin
     from xmdpt.nn.loading import WeightPaths

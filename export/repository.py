@@ -1,11 +1,9 @@
-"""The files of a model repository: ONNX graphs, Triton's config.pbtxt beside each, and the manifest over all.
+"""Writes a model repository: ONNX graphs, Triton's config.pbtxt beside each, and the manifest over all.
 
-Does not trace (`export.to_onnx`) nor read back what it wrote (`export.manifest`, `export.verify`). Layout:
-`<graph>/1/model.onnx`, beside it `model.onnx.data` if the weights are too many for one file, `<graph>/config.pbtxt`,
-`MANIFEST.json`. The same networks give the same bytes.
+Does not trace (`export.to_onnx`), decide what lies where (`xmdpt.repository`) nor read back what it wrote
+(`export.manifest`, `export.verify`). The same networks give the same bytes.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -15,12 +13,18 @@ from pathlib import Path
 from export.graphs import GRAPHS
 from export.to_onnx import MAX_INLINE_BYTES, OPSET, to_onnx
 from export.triton_config import config_text
-from export.weights import WeightsOrigin, file_digest
+from export.weights import WeightsOrigin
 from xmdpt.nn.pipeline import Networks
+from xmdpt.repository import (
+    MANIFEST_FORMAT,
+    MANIFEST_NAME,
+    config_path,
+    data_path,
+    file_digest,
+    graph_path,
+    repository_digest,
+)
 from xmdpt.spec import GraphSpec, Variant, graph_specs
-
-MANIFEST_NAME = "MANIFEST.json"
-MANIFEST_FORMAT = 1
 
 
 def build_repository(
@@ -58,32 +62,6 @@ def build_repository(
         "weights": asdict(weights),
     }
     (out / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-
-
-def repository_digest(entries: dict[str, dict]) -> str:
-    """`sha256:<hex>` over the manifest's entries of all graphs: what a picture depends on.
-
-    One line `<graph> <sha256>` a graph and `<path> <sha256>` a further file of weights, sorted.
-    """
-    digests = {name: entry["sha256"] for name, entry in entries.items()}
-    digests |= {file["path"]: file["sha256"] for entry in entries.values() for file in entry["external"]}
-    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(digests.items()))
-    return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
-
-
-def graph_path(graph: str) -> str:
-    """Where servers look for a graph in a repository."""
-    return f"{graph}/1/model.onnx"
-
-
-def data_path(graph: str) -> str:
-    """Where a graph's weights are that its own file does not hold; the graph itself names the last part."""
-    return f"{graph_path(graph)}.data"
-
-
-def config_path(graph: str) -> str:
-    """Where Triton looks for a graph's description."""
-    return f"{graph}/config.pbtxt"
 
 
 def _write_graph(out: Path, spec: GraphSpec, networks: Callable[[], Networks], max_inline_bytes: int) -> dict:

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from export.graphs import GRAPHS
-from export.repository import graph_path
 from xmdpt.nn.pipeline import Networks
+from xmdpt.repository import graph_path
 from xmdpt.spec import GraphSpec, TensorSpec, Variant, graph_specs
 
 BATCH_SIZES = (1, 2, 3, 8)

@@ -3,16 +3,15 @@
 Does not load them (`xmdpt.nn.loading`).
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from export.storage import MIN_NUMBERS
 from xmdpt.nn.loading import UNTRAINED, LoadedNetworks, WeightPaths
+from xmdpt.repository import file_digest
 from xmdpt.spec import Variant
 
 
@@ -52,12 +51,6 @@ def read_origin(variant: Variant, paths: WeightPaths, is_rounded: bool = False) 
 def networks_of(variant: Variant, paths: WeightPaths, is_rounded: bool = False) -> LoadedNetworks:
     """Return a variant's networks, still to be loaded; rounded, their weights will be those of `--half-weights`."""
     return LoadedNetworks(variant, paths, _round_to_float16 if is_rounded else None)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _round_to_float16(network: nn.Module) -> None:

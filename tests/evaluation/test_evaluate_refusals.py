@@ -1,13 +1,16 @@
 """What `python -m xmdpt.training evaluate` refuses, in one line and with its exit status; its help."""
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.evaluation.command import arguments
 from tests.evaluation.small_data import ROOT, write_folder
+from tests.export.repository_edits import edit_manifest, sign
 from xmdpt.training.__main__ import main
 
 
@@ -110,18 +113,57 @@ def test_evaluate_when_the_fid_list_names_a_photo_that_is_not_there_then_its_lin
     assert "train.lst:2: no photo img/gone.jpg" in capsys.readouterr().err
 
 
-def test_evaluate_when_a_graph_is_damaged_then_1(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+CANET = "canet/1/model.onnx"
+
+
+def cut(path: str) -> Callable[[Path], object]:
+    return lambda root: (root / path).write_bytes((root / path).read_bytes()[:-1])
+
+
+def lead_elsewhere(root: Path) -> None:
+    """As if the manifest had been made for a graph outside: all digests agree."""
+    shutil.copy(root / CANET, root.parent / "canet.onnx")
+    edit_manifest(root, lambda manifest: manifest["graphs"]["canet"].update(path="../canet.onnx"))
+    sign(root)
+
+
+def alter_further_weights(root: Path) -> None:
+    """As if canet were in two files, of which one has changed since."""
+    data = root / f"{CANET}.data"
+    data.write_bytes(bytes(4096))
+    further = {"path": f"{CANET}.data", "sha256": "", "bytes": 4096}
+    edit_manifest(root, lambda manifest: manifest["graphs"]["canet"]["external"].append(further))
+    sign(root)
+    data.write_bytes(bytes(4095) + b"1")
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
+    "graph cut short": (cut(CANET), 1, f"{CANET}: its SHA-256 is"),
+    "configuration cut short": (cut("canet/config.pbtxt"), 1, "canet/config.pbtxt: its SHA-256 is"),
+    "graph gone": (lambda root: (root / CANET).unlink(), 1, f"{CANET}: No such file or directory, though"),
+    "further weights altered": (alter_further_weights, 1, f"{CANET}.data: its SHA-256 is"),
+    "manifest leads elsewhere": (lead_elsewhere, 2, "MANIFEST.json: the files of canet are not canet/1/model.onnx and"),
+    "manifest cut short": (lambda root: (root / "MANIFEST.json").write_text("{"), 2, "MANIFEST.json: not JSON"),
+}
+
+
+@pytest.mark.parametrize(("damage", "status", "words"), DAMAGE.values(), ids=DAMAGE)
+def test_evaluate_when_the_repository_is_damaged_then_refused_in_one_line(
+    folder: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], object],
+    status: int,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for path in (ROOT / "model_repository").rglob("*.*"):
-        copy = tmp_path / "models" / path.relative_to(ROOT / "model_repository")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes()[:-1] if path.parent.parent.name == "canet" else path.read_bytes())
+    damage(Path(shutil.copytree(ROOT / "model_repository", tmp_path / "models")))
     call = arguments(folder, tmp_path / "out", "--key-points", str(folder / "poses.csv"))
 
-    assert main([*call, "--repository", str(tmp_path / "models")]) == 1
+    assert main([*call, "--repository", str(tmp_path / "models")]) == status
 
-    assert "canet/1/model.onnx: its SHA-256 is" in capsys.readouterr().err
+    (message,) = capsys.readouterr().err.splitlines()
+    assert words in message
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("command", [[], ["evaluate"]])

@@ -71,6 +71,45 @@ def test_statistics_when_the_file_is_none_then_refused(
         kept_statistics(tmp_path / "a.npz", inception)
 
 
+@pytest.mark.parametrize("kept_bytes", [30, 20_000, -30], ids=["one header", "half", "no directory"])
+def test_statistics_when_the_file_is_cut_short_then_refused_in_one_line(
+    inception: InceptionFeatures, kept: Path, tmp_path: Path, kept_bytes: int
+) -> None:
+    (tmp_path / "a.npz").write_bytes(kept.read_bytes()[:kept_bytes])
+
+    with pytest.raises(InputError, match="not statistics that an earlier run has kept") as error:
+        kept_statistics(tmp_path / "a.npz", inception)
+
+    assert str(error.value).startswith(f"{tmp_path}/a.npz: ")
+    assert "\n" not in str(error.value)
+
+
+def test_statistics_when_the_kept_ones_are_cut_short_then_taken_anew_and_kept_whole(
+    folder: Path, inception: InceptionFeatures, kept: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "fid_statistics.npz"
+    cache.write_bytes(kept.read_bytes()[:20_000])
+
+    found = ReferencePhotos(folder, FolderPhotos(folder)).statistics(inception, 2, cache)
+
+    assert found.count == kept_statistics(cache, inception).count == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["fid_statistics.npz"]
+
+
+def test_statistics_when_the_disk_fills_up_then_the_file_before_is_as_it_was(
+    folder: Path, inception: InceptionFeatures, kept: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "fid_statistics.npz"
+    cache.write_bytes(kept.read_bytes())
+    (tmp_path / "fid_statistics.part").symlink_to("/dev/full")
+    (tmp_path / "train.lst").write_text("\n".join(NAMES[:2]))
+
+    with pytest.raises(OSError, match="No space left"):
+        ReferencePhotos(tmp_path / "train.lst", FolderPhotos(folder)).statistics(inception, 2, cache)
+
+    assert cache.read_bytes() == kept.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("none", "not a folder, a list of names or an .npz"), ("empty", "0 photos"), ("one.lst", "1 photos")],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from export.repository import repository_digest
+from xmdpt.repository import repository_digest
 
 
 def edit_graph(root: Path, name: str, change: Callable[[onnx.ModelProto], None]) -> None:

@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 
 from export.graphs import GRAPHS
-from export.manifest import RepositoryError, read_manifest
-from export.repository import build_repository, repository_digest
+from export.manifest import read_manifest
+from export.repository import build_repository
 from export.to_onnx import to_onnx
 from export.verify import graph_errors
 from export.weights import read_origin
@@ -23,6 +23,7 @@ from tests.export.repository_edits import edit_manifest
 from tests.export.test_to_onnx import SPEC, Doubling
 from xmdpt.nn.loading import WeightPaths
 from xmdpt.nn.pipeline import Pipeline
+from xmdpt.repository import RepositoryError, repository_digest
 from xmdpt.spec import graph_specs
 
 # Between the float32 weights of the smallest graph of tiny and those of the others.

@@ -8,8 +8,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from export.manifest import RepositoryError, read_manifest
+from export.manifest import read_manifest
 from tests.export.repository_edits import edit_graph, edit_manifest, sign
+from xmdpt.repository import RepositoryError
 from xmdpt.spec import VARIANTS, graph_specs
 
 Damage = Callable[[Path], object]
@@ -109,7 +110,7 @@ CASES: dict[str, tuple[Damage, str, str]] = {
     "other digest": (state(model_digest="sha256:" + "0" * 64), MANIFEST, "model_digest"),
     "other format": (state(format=2), MANIFEST, "format is 2"),
     "other latent scale": (state(latent_scale=0.5), MANIFEST, "latent_scale is 0.5"),
-    "other prediction": (state(prediction="v"), MANIFEST, "prediction is v"),
+    "other prediction": (state(prediction="v"), MANIFEST, "prediction is 'v'"),
     "no word on the weights": (state(weights={}), MANIFEST, "'is_trained'"),
     "weights of an odd kind": (
         state(weights={"origin": None, "is_trained": 1, "is_rounded": False, "files": {}}),

@@ -9,11 +9,12 @@ import torch
 
 from export.graphs import GRAPHS
 from export.manifest import read_manifest
-from export.repository import build_repository, graph_path
+from export.repository import build_repository
 from export.verify import BATCH_SIZES, MAX_GREY_LEVELS, MAX_RELATIVE_ERROR, GraphError, example_inputs, graph_errors
 from export.weights import read_origin
 from xmdpt.nn.loading import WeightPaths
 from xmdpt.nn.pipeline import Pipeline
+from xmdpt.repository import graph_path
 from xmdpt.spec import graph_specs
 
 # Every clone and every image carries it.

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from xmdpt.nn.dinov2 import HUB_TOKENS, Dinov2, resize_224
 from xmdpt.nn.encoder_rules import dinov2_base
@@ -61,6 +62,12 @@ def swiglu_halves_swapped(network: nn.Module) -> None:
             tensor.copy_(tensor.roll(len(tensor) // 2, dims=0))
 
 
+def swiglu_halves_interleaved(network: nn.Module) -> None:
+    for block in network.blocks:
+        for tensor in (block.mlp.w12.weight, block.mlp.w12.bias):
+            tensor.copy_(torch.cat([tensor[0::2], tensor[1::2]]))
+
+
 def without_layer_scale(network: nn.Module) -> None:
     for block in network.blocks:
         block.ls1, block.ls2 = nn.Identity(), nn.Identity()
@@ -87,6 +94,7 @@ DINOV2_MISTAKES: dict[str, tuple[str, Mistake]] = {
     "layer norm eps 1e-5 in g": ("g-cut.strong", usual_layer_norm_eps),
     "tanh GELU": ("b-cut.base", tanh_gelu),
     "SwiGLU halves swapped": ("g-cut.base", swiglu_halves_swapped),
+    "SwiGLU halves interleaved": ("g-cut.base", swiglu_halves_interleaved),
     "LayerScale left out": ("g-cut.strong", without_layer_scale),
     "attention scale left out": ("b-cut.strong", without_attention_scale),
     "final norm left out": ("b-cut.base", without_final_norm),
@@ -135,6 +143,41 @@ def without_vae_attention_scale(network: nn.Module) -> None:
             tensor.mul_(len(attention.to_q.bias) ** 0.5)
 
 
+def eight_heads(network: nn.Module) -> None:
+    class EightHeads(nn.Module):
+        def __init__(self, attention: nn.Module) -> None:
+            super().__init__()
+            self.one_head = attention
+
+        def forward(self, x: Tensor) -> Tensor:
+            layers = self.one_head
+            pixels = layers.group_norm(x).flatten(2).transpose(1, 2)
+            heads = [layer(pixels).unflatten(2, (8, -1)) for layer in (layers.to_q, layers.to_k, layers.to_v)]
+            mixed = functional.scaled_dot_product_attention(*(head.transpose(1, 2) for head in heads))
+            return x + layers.to_out[0](mixed.transpose(1, 2).flatten(2)).transpose(1, 2).unflatten(2, x.shape[2:])
+
+    for part in (network.encoder, network.decoder):
+        part.mid_block.attentions[0] = EightHeads(part.mid_block.attentions[0])
+
+
+def gelu_for_silu(network: nn.Module) -> None:
+    class Gelu(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
+        ) -> object:
+            return func(*args, **(kwargs or {})) if func is not functional.silu else functional.gelu(args[0])
+
+    def with_gelu(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        def wrong(x: Tensor) -> Tensor:
+            with Gelu():
+                return forward(x)
+
+        return wrong
+
+    for part in (network.encoder, network.decoder):
+        part.forward = with_gelu(part.forward)
+
+
 def symmetric_padding(network: nn.Module) -> None:
     class Symmetric(nn.Module):
         def __init__(self, conv: nn.Module) -> None:
@@ -170,6 +213,8 @@ VAE_MISTAKES: dict[str, tuple[Mistake, set[str]]] = {
     "half as many groups": (half_as_many_groups, {"moments", "dec_z.out"}),
     "attention left out": (without_attention, {"moments", "dec_z.out"}),
     "attention scale left out": (without_vae_attention_scale, {"moments", "dec_z.out"}),
+    "8 heads": (eight_heads, {"moments", "dec_z.out"}),
+    "GELU for SiLU": (gelu_for_silu, {"moments", "dec_z.out"}),
     "symmetric padding": (symmetric_padding, {"moments", "sample", "dec_mode.out"}),
     "bilinear upsampling": (bilinear_upsampling, {"dec_z.out", "dec_mode.out"}),
     "quant convs left out": (without_quant_convs, {"moments", "dec_z.out"}),

@@ -42,6 +42,10 @@ def with_sines_before_cosines(network: TrainableXMDPT) -> None:
     weight.copy_(weight.roll(128, dims=1))
 
 
+def with_timesteps_off_by_one(network: TrainableXMDPT) -> None:
+    network.tdnet.timestep_embedder.register_forward_pre_hook(lambda _embedder, inputs: (inputs[0] + 1,))
+
+
 def with_exact_gelu_in_the_blocks(network: TrainableXMDPT) -> None:
     class ExactMlp(nn.Module):
         def __init__(self, mlp: nn.Module) -> None:
@@ -100,6 +104,7 @@ MISTAKES: list[tuple[str, str, Mistake]] = [
     ("base", "cond.out", with_position_halves_swapped),
     ("base", "cond.out", without_decoder_positions),
     ("base", "cond.out", with_sines_before_cosines),
+    ("base", "cond.out", with_timesteps_off_by_one),
     ("strong", "cond.out", with_exact_gelu_in_the_blocks),
     ("base", "cond.out", with_tanh_gelu_in_canet),
     ("base", "cond.out", with_usual_eps_in_canet),

@@ -10,6 +10,7 @@ import pytest
 from service.adapters.model_repository import open_model_repository
 from service.adapters.onnx_backend import OnnxBackend
 from service.domain.errors import ModelRepositoryError
+from xmdpt.repository import repository_digest
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
 
@@ -52,8 +53,17 @@ def edit_manifest(change: Callable[[dict], None]) -> Callable[[Path], None]:
         (lambda root: (root / "vae_decoder/1/model.onnx").unlink(), "vae_decoder"),
         (lambda root: (root / "MANIFEST.json").unlink(), "XMDPT_MODEL_REPOSITORY"),
         (lambda root: (root / "MANIFEST.json").write_text("{"), "not JSON"),
+        (lambda root: (root / "MANIFEST.json").write_bytes(b" " * 1_000_001), "larger than"),
+        (lambda root: (root / "MANIFEST.json").write_text("[" * 100_000), "not JSON"),
+        (lambda root: (root / "MANIFEST.json").write_text("[]"), "not of the form"),
         (edit_manifest(lambda m: m["graphs"].pop("canet")), "canet"),
+        (edit_manifest(lambda m: m["graphs"]["canet"].update(sha256=1)), "canet must state the digest"),
+        (edit_manifest(lambda m: m["graphs"]["canet"].update(path="../model.onnx")), "the files of canet are not"),
         (edit_manifest(lambda m: m.update(variant="huge")), "huge"),
+        (edit_manifest(lambda m: m.update(format=2)), "format is 2"),
+        (edit_manifest(lambda m: m.update(prediction="v\n")), "prediction is 'v"),
+        (edit_manifest(lambda m: m.update(model_digest="sha256:0")), "model_digest"),
+        (edit_manifest(lambda m: m["weights"].update(is_trained=1)), "weights must state"),
     ],
     ids=[
         "flipped byte",
@@ -62,8 +72,17 @@ def edit_manifest(change: Callable[[dict], None]) -> Callable[[Path], None]:
         "graph gone",
         "no manifest",
         "not JSON",
+        "too long",
+        "too deep",
+        "a list",
         "no entry",
+        "no digest",
+        "file elsewhere",
         "unknown variant",
+        "other format",
+        "other prediction",
+        "other model digest",
+        "odd weights",
     ],
 )
 def test_repository_when_damaged_then_refused_in_one_line(
@@ -74,6 +93,7 @@ def test_repository_when_damaged_then_refused_in_one_line(
     with pytest.raises(ModelRepositoryError) as error:
         open_model_repository(copy)
 
+    assert error.value.detail.startswith(f"XMDPT_MODEL_REPOSITORY: {copy}/")
     assert words in error.value.detail
     assert "\n" not in error.value.detail
 
@@ -87,6 +107,7 @@ def test_backend_when_a_graph_has_other_inputs_than_the_contract_then_refused(co
         for name in ("canet", "pose_encoder"):
             content = (copy / name / "1" / "model.onnx").read_bytes()
             manifest["graphs"][name]["sha256"] = hashlib.sha256(content).hexdigest()
+        manifest["model_digest"] = repository_digest(manifest["graphs"])
 
     edit_manifest(accept_the_swap)(copy)
 

@@ -1,6 +1,6 @@
 """A whole size of the paper, from files in the official layouts to a picture over HTTP: `make whole SIZE=s`.
 
-The files hold random numbers in the true shapes, DINOv2-g included: 5 GB, 12 GB of memory and a quarter of an hour.
+The files hold random numbers in the true shapes, DINOv2-g included: minutes, 20 GB of disk, 12 GB of memory and more.
 """
 
 import json

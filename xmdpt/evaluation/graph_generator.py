@@ -1,10 +1,8 @@
 """The exported graphs of a model repository in ONNX Runtime.
 
-Does not check configurations nor numbers (`python -m export verify`): only that each graph is the manifest's.
+Does not check numbers (`python -m export verify`): only, by `xmdpt.repository`, that each file is the manifest's.
 """
 
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from xmdpt.evaluation.generators import Model, Pictures, Sampling
 from xmdpt.evaluation.mistakes import InputError, RunError
+from xmdpt.repository import RepositoryError, check_files, graph_path, load_manifest
 from xmdpt.sampler import initial_noise, sampling_plan
 from xmdpt.spec import VARIANTS, graph_specs
 
@@ -30,21 +29,25 @@ class GraphGenerator:
             variant_name: what the manifest must say; None takes what it says.
 
         Raises:
-            InputError: there is no manifest, or it is of another variant.
-            RunError: a graph is damaged or does not load.
+            InputError: there is no good manifest, or it is of another variant.
+            RunError: a file is missing or damaged, or a graph does not load.
         """
-        manifest = _read_manifest(root)
+        try:
+            manifest = load_manifest(root)
+        except RepositoryError as error:
+            raise InputError(f"--repository: {error}") from None
         name, weights = manifest["variant"], manifest["weights"]
         if variant_name not in {None, name}:
             raise InputError(
                 f"{root}: holds the variant {name}, not {variant_name}; build it with "
                 f"`python -m export build --variant {variant_name}` or give another --repository"
             )
+        try:
+            check_files(root, manifest)
+        except RepositoryError as error:
+            raise RunError(str(error)) from None
         self._variant = VARIANTS[name]
-        self._sessions = {
-            graph: _session(root / manifest["graphs"][graph]["path"], manifest["graphs"][graph]["sha256"])
-            for graph in graph_specs(self._variant)
-        }
+        self._sessions = {graph: _session(root / graph_path(graph)) for graph in graph_specs(self._variant)}
         engine = f"onnxruntime {onnxruntime.__version__}"
         self.model = Model(name, engine, manifest["model_digest"], weights["origin"], weights["is_trained"])
 
@@ -79,29 +82,7 @@ class GraphGenerator:
             raise RunError(f"{graph}: {_first_line(error)}; try a smaller --batch") from error
 
 
-def _read_manifest(root: Path) -> dict:
-    path = root / "MANIFEST.json"
-    hint = "build a repository with `python -m export build` or give another --repository"
-    try:
-        manifest = json.loads(path.read_bytes())
-        graphs = graph_specs(VARIANTS[manifest["variant"]])
-        _ = [(manifest["graphs"][graph]["path"], manifest["graphs"][graph]["sha256"]) for graph in graphs]
-        _ = manifest["model_digest"], manifest["weights"]["origin"], manifest["weights"]["is_trained"]
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; {hint}") from None
-    except (ValueError, TypeError, KeyError):
-        raise InputError(f"{path}: not a manifest that `python -m export build` writes; {hint}") from None
-    return manifest
-
-
-def _session(path: Path, digest: str) -> onnxruntime.InferenceSession:
-    try:
-        with path.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise RunError(f"{path}: {error.strerror}, though the manifest names it") from None
-    if actual != digest:
-        raise RunError(f"{path}: its SHA-256 is {actual[:12]}..., the manifest says {digest[:12]}...; restore the file")
+def _session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     # Threads that wait by spinning would take the cores from torch, which scores on them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

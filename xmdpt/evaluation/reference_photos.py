@@ -4,6 +4,9 @@ Does not choose them: the user names a folder, a list of names in the data, or s
 """
 
 import hashlib
+import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +60,7 @@ class ReferencePhotos:
         Args:
             inception: makes the features.
             batch_size: photos at once.
-            cache: file that is read if it holds these statistics, and else written.
+            cache: file that is read if it holds these statistics, and else written, also over a damaged one.
         """
         what = self._digest()
         if cache.is_file() and (held := _read(cache)) and held[1:] == (inception.origin, what):
@@ -70,7 +73,11 @@ class ReferencePhotos:
                 progress.update(len(names))
         found = ReferenceStatistics(running.count, running.mean(), running.covariance())
         arrays = {"count": found.count, "mean": found.mean, "covariance": found.covariance}
-        np.savez(cache, inception=inception.origin, photos=what, **arrays)
+        unfinished = cache.with_suffix(".part")
+        with unfinished.open("wb") as file:
+            np.savez(file, inception=inception.origin, photos=what, **arrays)
+        # Renamed when whole: a run that is killed leaves no half statistics for the next one or for --fid-against.
+        os.replace(unfinished, cache)
         return found
 
     def _digest(self) -> str:
@@ -93,10 +100,11 @@ def kept_statistics(path: Path, inception: InceptionFeatures) -> ReferenceStatis
 
 def _read(path: Path) -> tuple[ReferenceStatistics, str, str] | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: of a damaged archive NumPy leaves its own file open.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             held = ReferenceStatistics(int(file["count"]), file["mean"], file["covariance"])
             origins = str(file["inception"]), str(file["photos"])
-    except (OSError, ValueError, KeyError, EOFError, TypeError):
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
         return None
     shapes = (held.mean.shape, held.covariance.shape)
     return (held, *origins) if shapes == ((FEATURE_WIDTH,), (FEATURE_WIDTH, FEATURE_WIDTH)) else None
