@@ -25,6 +25,8 @@ from service.telemetry.metrics import WorkerMetrics
 # Level 1 costs an eighth of the default level's time for files a sixth larger.
 _PNG_LEVEL = 1
 _OUTAGE_PAUSE_SECONDS = 0.25
+# The queue's answers that let a job leave as it was meant to; any other says that it was no longer ours.
+_LEFT_AS = {"succeeded": "succeeded", "failed": "failed", "retry": "retried", "queued": "released"}
 
 
 def picture_file(picture: U8, output: OutputOptions) -> bytes:
@@ -47,8 +49,8 @@ class Delivery:
         self._lease_seconds, self._metrics = lease_seconds, metrics
         self._log = get_logger()
 
-    def succeed(self, flight: Flight, picture: U8, backend: InferenceBackend) -> None:
-        """Encode [256,256,3] uint8 RGB, store it, and finish the job if its lease is still ours."""
+    def succeed(self, flight: Flight, picture: U8, backend: InferenceBackend) -> str:
+        """Encode [256,256,3] uint8 RGB, store it, finish the job if its lease is still ours; returns how it left."""
         job = flight.job
         started = time.monotonic()
         content = picture_file(picture, job.request.output)
@@ -64,16 +66,16 @@ class Delivery:
             runtime=backend.runtime,
             stage_seconds=flight.stage_seconds,
         )
-        self._settle(lambda: self._commit(job, result, content))
+        return self._settle("succeeded", lambda: self._commit(job, result, content))
 
-    def fail(self, job: ClaimedJob, failure: JobFailure, *, may_retry: bool) -> None:
-        """End the job as failed, or send it back while tries are left."""
-        self._settle(lambda: self._leases.fail(job.id, job.fence, failure, may_retry=may_retry))
+    def fail(self, job: ClaimedJob, failure: JobFailure, *, may_retry: bool) -> str:
+        """End the job as failed, or send it back while tries are left; returns how it left."""
         self._log.warning("job failed", job=job.id, code=failure.code, detail=failure.detail)
+        return self._settle("failed", lambda: self._leases.fail(job.id, job.fence, failure, may_retry=may_retry))
 
-    def release(self, job: ClaimedJob) -> None:
-        """Give the job back unharmed."""
-        self._settle(lambda: self._leases.release(job.id, job.fence))
+    def release(self, job: ClaimedJob) -> str:
+        """Give the job back unharmed; returns how it left."""
+        return self._settle("released", lambda: self._leases.release(job.id, job.fence))
 
     def _commit(self, job: ClaimedJob, result: JobResult, content: bytes) -> FinishVerdict:
         # Blob before finish: a crash here repeats the job, never loses it.
@@ -83,16 +85,17 @@ class Delivery:
             self._blobs.delete_output(job.id, job.fence)
         return verdict
 
-    def _settle(self, tell_queue: Callable[[], str]) -> None:
-        """Repeat until answered; every verb is safe to repeat."""
+    def _settle(self, intended: str, tell_queue: Callable[[], str]) -> str:
+        """Repeat until answered, as every verb is safe to repeat; returns one of `LEAVING`."""
         give_up_at = time.monotonic() + self._lease_seconds
         while True:
             try:
-                self._metrics.finish.labels(tell_queue()).inc()
-                return
+                verdict = tell_queue()
+                self._metrics.finish.labels(verdict).inc()
+                return intended if verdict == "already" else _LEFT_AS.get(verdict, "lost")
             except StorageError as error:
                 self._metrics.redis_errors.inc()
                 self._log.warning("the end of a job could not be told", code=error.code, detail=error.detail)
                 if time.monotonic() > give_up_at:
-                    return  # The lease has run out: the queue gives the job to somebody else.
+                    return "lost"  # The lease has run out: the queue gives the job to somebody else.
                 time.sleep(_OUTAGE_PAUSE_SECONDS)

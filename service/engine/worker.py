@@ -162,8 +162,8 @@ class Worker:
         try:
             prepared = prepare(job, self._blobs, self._prediction)
         except ServiceError as error:
-            self._delivery.fail(job, JobFailure(error.code, error.detail), may_retry=error.is_retryable)
-            self._leave(job.id, "failed")
+            failure = JobFailure(error.code, error.detail)
+            self._leave(job.id, self._delivery.fail(job, failure, may_retry=error.is_retryable))
             return
         self._spend([flight], "decode_input", time.monotonic() - started)
         self._set.add(job.id, prepared)
@@ -176,14 +176,12 @@ class Worker:
             case RunBatch():
                 self._run_batch(action)
             case EndJob(job_id, None):
-                self._delivery.succeed(self._flights[job_id], self._set.pictures[job_id], self._backend)
-                self._leave(job_id, "succeeded")
+                state = self._delivery.succeed(self._flights[job_id], self._set.pictures[job_id], self._backend)
+                self._leave(job_id, state)
             case EndJob(job_id, failure) if failure is not None:
-                self._delivery.fail(self._flights[job_id].job, failure, may_retry=True)
-                self._leave(job_id, "failed")
+                self._leave(job_id, self._delivery.fail(self._flights[job_id].job, failure, may_retry=True))
             case ReleaseJob(job_id):
-                self._delivery.release(self._flights[job_id].job)
-                self._leave(job_id, "released")
+                self._leave(job_id, self._delivery.release(self._flights[job_id].job))
             case DropJob(job_id):
                 self._leave(job_id, "lost")
 

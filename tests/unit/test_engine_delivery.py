@@ -14,7 +14,7 @@ from service.domain.request import ImageFormat, OutputOptions
 from service.domain.result import JobResult
 from service.engine.delivery import Delivery, picture_file
 from service.engine.flight import Flight
-from service.telemetry.metrics import WorkerMetrics
+from service.telemetry.metrics import LEAVING, WorkerMetrics
 from tests.fakes.fake_backend import FakeBackend
 from tests.fakes.fake_leases import FakeLeases
 from tests.fakes.memory_blobs import MemoryBlobs
@@ -151,3 +151,20 @@ def test_picture_when_the_quality_is_lower_then_the_file_is_smaller(image_format
     sizes = [len(picture_file(PICTURE, OutputOptions(ImageFormat(image_format), quality))) for quality in (10, 50, 95)]
 
     assert sizes == sorted(set(sizes))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state"),
+    [("succeeded", "succeeded"), ("already", "succeeded"), ("fenced", "lost"), ("gone", "lost"), (None, "lost")],
+)
+def test_delivery_when_the_queue_has_answered_then_the_job_left_as_it_says(verdict: str | None, state: str) -> None:
+    """None: it never answers, for longer than the lease."""
+    blobs = MemoryBlobs()
+    leases = VerdictLeases(blobs, verdict or "")
+    leases.outages = 0 if verdict else 1000
+    flight = Flight(JOB, time.monotonic(), {})
+
+    left = Delivery(leases, blobs, 0.01, WorkerMetrics("test")).succeed(flight, PICTURE, FakeBackend())
+
+    assert left == state
+    assert left in LEAVING
