@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.redis_server import connect, load_functions
@@ -13,6 +14,10 @@ from xmdpt.spec import VARIANTS
 
 if TYPE_CHECKING:
     from xmdpt.nn.pipeline import Pipeline
+
+# A busy computer is no failure of what is tested.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 # What no package can bring to a computer.
 _GOOD_REASONS = ("no GPU", "no Docker engine")
