@@ -38,6 +38,26 @@ def test_network_when_its_keys_are_renamed_then_they_are_the_official_ones() -> 
     assert ours == {key: shape for key, shape in SHAPES.items() if not key.endswith("position_index")}
 
 
+@pytest.mark.parametrize("name", ["s", "b", "l", "xl"])
+def test_network_when_shapes_alone_are_computed_then_both_passes_fit(name: str) -> None:
+    variant = VARIANTS[name]
+    with torch.device("meta"):
+        network = TrainableXMDPT(variant).to("meta")
+        latents, timestep, conditions = a_batch(variant)
+
+        plain = network.plain(latents, timestep, conditions)
+        masked, inner = network.masked(latents, timestep, conditions, torch.rand(2, variant.num_tokens))
+
+    assert plain.shape == masked.shape == (2, 8, 32, 32)
+    assert {value.shape for value in inner.values()} == {(2, 256, variant.width)}
+    assert (len(network.tdnet.blocks), variant.width // variant.heads) == {
+        "s": (12, 64),
+        "b": (12, 64),
+        "l": (24, 64),
+        "xl": (28, 72),
+    }[name]
+
+
 @pytest.fixture(scope="module")
 def initial() -> TrainableXMDPT:
     torch.manual_seed(0)
