@@ -30,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "verify":
         return _verify(options, options.repository)
-    return _build(options) or (0 if options.no_verify else _verify(options, options.out))
+    weights = _build(options)
+    if weights is None:
+        return 2
+    return 0 if options.no_verify else _verify(options, options.out, weights)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(options: argparse.Namespace) -> int:
+def _build(options: argparse.Namespace) -> "WeightsOrigin | None":
+    """Return what the repository was built of; None if that could not be read, which has been said."""
     from export.repository import build_repository
     from export.weights import networks_of, read_origin
     from xmdpt.nn.loading import WeightPaths
@@ -79,7 +83,8 @@ def _build(options: argparse.Namespace) -> int:
     try:
         weights = read_origin(variant, paths, options.half_weights)
     except (OSError, ValueError) as error:
-        return _refuse(error)
+        _refuse(error)
+        return None
     _print_origin(weights)
     build_repository(
         variant,
@@ -89,10 +94,11 @@ def _build(options: argparse.Namespace) -> int:
         report=lambda line: print(line, flush=True),
     )
     print(f"wrote {options.out}/MANIFEST.json after {time.monotonic() - start:.1f} s", flush=True)
-    return 0
+    return weights
 
 
-def _verify(options: argparse.Namespace, repository: Path) -> int:
+def _verify(options: argparse.Namespace, repository: Path, weights: "WeightsOrigin | None" = None) -> int:
+    """Compare; weights are what a build has just read, else the files are read here."""
     from export.manifest import read_manifest
     from export.verify import graph_errors
     from export.weights import networks_of, read_origin
@@ -109,7 +115,7 @@ def _verify(options: argparse.Namespace, repository: Path) -> int:
     stated = manifest["weights"]
     variant, paths = VARIANTS[manifest["variant"]], WeightPaths(options.weights, options.vae, options.dino)
     try:
-        weights = read_origin(variant, paths, stated["is_rounded"])
+        weights = weights or read_origin(variant, paths, stated["is_rounded"])
     except (OSError, ValueError) as error:
         return _refuse(error)
     if _digests(weights.files) != _digests(stated["files"]):

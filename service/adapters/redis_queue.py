@@ -182,14 +182,13 @@ class RedisJobUpkeep:
         """Connects with the first call."""
         self._client = connect_async(url)
         self._keys, self._policy = keys, policy
-        self._named: list[JobId] = []
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def reap(self) -> Sequence[JobId]:
-        """As the port says; the call after it tells the queue that those pictures are gone."""
+    async def reap(self, deleted: Sequence[JobId]) -> Sequence[JobId]:
+        """As the port says."""
         with queue_errors():
             *_, deletable = await self._client.fcall(
                 "q1_reap",
@@ -198,9 +197,8 @@ class RedisJobUpkeep:
                 _MAX_REAPED,
                 _ms(self._policy.lease_seconds),
                 self._policy.max_deliveries,
-                *self._named,
+                *deleted,
             )
-        self._named = deletable
         return tuple(deletable)
 
 

@@ -4,6 +4,7 @@ Submitting without waiting is `service.api.jobs`'.
 """
 
 import functools
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -24,22 +25,24 @@ _RESPONSES = {
     ),
 }
 
+_ROUTE: dict[str, Any] = {
+    "response_class": Response,
+    "responses": _RESPONSES,
+    "openapi_extra": GENERATION_BODY | PREFER,
+}
+
 
 @router.post(
     "/v1/generate",
     operation_id="generate",
     summary="Make one picture and wait for it",
-    response_class=Response,
-    responses=_RESPONSES,
-    openapi_extra=GENERATION_BODY | PREFER,
+    **_ROUTE,
 )
 @router.post(
     "/generate",
     operation_id="generateAlias",
     summary="Alias of POST /v1/generate",
-    response_class=Response,
-    responses=_RESPONSES,
-    openapi_extra=GENERATION_BODY | PREFER,
+    **_ROUTE,
 )
 async def generate(request: Request, edge: EdgeDep) -> Response:
     """Submit a job and wait for it as `Prefer` says (`wait=20` if it says nothing)."""

@@ -27,7 +27,7 @@ class Upkeep:
         self._blobs = blobs
         self._metrics = metrics
         self._interval_seconds = lease_seconds / _REAPS_PER_LEASE
-        self._deletable: set[JobId] = set()
+        self._deleted: list[JobId] = []
 
     async def run(self) -> None:
         """Reap fifteen times a lease, sweep at the start and then each hour; an outage is logged and waited out."""
@@ -53,11 +53,12 @@ class Upkeep:
         Raises:
             StorageError: the queue or the storage does not answer.
         """
-        # Kept here until they are deleted: the next call tells the queue that they are, and it names them no more.
-        self._deletable.update(await self._queue.reap())
-        for job_id in sorted(self._deletable):
+        deletable = await self._queue.reap(self._deleted)
+        self._deleted = []
+        for job_id in deletable:
             await asyncio.to_thread(self._blobs.delete_job, job_id)
-            self._deletable.discard(job_id)
+            # Only now: what a crash or an outage leaves, the queue names again.
+            self._deleted.append(job_id)
 
     async def sweep(self) -> None:
         """Delete what crashes have left behind.

@@ -76,6 +76,6 @@ class JobLeases(Protocol):
 class JobUpkeep(Protocol):
     """What keeps the queue honest: expired leases go back, old results go."""
 
-    async def reap(self) -> Sequence[JobId]:
-        """One bounded round; returns the jobs whose pictures may now be deleted."""
+    async def reap(self, deleted: Sequence[JobId]) -> Sequence[JobId]:
+        """One bounded round; returns the jobs whose pictures may now be deleted, again until named in `deleted`."""
         ...

@@ -58,7 +58,7 @@ class Queue:
         give_up_at = time.monotonic() + 20
         while not condition(named):
             assert time.monotonic() < give_up_at, "it never happened"
-            named += await self.upkeep.reap()
+            named += await self.upkeep.reap(named)
         return named
 
 

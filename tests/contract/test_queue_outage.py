@@ -52,7 +52,7 @@ def calls_of(queue: Queue) -> dict[str, Callable[[], Awaitable[object]]]:
         "stats": queue.intake.stats,
         "wait_for_end": lambda: queue.intake.wait_for_end(job_id, 20),
         "wait_for_end of another": lambda: queue.intake.wait_for_end(job_id, 20),
-        "reap": queue.upkeep.reap,
+        "reap": lambda: queue.upkeep.reap([]),
         **{name: lambda call=call: asyncio.to_thread(call) for name, call in blocking.items()},
     }
 

@@ -18,12 +18,11 @@ from export.manifest import read_manifest
 from export.repository import build_repository
 from export.verify import graph_errors
 from export.weights import networks_of, read_origin
-from tests.integration.processes import EXAMPLES, pixels, running_service
+from tests.integration.processes import EXAMPLES, pixels, running_service, skeleton_of
 from tests.parity.official_files import vae_state, with_old_names, write_files
 from xmdpt.nn.loading import WeightPaths
 from xmdpt.nn.reference import reference_picture
 from xmdpt.preprocess import to_photo
-from xmdpt.skeleton import draw_skeleton, to_frame
 from xmdpt.spec import VARIANTS, Variant
 
 STEPS = 4
@@ -125,8 +124,7 @@ def test_picture_when_served_then_at_most_one_grey_level_off_the_torch_reference
         model = service.client.get("/v1/models").json()
     assert response.status_code == httpx.codes.OK, response.text
 
-    points = [(-1.0, -1.0) if point is None else (point[0], point[1]) for point in pose["keypoints"]]
-    skeleton = draw_skeleton(to_frame(points, pose["size"], (0, 0)))
+    skeleton = skeleton_of(pose)
     networks = networks_of(variant, paths, is_rounded)
     with Image.open(BytesIO(photo)) as image:
         expected = reference_picture(networks, to_photo(image), skeleton, seed=3, num_steps=STEPS, guidance=2.0)

@@ -21,6 +21,7 @@ class FakeIntake:
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         self.expired: list[str] = []
+        self.num_reaps = 0
         self.trouble: Trouble = "none"
         self.on_enqueue: Callable[[NewJob], None] = lambda job: None
 
@@ -55,10 +56,11 @@ class FakeIntake:
         statuses = [job.status for job in self.jobs.values()]
         return QueueStats(statuses.count(JobStatus.QUEUED), statuses.count(JobStatus.RUNNING), 0.0)
 
-    async def reap(self) -> Sequence[str]:
+    async def reap(self, deleted: Sequence[str]) -> Sequence[str]:
         await self._answer()
-        expired, self.expired = self.expired, []
-        return expired
+        self.num_reaps += 1
+        self.expired = [job_id for job_id in self.expired if job_id not in deleted]
+        return self.expired
 
     def run(self, job_id: str, step: int) -> None:
         """A worker has claimed the job and is at this step."""

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from xmdpt.skeleton import draw_skeleton, to_frame
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 
@@ -137,6 +139,12 @@ def pixels(content: bytes | Path) -> np.ndarray:
 
     with Image.open(BytesIO(content) if isinstance(content, bytes) else content) as image:
         return np.asarray(image.convert("RGB")).astype(np.int16)
+
+
+def skeleton_of(pose: dict) -> np.ndarray:
+    """The skeleton picture that the gateway draws of key points."""
+    points = [(-1.0, -1.0) if point is None else (point[0], point[1]) for point in pose["keypoints"]]
+    return draw_skeleton(to_frame(points, pose["size"], (0, 0)))
 
 
 @contextmanager

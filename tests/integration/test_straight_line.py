@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.integration.processes import EXAMPLES, RunningService, multipart, pixels
+from tests.integration.processes import EXAMPLES, RunningService, multipart, pixels, skeleton_of
 from xmdpt.nn.pipeline import Pipeline
 from xmdpt.nn.reference import reference_picture
 from xmdpt.preprocess import to_photo
-from xmdpt.skeleton import draw_skeleton, to_frame
 
 PARAMS = {"seed": 7, "steps": 10}
 
@@ -21,11 +20,6 @@ PARAMS = {"seed": 7, "steps": 10}
 @pytest.fixture(scope="module")
 def baseline(service: RunningService, photo: bytes, pose: dict) -> np.ndarray:
     return pixels(service.generate(photo, pose, **PARAMS).content)
-
-
-def skeleton_of(pose: dict) -> np.ndarray:
-    points = [(-1.0, -1.0) if p is None else (p[0], p[1]) for p in pose["keypoints"]]
-    return draw_skeleton(to_frame(points, pose["size"], (0, 0)))
 
 
 def mirrored(pose: dict) -> dict:

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.integration.processes import EXAMPLES, ROOT, pixels, running_service
+from tests.integration.processes import EXAMPLES, ROOT, pixels, running_service, skeleton_of
 from tests.parity.official_files import write_files
 from xmdpt.nn.loading import LoadedNetworks, WeightPaths
 from xmdpt.nn.reference import reference_picture
 from xmdpt.preprocess import to_photo
-from xmdpt.skeleton import draw_skeleton
 from xmdpt.spec import VARIANTS
 
 STEPS = 4
@@ -44,7 +43,7 @@ def test_size_when_built_by_one_command_then_its_picture_is_the_references(
         expected = reference_picture(
             LoadedNetworks(variant, WeightPaths(**files)),
             to_photo(image),
-            draw_skeleton(pose["keypoints"]),
+            skeleton_of(pose),
             seed=3,
             num_steps=STEPS,
             guidance=2.0,

@@ -5,7 +5,6 @@ Does not hold weights: without the user's file there is no FID. Its classifier a
 Source: Szegedy et al. 2016; key names and shapes of torchvision's `inception_v3`, weights IMAGENET1K_V1.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch.nn import functional
 
 from xmdpt.evaluation.inception_blocks import Conv, ConvNorm, Mixed, block_a, block_b, block_c, block_d, block_e
 from xmdpt.evaluation.weight_files import fill
+from xmdpt.repository import file_digest
 
 FEATURE_WIDTH = 2048
 _INPUT_SIZE = 299
@@ -76,7 +76,7 @@ class InceptionFeatures:
         """
         network = Inception()
         fill(network, [path], unused=("AuxLogits.", "fc."))
-        self.origin = f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        self.origin = f"{path.name}, sha256 {file_digest(path)}"
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._network = network.to(self._device).eval().requires_grad_(False)
 

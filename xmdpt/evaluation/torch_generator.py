@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from xmdpt.evaluation.generators import Model, Pictures, Sampling
 from xmdpt.evaluation.mistakes import InputError
-from xmdpt.nn.dinov2 import resize_224
 from xmdpt.nn.loading import UNTRAINED, LoadedNetworks, WeightPaths
-from xmdpt.nn.reference import reference_picture
+from xmdpt.nn.reference import reference_picture, source_vectors_of
 from xmdpt.nn.weight_files import CheckpointError
+from xmdpt.repository import file_digest
 from xmdpt.spec import Variant
 
 
@@ -59,16 +59,12 @@ class TorchGenerator:
     def source_vectors(self, photos: Pictures) -> NDArray[np.float32]:
         """See Generator."""
         with torch.inference_mode():
-            x = torch.from_numpy(photos).permute(0, 3, 1, 2) / 127.5 - 1
-            latents = self._networks.vae.encode_mode(x) * self._networks.variant.latent_scale
-            tokens = self._networks.photo_extractor(resize_224(x))
-            return self._networks.xmdpt.source_vector(tokens, latents).numpy()
+            return source_vectors_of(self._networks, photos).numpy()
 
 
 def _digest(files: Mapping[str, Path]) -> str:
     """SHA-256 over all files in their order: another file gives other pictures."""
     total = hashlib.sha256()
     for path in files.values():
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
+        total.update(bytes.fromhex(file_digest(path)))
     return total.hexdigest()

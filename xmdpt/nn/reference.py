@@ -60,15 +60,19 @@ def reference_picture(
 
 def condition_of(networks: Networks, photo: np.ndarray, skeleton: np.ndarray) -> Tensor:
     """Return the condition [1, D] of a photo and a skeleton, both [256, 256, 3] uint8 RGB."""
-    x = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1
     pose = torch.from_numpy(skeleton).permute(2, 0, 1)[None] / 255
     if pose.any():
         pose = pose / pose.max()
+    pose_vector = networks.xmdpt.canet.pose_vector(networks.pose_extractor(resize_224(pose)))
+    return networks.xmdpt.canet.condition(source_vectors_of(networks, photo[None]), pose_vector)
+
+
+def source_vectors_of(networks: Networks, photos: np.ndarray) -> Tensor:
+    """Return source vectors [B, D] of photos [B, 256, 256, 3] uint8 RGB."""
+    x = torch.from_numpy(photos).permute(0, 3, 1, 2) / 127.5 - 1
     # Unlike the paper's code, which draws source latents at random: the mode makes the condition repeatable.
     source_latents = networks.vae.encode_mode(x) * networks.variant.latent_scale
-    source_vector = networks.xmdpt.source_vector(networks.photo_extractor(resize_224(x)), source_latents)
-    pose_vector = networks.xmdpt.canet.pose_vector(networks.pose_extractor(resize_224(pose)))
-    return networks.xmdpt.canet.condition(source_vector, pose_vector)
+    return networks.xmdpt.source_vector(networks.photo_extractor(resize_224(x)), source_latents)
 
 
 def guided(tdnet: TDNet, condition: Tensor, scale: float, power: float = 0.01) -> Predict:
