@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole quality export verify load docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality export verify load docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -18,6 +18,7 @@ SAMPLES ?=
 SIZE ?= s
 DATA ?= photos
 KEY_POINTS ?= $(DATA)/poses.jsonl
+PAIRS ?= 500
 VARIANT ?= tiny
 REPOSITORY ?= model_repository
 HOST ?= http://127.0.0.1:8080
@@ -62,8 +63,11 @@ samples: $(DEV)  ## pictures of a folder of photos beside the torch reference (S
 whole: $(DEV)  ## build and serve a whole size from random official files (SIZE=s|b|l): minutes, gigabytes
 	$(BIN)/python -m pytest -s tests/whole --size $(SIZE)
 
-quality: $(DEV)  ## draw and score the pairs of a data set (DATA= KEY_POINTS=), report in build/quality/
-	$(BIN)/python -m xmdpt.training evaluate --data "$(DATA)" --key-points "$(KEY_POINTS)" --out build/quality
+evaluate: $(DEV)  ## draw and score the pairs of a data set (DATA= KEY_POINTS=), report in build/evaluation/
+	$(BIN)/python -m xmdpt.training evaluate --data "$(DATA)" --key-points "$(KEY_POINTS)" --out build/evaluation
+
+quality: $(DEV)  ## score the shipped graphs on held-out persons (PAIRS= REPOSITORY=), report in build/quality/
+	$(BIN)/python -m xmdpt.training quality --repository "$(REPOSITORY)" --pairs $(PAIRS) --out build/quality
 
 export: $(DEV)  ## build and verify a model repository (VARIANT= REPOSITORY= WEIGHTS= VAE= DINO=)
 	$(BIN)/python -m export build --variant $(VARIANT) --out "$(REPOSITORY)" $(WEIGHT_FILES)

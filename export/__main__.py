@@ -1,6 +1,6 @@
-"""`python -m export`: build a model repository, or verify one.
+"""`python -m export`: build a model repository, verify one, or make it ready for servers other than ours.
 
-Only words and exit statuses; the work is in `export.repository`, `export.manifest` and `export.verify`.
+Only words and exit statuses; the work is in `export.repository`, `export.manifest`, `export.verify` and `export.links`.
 """
 
 import argparse
@@ -15,11 +15,15 @@ from xmdpt.spec import VARIANTS
 
 if TYPE_CHECKING:
     from export.weights import WeightsOrigin
+    from xmdpt.nn.loading import WeightPaths
+    from xmdpt.spec import Variant
 
 _EPILOG = """examples:
-  python -m export build --variant tiny --out model_repository
+  python -m export build --variant tiny --out repository-tiny
+  python -m export build --variant demo --weights demo.safetensors --out repository-demo
   python -m export build --variant s --weights ema_0.9999_300000.pt --vae sd-vae --dino dinov2 --out repository-s
   python -m export verify --repository repository-s --weights ema_0.9999_300000.pt --vae sd-vae --dino dinov2
+  python -m export link --repository repository-demo
 
 docs/weights.md says where the files come from.
 """
@@ -28,6 +32,8 @@ docs/weights.md says where the files come from.
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for a failed check, 2 for a mistake in the call."""
     options = _parser().parse_args(arguments)
+    if options.command == "link":
+        return _link(options.repository)
     if options.command == "verify":
         return _verify(options, options.repository)
     weights = _build(options)
@@ -50,13 +56,20 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--half-weights", action="store_true", help="round weights to float16: half the bytes, lossy")
     build.add_argument("--no-verify", action="store_true", help="leave out the comparison with torch at the end")
     verify = commands.add_parser("verify", help="check digests, configurations and each graph against torch")
-    verify.add_argument(
-        "--repository", type=Path, default=Path("model_repository"), help="folder (default: model_repository)"
-    )
+    link = commands.add_parser("link", help="put shared weights beside each graph, for Triton; our service needs none")
+    for command in (verify, link):
+        command.add_argument(
+            "--repository", type=Path, default=Path("model_repository"), help="folder (default: model_repository)"
+        )
     for command in (build, verify):
-        files = command.add_argument_group("files of weights; without any, weights are random numbers by a fixed rule")
+        files = command.add_argument_group(
+            "files of weights; without any, those that the repository holds itself, else random numbers by a fixed rule"
+        )
         files.add_argument(
-            "--weights", type=Path, metavar="FILE", help="official X-MDPT checkpoint, .pt or .safetensors"
+            "--weights",
+            type=Path,
+            metavar="FILE",
+            help="official X-MDPT checkpoint, .pt or .safetensors; of demo the one file with all of its networks",
         )
         files.add_argument("--vae", type=Path, metavar="PATH", help="diffusers folder of the autoencoder, or its file")
         files.add_argument("--dino", type=Path, metavar="DIR", help="folder with DINOv2's hub files for vitb14, vitg14")
@@ -75,9 +88,9 @@ def _build(options: argparse.Namespace) -> "WeightsOrigin | None":
     """Return what the repository was built of; None if that could not be read, which has been said."""
     from export.repository import build_repository
     from export.weights import networks_of, read_origin
-    from xmdpt.nn.loading import WeightPaths
 
-    variant, paths = VARIANTS[options.variant], WeightPaths(options.weights, options.vae, options.dino)
+    variant = VARIANTS[options.variant]
+    paths = _weight_paths(options, options.out, variant)
     start = time.monotonic()
     print(f"variant {variant.name}: reading the weights", flush=True)
     try:
@@ -92,6 +105,7 @@ def _build(options: argparse.Namespace) -> "WeightsOrigin | None":
         weights,
         options.out,
         report=lambda line: print(line, flush=True),
+        bundle=paths.files(variant).get("bundle"),
     )
     print(f"wrote {options.out}/MANIFEST.json after {time.monotonic() - start:.1f} s", flush=True)
     return weights
@@ -102,7 +116,6 @@ def _verify(options: argparse.Namespace, repository: Path, weights: "WeightsOrig
     from export.manifest import read_manifest
     from export.verify import graph_errors
     from export.weights import networks_of, read_origin
-    from xmdpt.nn.loading import WeightPaths
 
     try:
         manifest = read_manifest(repository)
@@ -112,8 +125,8 @@ def _verify(options: argparse.Namespace, repository: Path, weights: "WeightsOrig
     print(
         f"{repository}: {len(manifest['graphs'])} graphs, digests and configurations as the manifest says", flush=True
     )
-    stated = manifest["weights"]
-    variant, paths = VARIANTS[manifest["variant"]], WeightPaths(options.weights, options.vae, options.dino)
+    stated, variant = manifest["weights"], VARIANTS[manifest["variant"]]
+    paths = _weight_paths(options, repository, variant)
     try:
         weights = weights or read_origin(variant, paths, stated["is_rounded"])
     except (OSError, ValueError) as error:
@@ -135,6 +148,32 @@ def _verify(options: argparse.Namespace, repository: Path, weights: "WeightsOrig
         )
     print("every graph agrees with torch" if is_good else "FAILED: a graph differs from torch")
     return 0 if is_good else 1
+
+
+def _link(repository: Path) -> int:
+    from export.links import link_weights
+
+    try:
+        links = link_weights(repository)
+    except RepositoryError as error:
+        print(f"FAILED {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}; link a copy of the repository that can be written to")
+    for link in links:
+        print(link)
+    if not links:
+        print(f"{repository}: each graph holds its weights itself, there is nothing to link")
+    return 0
+
+
+def _weight_paths(options: argparse.Namespace, repository: Path, variant: "Variant") -> "WeightPaths":
+    """The files that were named; without any, the one that the repository holds itself, if it does."""
+    from export.weights import own_weights
+    from xmdpt.nn.loading import WeightPaths
+
+    named = WeightPaths(options.weights, options.vae, options.dino)
+    return own_weights(repository, variant) if named == WeightPaths() else named
 
 
 def _digests(files: Mapping[str, Mapping]) -> dict[str, str]:

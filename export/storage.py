@@ -1,7 +1,7 @@
 """How weights lie in an ONNX file: in the smallest type that loses nothing, widened to float32 by the graph itself.
 
 Changes neither values nor arithmetic: runtimes compute the widening once, when they load the file. Weights too many for
-one file lie in a second one beside it.
+one file lie in a second one beside it; those that a file of weights holds already (`export.shared_weights`) stay there.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from export.shared_weights import SharedTensor, SharedWeights
+
 MIN_NUMBERS = 256
 """Below this many numbers the node that widens costs more than it saves."""
 
@@ -22,7 +24,10 @@ _ALIGNMENT = 4096
 
 
 def store_compactly(
-    model: onnx.ModelProto, detached: Mapping[str, np.ndarray] | None = None, data: Path | None = None
+    model: onnx.ModelProto,
+    detached: Mapping[str, np.ndarray] | None = None,
+    data: Path | None = None,
+    shared: SharedWeights | None = None,
 ) -> onnx.ModelProto:
     """Replace float32 initializers in place, where exact, by int8 times a power of two, or by float16.
 
@@ -32,22 +37,29 @@ def store_compactly(
         model: to be changed.
         detached: values of initializers that the model names without holding them.
         data: file to write large initializers to instead of into the model; it must come to lie beside the model's.
+        shared: file to point to for what it holds; runtimes must be told its folder, or find it beside the model's.
     """
     detached = detached or {}
     graph = model.graph
     initializers, widening = [], []
+    pointers: dict[str, TensorProto] = {}
     with data.open("wb") if data else nullcontext() as file:
         for tensor in graph.initializer:
             if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < MIN_NUMBERS:
                 initializers.append(tensor)
                 continue
             values = detached[tensor.name] if tensor.name in detached else numpy_helper.to_array(tensor)
+            if shared and (found := shared.find(values)):
+                stored = f"{found.name}.stored"
+                pointers[stored] = _pointer(stored, found, shared.path.name)
+                widening += _widened(stored, tensor.name, found)
+                continue
             arrays, nodes = _stored(tensor.name, values)
             initializers += [_tensor(name, array, file) for name, array in arrays.items()]
             widening += nodes
     nodes = [*widening, *graph.node]
     del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(initializers)
+    graph.initializer.extend([*initializers, *pointers.values()])
     graph.node.extend(nodes)
     return model
 
@@ -56,14 +68,35 @@ def _tensor(name: str, array: np.ndarray, file: BinaryIO | None) -> TensorProto:
     if file is None or array.size < MIN_NUMBERS:
         return numpy_helper.from_array(array, name)
     file.write(bytes(-file.tell() % _ALIGNMENT))
-    place = {"location": Path(file.name).name, "offset": str(file.tell()), "length": str(array.nbytes)}
-    tensor = TensorProto(name=name, dims=array.shape, data_location=TensorProto.EXTERNAL)
-    tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
-    for key, value in place.items():
-        tensor.external_data.add(key=key, value=value)
+    tensor = _external(name, array.shape, array.dtype, Path(file.name).name, file.tell(), array.nbytes)
     # Little-endian, as the format demands and as every processor here is.
     file.write(array.tobytes())
     return tensor
+
+
+def _pointer(name: str, found: SharedTensor, file_name: str) -> TensorProto:
+    return _external(name, found.shape, np.dtype(np.float16), file_name, found.offset, found.length)
+
+
+def _external(
+    name: str, shape: tuple[int, ...], dtype: np.dtype, file_name: str, offset: int, length: int
+) -> TensorProto:
+    """An initializer whose values are in a file, at an offset, of a length, both in bytes."""
+    tensor = TensorProto(name=name, dims=shape, data_location=TensorProto.EXTERNAL)
+    tensor.data_type = helper.np_dtype_to_tensor_dtype(dtype)
+    for key, value in {"location": file_name, "offset": str(offset), "length": str(length)}.items():
+        tensor.external_data.add(key=key, value=value)
+    return tensor
+
+
+def _widened(stored: str, name: str, found: SharedTensor) -> list[onnx.NodeProto]:
+    """Nodes that make of a stored float16 tensor the float32 value `name`."""
+    if not found.is_transposed:
+        return [helper.make_node("Cast", [stored], [name], f"widen {name}", to=TensorProto.FLOAT)]
+    return [
+        helper.make_node("Transpose", [stored], [f"{name}.turned"], f"turn {name}", perm=[1, 0]),
+        helper.make_node("Cast", [f"{name}.turned"], [name], f"widen {name}", to=TensorProto.FLOAT),
+    ]
 
 
 def exponent_of_int8(values: np.ndarray) -> int:

@@ -15,6 +15,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from export.shared_weights import SharedWeights, with_weights_inside
 from export.storage import MIN_NUMBERS, store_compactly
 from xmdpt.spec import GraphSpec
 
@@ -28,7 +29,11 @@ _TORCH_TYPES = {"f32": torch.float32, "u8": torch.uint8}
 
 
 def to_onnx(
-    module: nn.Module, spec: GraphSpec, data: Path | None = None, max_inline_bytes: int = MAX_INLINE_BYTES
+    module: nn.Module,
+    spec: GraphSpec,
+    data: Path | None = None,
+    max_inline_bytes: int = MAX_INLINE_BYTES,
+    shared: SharedWeights | None = None,
 ) -> onnx.ModelProto:
     """Trace a graph with a batch axis of any size.
 
@@ -37,10 +42,11 @@ def to_onnx(
         spec: names, types and shapes of the graph's inputs and outputs.
         data: where to write the weights of a graph that has more of them than `max_inline_bytes`.
         max_inline_bytes: of float32 weights.
+        shared: a file that holds the module's weights already; what is folded of them goes into the model.
 
     Returns:
         The model, free of everything that names the computer or the source it was traced on; checked, unless its
-        weights are elsewhere.
+        weights are in `data`.
 
     Raises:
         torch._dynamo.exc.UserError: the graph fixes its batch size.
@@ -62,6 +68,11 @@ def to_onnx(
     assert program is not None
     detached = _detach_weights(program.model)
     model = _anonymous(ir.serde.serialize_model(program.model), spec.name)
+    if shared:
+        onnx.checker.check_model(
+            with_weights_inside(store_compactly(model, detached, shared=shared), shared.path), full_check=True
+        )
+        return model
     if sum(values.nbytes for values in detached.values()) > max_inline_bytes:
         if data is None:
             raise ValueError(f"{spec.name}: too large for one file, and there is no place for a second one")

@@ -14,7 +14,7 @@ from torch import nn
 
 from export.graphs import GRAPHS
 from xmdpt.nn.pipeline import Networks
-from xmdpt.repository import graph_path
+from xmdpt.repository import WEIGHTS_FOLDER_OPTION, graph_path, load_manifest, weights_folder
 from xmdpt.spec import GraphSpec, TensorSpec, Variant, graph_specs
 
 BATCH_SIZES = (1, 2, 3, 8)
@@ -63,11 +63,18 @@ def graph_errors(
         spec = graph_specs(variant)[name]
         # First the one, then the other: both at once need twice the memory.
         wanted = _run_torch(GRAPHS[name](networks()), spec, batch_sizes)
-        session = onnxruntime.InferenceSession(root / graph_path(name), providers=["CPUExecutionProvider"])
+        session = open_graph(root, name)
         for batch_size, arrays in zip(batch_sizes, wanted, strict=True):
             found = session.run(None, example_inputs(spec, batch_size))
             for tensor, a, b in zip(spec.outputs, found, arrays, strict=True):
                 yield _error(spec, tensor, np.asarray(a), b)
+
+
+def open_graph(root: Path, name: str) -> onnxruntime.InferenceSession:
+    """Load a graph of a repository for the CPU, with the weights that it takes from elsewhere in it."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder(root, load_manifest(root), name)))
+    return onnxruntime.InferenceSession(root / graph_path(name), options, providers=["CPUExecutionProvider"])
 
 
 def _run_torch(module: nn.Module, spec: GraphSpec, batch_sizes: Sequence[int]) -> list[tuple[np.ndarray, ...]]:

@@ -5,13 +5,15 @@ Does not load them (`xmdpt.nn.loading`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from export.storage import MIN_NUMBERS
+from xmdpt.nn.bundle import bundle_metadata, is_bundled
 from xmdpt.nn.loading import UNTRAINED, LoadedNetworks, WeightPaths
-from xmdpt.repository import file_digest
+from xmdpt.repository import file_digest, shared_weights_path
 from xmdpt.spec import Variant
 
 
@@ -42,10 +44,20 @@ def read_origin(variant: Variant, paths: WeightPaths, is_rounded: bool = False) 
     files = {}
     for network, path in paths.files(variant).items():
         getattr(networks_of(variant, paths, is_rounded), network)
-        files[network] = {"name": path.name, "bytes": path.stat().st_size, "sha256": file_digest(path)}
+        # A bundle goes into the repository, under this name.
+        name = shared_weights_path(variant.name) if network == "bundle" else path.name
+        files[network] = {"name": name, "bytes": path.stat().st_size, "sha256": file_digest(path)}
     words = [f"{network} {file['name']}" for network, file in files.items()]
-    is_trained = paths.is_complete
+    if bundle := paths.files(variant).get("bundle"):
+        words += [text for key, text in bundle_metadata(bundle).items() if key == "origin"]
+    is_trained = paths.is_complete_for(variant)
     return WeightsOrigin("; ".join(words if is_trained else [*words, UNTRAINED]), is_trained, is_rounded, files)
+
+
+def own_weights(root: Path, variant: Variant) -> WeightPaths:
+    """Return the file of weights that a repository of this variant holds itself; none if it has none."""
+    place = root / shared_weights_path(variant.name)
+    return WeightPaths(weights=place) if is_bundled(variant) and place.is_file() else WeightPaths()
 
 
 def networks_of(variant: Variant, paths: WeightPaths, is_rounded: bool = False) -> LoadedNetworks:

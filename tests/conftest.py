@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.redis_server import connect, load_functions
+from xmdpt.repository import load_manifest
 from xmdpt.spec import VARIANTS
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
+SHIPPED = Path(__file__).resolve().parents[1] / "model_repository"
 # What no package can bring to a computer.
 _GOOD_REASONS = ("no GPU", "no Docker engine")
 
@@ -47,13 +49,11 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def shipped_pipeline() -> "Pipeline":
-    """The networks in torch that the shipped graphs were made of."""
-    from xmdpt.nn.pipeline import build_pipeline
-    from xmdpt.nn.untrained import fill_untrained
+    """The networks in torch that the shipped graphs were made of, whichever variant that is."""
+    from export.weights import networks_of, own_weights
 
-    pipeline = build_pipeline(VARIANTS["tiny"])
-    fill_untrained(pipeline)
-    return pipeline
+    variant = VARIANTS[load_manifest(SHIPPED)["variant"]]
+    return networks_of(variant, own_weights(SHIPPED, variant)).bundle
 
 
 @pytest.fixture(scope="session")

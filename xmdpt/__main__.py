@@ -1,26 +1,40 @@
 """`python -m xmdpt`: what can be asked of the model itself.
 
-Only words and exit statuses; the work is in `xmdpt.parity`.
+Only words, files and exit statuses; the work is in `xmdpt.parity` and `xmdpt.pose_estimation`.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
+from PIL import Image
+
+from xmdpt.preprocess import to_upright
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 for a failed check, 2 for a mistake in the call."""
-    parser = argparse.ArgumentParser(prog="python -m xmdpt", description="Check X-MDPT against the official numbers.")
+    """Run one command; returns the exit status: 0, 1 for a failed check or no person, 2 for a mistake in the call."""
+    parser = argparse.ArgumentParser(
+        prog="python -m xmdpt", description="Check X-MDPT against the official numbers; find poses in photos."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parity = commands.add_parser("parity", help="recompute a folder of golden numbers and print a table of errors")
     parity.add_argument("--golden", type=Path, required=True, metavar="DIR", help="folder of golden .npz files")
     parity.add_argument(
         "--variant", type=str.upper, choices=("S", "B", "L"), help="one size (default: all that the folder holds)"
     )
+    pose = commands.add_parser(
+        "pose", help="find the pose of the person in a photo, in the form that the service takes"
+    )
+    pose.add_argument("photo", type=Path, metavar="PHOTO", help="picture file; one person, as large as possible")
+    pose.add_argument("--out", type=Path, metavar="FILE", help="where to write the JSON (default: the terminal)")
+    pose.add_argument("--overlay", type=Path, metavar="FILE", help="where to draw the skeleton over the photo")
     options = parser.parse_args(arguments)
+    if options.command == "pose":
+        return _pose(options.photo, options.out, options.overlay)
     if not options.golden.is_dir():
-        print(f"python -m xmdpt parity: --golden {options.golden}: no such folder", file=sys.stderr)
-        return 2
+        return _refuse("parity", f"--golden {options.golden}: no such folder", 2)
     return _parity(options.golden, options.variant)
 
 
@@ -43,6 +57,46 @@ def _parity(folder: Path, size: str | None) -> int:
         return 2
     print(f"{num_checks} compared, {num_failed} over tolerance")
     return 1 if num_failed else 0
+
+
+def _pose(path: Path, out: Path | None, overlay_path: Path | None) -> int:
+    import numpy as np
+
+    try:
+        from xmdpt.pose_estimation import PoseEstimator
+        from xmdpt.pose_estimation.presentation import overlay, pose_document
+    except ModuleNotFoundError as error:
+        return _refuse("pose", f"{error.name} is not installed; install xmdpt-serve[cpu]", 1)
+    try:
+        with Image.open(path) as image:
+            photo = np.array(to_upright(image))
+    except OSError as error:
+        return _refuse("pose", f"{path}: {error.strerror or 'not a picture that can be decoded'}", 2)
+    except (SyntaxError, ValueError, Image.DecompressionBombError):
+        return _refuse("pose", f"{path}: not a picture that can be decoded", 2)
+    pose = PoseEstimator().estimate(photo)
+    if pose is None:
+        return _refuse("pose", f"{path}: no person is found", 1)
+    document = json.dumps(pose_document(pose, width=photo.shape[1], height=photo.shape[0]))
+    try:
+        if overlay_path:
+            Image.fromarray(overlay(photo, pose)).save(overlay_path)
+        if out:
+            out.write_text(f"{document}\n")
+        else:
+            print(document)
+    except OSError as error:
+        return _refuse("pose", f"{error.filename}: {error.strerror}", 2)
+    except ValueError as error:
+        return _refuse("pose", f"{overlay_path}: {error}", 2)
+    num_seen = int((pose.confidence > 0).sum())
+    print(f"{num_seen} of {len(pose.confidence)} key points, score {pose.score:.2f}", file=sys.stderr)
+    return 0
+
+
+def _refuse(command: str, reason: str, status: int) -> int:
+    print(f"python -m xmdpt {command}: {reason}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ _TO_UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_THEIR_SIDE = {5, 6, 7, 8}
 
 # What Pillow raises while it reads damaged tags.
 _TAG_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error)
@@ -36,13 +37,28 @@ def to_photo(image: Image.Image) -> NDArray[np.uint8]:
     Raises:
         OSError: the picture's data is damaged or cut short; some of Pillow's decoders raise other errors instead.
     """
+    square = to_upright(image).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
+    return np.array(square)
+
+
+def to_upright(image: Image.Image) -> Image.Image:
+    """Return the picture upright and in RGB, at its own size.
+
+    Raises:
+        OSError: as in `to_photo`.
+    """
     image.load()
     # Pillow's own exif_transpose also writes the other tags anew, and fails where one of them is damaged.
     orientation = _orientation(image)
     if orientation in _TO_UPRIGHT:
         image = image.transpose(_TO_UPRIGHT[orientation])
-    square = _to_rgb(image).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
-    return np.array(square)
+    return _to_rgb(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height in px of the upright picture, without decoding it."""
+    width, height = image.size
+    return (height, width) if _orientation(image) in _ON_THEIR_SIDE else (width, height)
 
 
 def _orientation(image: Image.Image) -> int | None:

@@ -13,6 +13,9 @@ from xmdpt.spec import VARIANTS, Variant, graph_specs
 
 MANIFEST_NAME = "MANIFEST.json"
 MANIFEST_FORMAT = 1
+WEIGHTS_FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
+"""ONNX Runtime's session option for what `weights_folder` returns; without it, it looks beside the graph alone."""
+
 # Five graphs need 3 kB.
 _MAX_MANIFEST_BYTES = 1_000_000
 _REBUILD = "build it again with `python -m export build`"
@@ -32,6 +35,14 @@ def data_path(graph: str) -> str:
     return f"{graph_path(graph)}.data"
 
 
+def shared_weights_path(variant_name: str) -> str:
+    """Where the weights are that all graphs of a variant share; each of them names the file without a folder.
+
+    In the root, where servers take folders for models and overlook files.
+    """
+    return f"{variant_name}.safetensors"
+
+
 def config_path(graph: str) -> str:
     """Where Triton looks for a graph's description."""
     return f"{graph}/config.pbtxt"
@@ -46,6 +57,18 @@ def repository_digest(entries: Mapping[str, Mapping]) -> str:
     digests |= {file["path"]: file["sha256"] for entry in entries.values() for file in entry["external"]}
     lines = "".join(f"{name} {digest}\n" for name, digest in sorted(digests.items()))
     return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+
+
+def weights_folder(root: Path, manifest: Mapping, graph: str) -> Path:
+    """The folder in which a graph's runtime finds the file that the graph takes further weights from, if any.
+
+    Args:
+        root: the repository's folder.
+        manifest: of `load_manifest`.
+        graph: its name.
+    """
+    external = manifest["graphs"][graph]["external"]
+    return (root / (external[0]["path"] if external else graph_path(graph))).parent
 
 
 def file_digest(path: Path) -> str:
@@ -75,7 +98,7 @@ def load_manifest(root: Path) -> dict:
         if set(entries) != set(names):
             raise RepositoryError(f"{path}: the graphs are not {', '.join(names)}; {_REBUILD}")
         for name in names:
-            _check_entry(path, name, entries[name])
+            _check_entry(path, name, entries[name], shared_weights_path(variant.name))
         digest = repository_digest(entries)
         if manifest["model_digest"] != digest:
             raise RepositoryError(f"{path}: model_digest is not that of the graphs, {digest}; restore the manifest")
@@ -92,10 +115,13 @@ def check_files(root: Path, manifest: Mapping) -> None:
     Raises:
         RepositoryError: a file is missing or is not the manifest's.
     """
+    stated = []
     for name, entry in manifest["graphs"].items():
-        for file in (entry, *entry["external"]):
-            _check_digest(root / file["path"], file["sha256"])
-        _check_digest(root / config_path(name), entry["config_sha256"])
+        stated += [(file["path"], file["sha256"]) for file in (entry, *entry["external"])]
+        stated.append((config_path(name), entry["config_sha256"]))
+    # Each once: several graphs may name one file of weights.
+    for path, digest in dict.fromkeys(stated):
+        _check_digest(root / path, digest)
 
 
 def _read_json(path: Path) -> dict:
@@ -129,14 +155,14 @@ def _check_weights(path: Path, weights: dict) -> None:
         raise RepositoryError(f"{path}: weights must state the digest of each file; {_REBUILD}")
 
 
-def _check_entry(manifest_path: Path, graph: str, entry: dict) -> None:
+def _check_entry(manifest_path: Path, graph: str, entry: dict, shared: str) -> None:
     """A manifest must not lead out of its folder, nor to a file that the runtime would not take."""
     path, config, data = graph_path(graph), config_path(graph), data_path(graph)
     if (entry["path"], entry["config_path"]) != (path, config):
         hint = f"the files of {graph} are not {path} and {config}"
         raise RepositoryError(f"{manifest_path}: {hint}; restore the manifest")
-    if [file["path"] for file in entry["external"]] not in ([], [data]):
-        hint = f"further weights of {graph} can only be in {data}"
+    if [file["path"] for file in entry["external"]] not in ([], [data], [shared]):
+        hint = f"further weights of {graph} can only be in {data} or {shared}"
         raise RepositoryError(f"{manifest_path}: {hint}; restore the manifest")
     digests = [entry["config_sha256"], *(file["sha256"] for file in (entry, *entry["external"]))]
     if not all(isinstance(digest, str) for digest in digests):

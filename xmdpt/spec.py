@@ -40,6 +40,19 @@ class Dinov2Config:
     depth: int
     heads: int
     ffn: Literal["mlp", "swiglu"]
+    num_tokens: int = 257
+
+
+@dataclass(frozen=True)
+class ConvExtractorConfig:
+    """Shape of the demo's extractors: a convolutional network over the picture shrunk to 64 px, trained with TDNet.
+
+    `inner` channels on a grid of 16 x 16, then `width` on one of 8 x 8, whose cells are the tokens.
+    """
+
+    width: int
+    inner: int
+    num_tokens: int = 64
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,17 @@ class VaeConfig:
 
 
 @dataclass(frozen=True)
+class PatchVaeConfig:
+    """Shape of the demo's autoencoder, with the same latents: it looks at patches of 4 px, which a CPU can train.
+
+    `fine` channels on a grid of 64 x 64, `coarse` on one of 32 x 32.
+    """
+
+    fine: int
+    coarse: int
+
+
+@dataclass(frozen=True)
 class Variant:
     """One size of the model with all that belongs to it; the architecture is the same in all of them.
 
@@ -67,9 +91,9 @@ class Variant:
     depth: int
     width: int
     heads: int
-    pose_extractor: Dinov2Config
-    photo_extractor: Dinov2Config
-    vae: VaeConfig
+    pose_extractor: Dinov2Config | ConvExtractorConfig
+    photo_extractor: Dinov2Config | ConvExtractorConfig
+    vae: VaeConfig | PatchVaeConfig
     latent_scale: float = 0.18215
     patch: int = 2
     prediction: Prediction = "epsilon"
@@ -104,11 +128,26 @@ _TINY = Variant(
     vae=VaeConfig(block_channels=(32, 32, 64, 64), layers_per_block=1, groups=16),
 )
 
+_DEMO = Variant(
+    name="demo",
+    depth=6,
+    width=256,
+    heads=4,
+    pose_extractor=ConvExtractorConfig(width=128, inner=96),
+    photo_extractor=ConvExtractorConfig(width=128, inner=96),
+    vae=PatchVaeConfig(fine=64, coarse=128),
+    # Its autoencoder holds the statistics of each channel itself.
+    latent_scale=1.0,
+    patch=4,
+    prediction="v",
+)
+
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
         variant.name: variant
         for variant in (
             _TINY,
+            _DEMO,
             _paper_variant("s", depth=12, width=384, heads=6),
             _paper_variant("b", depth=12, width=768, heads=12),
             _paper_variant("l", depth=24, width=1024, heads=16),
@@ -117,7 +156,11 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         )
     }
 )
-"""Every variant by its name. `tiny` is untrained and small enough to run everywhere; the rest are the paper's."""
+"""Every variant by its name.
+
+`demo` is the one that we trained and ship; `tiny` is untrained, the paper's structure small enough to run everywhere;
+the rest are the paper's.
+"""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ Does not draw skeletons (`xmdpt.skeleton`).
 
 from torch import Tensor, nn
 
-from xmdpt.nn.dinov2 import resize_224
 from xmdpt.nn.pipeline import Networks
 
 
 class PoseEncoderGraph(nn.Module):
-    """DINOv2 tokens of one skeleton, pooled."""
+    """Tokens of one skeleton, pooled."""
 
     def __init__(self, networks: Networks) -> None:
         super().__init__()
@@ -22,4 +21,4 @@ class PoseEncoderGraph(nn.Module):
         x = skeleton.permute(0, 3, 1, 2).float()
         # At least 1: an all black skeleton stays 0, and any other has a brighter pixel.
         x = x / x.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1)
-        return self.canet.pose_vector(self.extractor(resize_224(x)))
+        return self.canet.pose_vector(self.extractor(self.extractor.shrink(x)))

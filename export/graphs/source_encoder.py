@@ -5,12 +5,11 @@ Does not decode or resize picture files (`xmdpt.preprocess`).
 
 from torch import Tensor, nn
 
-from xmdpt.nn.dinov2 import resize_224
 from xmdpt.nn.pipeline import Networks
 
 
 class SourceEncoderGraph(nn.Module):
-    """DINOv2 tokens and the VAE posterior's mode of one photo, pooled and summed."""
+    """Tokens and the VAE posterior's mode of one photo, pooled and summed."""
 
     def __init__(self, networks: Networks) -> None:
         super().__init__()
@@ -22,6 +21,6 @@ class SourceEncoderGraph(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
         """Return source_vector [B, D] of photo [B, 256, 256, 3] u8 RGB."""
         x = photo.permute(0, 3, 1, 2).float() / 127.5 - 1
-        photo_tokens = self.extractor(resize_224(x))
+        photo_tokens = self.extractor(self.extractor.shrink(x))
         source_latents = self.vae.encode_mode(x) * self.latent_scale
         return self.xmdpt.source_vector(photo_tokens, source_latents)

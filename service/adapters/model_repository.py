@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import ModelRepositoryError
-from xmdpt.repository import RepositoryError, check_files, graph_path, load_manifest
+from xmdpt.repository import RepositoryError, check_files, graph_path, load_manifest, weights_folder
 from xmdpt.spec import VARIANTS, GraphSpec, Variant, graph_specs
 
 
@@ -20,6 +20,7 @@ class ModelRepository:
         variant: the network's shape and constants.
         model_digest: `sha256:<hex>` over all graphs; decides with the request what the picture is.
         graphs: path of each graph's ONNX file.
+        weights_folders: where each graph finds the file of weights that it names, if it names one.
         specs: what each graph takes and gives.
         is_trained: False for the placeholder weights, whose pictures are noise.
         weights_origin: where the weights come from, for people.
@@ -28,6 +29,7 @@ class ModelRepository:
     variant: Variant
     model_digest: str
     graphs: Mapping[str, Path]
+    weights_folders: Mapping[str, Path]
     specs: Mapping[str, GraphSpec]
     is_trained: bool
     weights_origin: str
@@ -50,5 +52,12 @@ def open_model_repository(root: Path) -> ModelRepository:
         raise ModelRepositoryError(f"XMDPT_MODEL_REPOSITORY: {error}") from None
     variant, weights = VARIANTS[manifest["variant"]], manifest["weights"]
     specs = graph_specs(variant)
-    paths = {name: root / graph_path(name) for name in specs}
-    return ModelRepository(variant, manifest["model_digest"], paths, specs, weights["is_trained"], weights["origin"])
+    return ModelRepository(
+        variant,
+        manifest["model_digest"],
+        {name: root / graph_path(name) for name in specs},
+        {name: weights_folder(root, manifest, name) for name in specs},
+        specs,
+        weights["is_trained"],
+        weights["origin"],
+    )

@@ -13,6 +13,7 @@ import onnxruntime as ort
 from service.adapters.model_repository import ModelRepository
 from service.domain.errors import BackendError, ModelRepositoryError, ResourceExhaustedError
 from service.ports.backend import F32, U8
+from xmdpt.repository import WEIGHTS_FOLDER_OPTION
 from xmdpt.spec import GraphSpec
 
 _ONNX_TYPES = {"f32": "tensor(float)", "u8": "tensor(uint8)"}
@@ -37,7 +38,8 @@ class OnnxBackend:
         self.variant = repository.variant.name
         self.model_digest = repository.model_digest
         self._sessions = {
-            name: _open_session(path, repository.specs[name], num_threads) for name, path in repository.graphs.items()
+            name: _open_session(path, repository.weights_folders[name], repository.specs[name], num_threads)
+            for name, path in repository.graphs.items()
         }
 
     def encode_source(self, photo: U8) -> F32:
@@ -76,11 +78,13 @@ class OnnxBackend:
             return self._sessions[graph].run(None, feeds)
 
 
-def _open_session(path: Path, spec: GraphSpec, num_threads: int) -> ort.InferenceSession:
+def _open_session(path: Path, weights_folder: Path, spec: GraphSpec, num_threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = num_threads
     # Spinning threads would take the cores from the gateway and the queue, which share them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Graphs that share a file of weights name it without its folder, which is not theirs.
+    options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder))
     options.log_severity_level = 3
     available = ort.get_available_providers()
     try:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.built_repositories import tiny_networks
 from tests.evaluation.command import arguments, pictures
 from tests.parity.official_files import write_files
 from xmdpt.evaluation.dataset import Dataset
@@ -17,7 +18,6 @@ from xmdpt.evaluation.metrics import at_protocol_size
 from xmdpt.evaluation.pairs import read_pairs
 from xmdpt.evaluation.photos import FolderPhotos
 from xmdpt.evaluation.reference_photos import kept_statistics
-from xmdpt.nn.pipeline import Pipeline
 from xmdpt.nn.reference import reference_picture
 from xmdpt.spec import VARIANTS
 from xmdpt.training.__main__ import main
@@ -62,7 +62,7 @@ def test_evaluate_when_in_torch_with_official_files_then_theirs_are_the_weights(
 
 
 def test_evaluate_when_drawn_in_a_batch_then_each_picture_is_the_references_with_its_own_seed(
-    folder: Path, shipped_pipeline: Pipeline, tmp_path: Path
+    folder: Path, tmp_path: Path
 ) -> None:
     options = ("--key-points", str(folder / "poses.csv"), "--limit", "2", "--seed", "5", "--sampler", "dpmpp_2m")
     assert main(arguments(folder, tmp_path, *options)) == 0
@@ -71,7 +71,7 @@ def test_evaluate_when_drawn_in_a_batch_then_each_picture_is_the_references_with
     dataset = Dataset(folder, pairs, FolderPhotos(folder), KeyPoints(folder / "poses.csv"))
     for pair, picture in zip(pairs, pictures(tmp_path).values(), strict=True):
         shown = (dataset.source(pair), dataset.skeleton(pair))
-        expected = reference_picture(shipped_pipeline, *shown, 5 + pair.index, 3, 2.0, "dpmpp_2m")
+        expected = reference_picture(tiny_networks(), *shown, 5 + pair.index, 3, 2.0, "dpmpp_2m")
         assert np.abs(picture.astype(int) - expected).max() <= 1
 
 

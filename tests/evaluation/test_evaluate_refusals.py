@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.built_repositories import tiny_repository
 from tests.evaluation.command import arguments
 from tests.evaluation.small_data import ROOT, write_folder
 from tests.export.repository_edits import edit_manifest, sign
@@ -156,7 +157,7 @@ def test_evaluate_when_the_repository_is_damaged_then_refused_in_one_line(
     words: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    damage(Path(shutil.copytree(ROOT / "model_repository", tmp_path / "models")))
+    damage(Path(shutil.copytree(tiny_repository(), tmp_path / "models")))
     call = arguments(folder, tmp_path / "out", "--key-points", str(folder / "poses.csv"))
 
     assert main([*call, "--repository", str(tmp_path / "models")]) == status

@@ -9,6 +9,7 @@ import pytest
 
 from export.graphs import GRAPHS
 from export.to_onnx import to_onnx
+from tests.built_repositories import demo_networks, demo_repository, tiny_networks, tiny_repository
 from xmdpt.nn.pipeline import Pipeline, build_pipeline
 from xmdpt.nn.untrained import fill_untrained
 from xmdpt.spec import VARIANTS, Variant, graph_specs
@@ -20,18 +21,40 @@ def shipped() -> Path:
     return Path(__file__).resolve().parents[2] / "model_repository"
 
 
-@pytest.fixture
-def repository(shipped: Path, tmp_path: Path) -> Path:
-    """A copy of the shipped repository, to be damaged."""
-    return Path(shutil.copytree(shipped, tmp_path / "models"))
+@pytest.fixture(scope="session")
+def tiny() -> Pipeline:
+    """The variant tiny with the weights of the rule."""
+    return tiny_networks()
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Pipeline:
-    """The networks of which the shipped repository was built."""
-    pipeline = build_pipeline(VARIANTS["tiny"])
-    fill_untrained(pipeline)
-    return pipeline
+def tiny_built() -> Path:
+    """Its repository; not to be written to."""
+    return tiny_repository()
+
+
+@pytest.fixture
+def repository(tiny_built: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return Path(shutil.copytree(tiny_built, tmp_path / "models"))
+
+
+@pytest.fixture(scope="session")
+def demo() -> Pipeline:
+    """The variant demo with weights that nobody trained."""
+    return demo_networks()
+
+
+@pytest.fixture(scope="session")
+def demo_built() -> Path:
+    """Its repository, whose graphs share one file of weights; not to be written to."""
+    return demo_repository()
+
+
+@pytest.fixture
+def sharing(demo_built: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return Path(shutil.copytree(demo_built, tmp_path / "models"))
 
 
 @pytest.fixture(scope="session")

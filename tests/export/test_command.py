@@ -19,6 +19,7 @@ from xmdpt.nn.pipeline import Pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "final_layer.linear.bias"
+BUILD = ("build", "--variant", "tiny")
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,7 @@ def weights(tiny: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository built of these weights by the command; about 15 s."""
     out = tmp_path_factory.mktemp("built") / "models"
-    assert main(["build", "--weights", str(weights), "--out", str(out), "--no-verify"]) == 0
+    assert main([*BUILD, "--weights", str(weights), "--out", str(out), "--no-verify"]) == 0
     return out
 
 
@@ -50,7 +51,7 @@ def damaged(weights: Path, tmp_path: Path, kind: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", [[], ["build"], ["verify"]])
+@pytest.mark.parametrize("command", [[], ["build"], ["verify"], ["link"]])
 def test_command_when_asked_for_help_then_shown(command: list[str]) -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "export", *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -80,7 +81,7 @@ def test_build_when_the_weights_do_not_fit_then_2_and_the_key(
 ) -> None:
     out = tmp_path / "models"
 
-    status = main(["build", "--weights", str(damaged(weights, tmp_path, kind)), "--out", str(out)])
+    status = main([*BUILD, "--weights", str(damaged(weights, tmp_path, kind)), "--out", str(out)])
 
     assert status == 2
     assert words in capsys.readouterr().err
@@ -99,7 +100,7 @@ def test_build_when_the_weights_cannot_be_read_then_2_and_the_file(
     if content is not None:
         path.write_bytes(content)
 
-    assert main(["build", "--weights", str(path), "--out", str(tmp_path / "models")]) == 2
+    assert main([*BUILD, "--weights", str(path), "--out", str(tmp_path / "models")]) == 2
 
     message = capsys.readouterr().err
     assert str(path) in message
@@ -115,9 +116,9 @@ def test_build_when_of_a_file_then_the_manifest_names_it_and_its_digest(built: P
     assert stated == {"is_trained": False, "is_rounded": False, "files": {"xmdpt": file}}
 
 
-def test_build_when_of_a_file_then_only_the_graph_with_other_weights_differs(built: Path, shipped: Path) -> None:
-    graphs = [path.relative_to(shipped) for path in shipped.rglob("*.onnx")]
-    differing = [path.parts[0] for path in graphs if (built / path).read_bytes() != (shipped / path).read_bytes()]
+def test_build_when_of_a_file_then_only_the_graph_with_other_weights_differs(built: Path, tiny_built: Path) -> None:
+    graphs = [path.relative_to(tiny_built) for path in tiny_built.rglob("*.onnx")]
+    differing = [path.parts[0] for path in graphs if (built / path).read_bytes() != (tiny_built / path).read_bytes()]
     assert differing == ["tdnet_step"]
 
 

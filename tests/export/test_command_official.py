@@ -39,7 +39,20 @@ def test_build_when_of_official_files_then_a_verified_repository_that_names_them
 ) -> None:
     out = tmp_path / "models"
 
-    status = main(["build", *arguments(given), "--out", str(out), "--half-weights", "--batch-sizes", "1", "2"])
+    status = main(
+        [
+            "build",
+            "--variant",
+            "tiny",
+            *arguments(given),
+            "--out",
+            str(out),
+            "--half-weights",
+            "--batch-sizes",
+            "1",
+            "2",
+        ]
+    )
 
     printed = capsys.readouterr().out
     weights = json.loads((out / "MANIFEST.json").read_text())["weights"]
@@ -104,7 +117,7 @@ def test_build_when_a_file_is_wrong_then_2_and_one_line_with_its_name(
 ) -> None:
     path, out = damage(files), tmp_path / "models"
 
-    assert main(["build", *arguments(files), "--out", str(out)]) == 2
+    assert main(["build", "--variant", "tiny", *arguments(files), "--out", str(out)]) == 2
 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("python -m export: ")

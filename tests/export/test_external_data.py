@@ -61,10 +61,10 @@ def test_graphs_when_in_two_files_then_they_agree_with_torch(split: Path, tiny: 
     assert all(row.is_within_tolerance for row in rows)
 
 
-def test_service_when_the_graph_is_in_two_files_then_the_same_picture(split: Path, shipped: Path) -> None:
+def test_service_when_the_graph_is_in_two_files_then_the_same_picture(split: Path, tiny_built: Path) -> None:
     latents = np.random.default_rng(1).standard_normal((1, 4, 32, 32), np.float32)
 
-    split_picture, picture = (OnnxBackend(open_model_repository(root)).decode(latents) for root in (split, shipped))
+    split_picture, picture = (OnnxBackend(open_model_repository(root)).decode(latents) for root in (split, tiny_built))
 
     assert (split_picture == picture).all()
 

@@ -11,7 +11,9 @@ import torch
 
 from export.graphs import GRAPHS
 from export.verify import MAX_RELATIVE_ERROR, example_inputs
+from tests.built_repositories import demo_repository, tiny_repository
 from xmdpt.nn.pipeline import Pipeline
+from xmdpt.repository import graph_path
 from xmdpt.spec import VARIANTS, graph_specs
 
 ALL_GRAPHS = list(graph_specs(VARIANTS["tiny"]))
@@ -28,8 +30,14 @@ NOISE = {
 DATA_DEPENDENT_SHAPES = {"Compress", "NonMaxSuppression", "NonZero", "Unique"}
 
 
-def shipped_graph(shipped: Path, name: str) -> onnx.GraphProto:
-    return onnx.load(shipped / name / "1" / "model.onnx").graph
+@pytest.fixture(scope="session", params=[tiny_repository, demo_repository], ids=["tiny", "demo"])
+def built(request: pytest.FixtureRequest) -> Path:
+    """A repository of one of the kinds that the project can ship."""
+    return request.param()
+
+
+def model_of(root: Path, name: str) -> onnx.ModelProto:
+    return onnx.load(root / graph_path(name), load_external_data=False)
 
 
 def ops(graph: onnx.GraphProto) -> set[str]:
@@ -37,26 +45,26 @@ def ops(graph: onnx.GraphProto) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ALL_GRAPHS)
-def test_graph_when_shipped_then_no_branches_noise_or_data_dependent_shapes(shipped: Path, name: str) -> None:
-    assert not ops(shipped_graph(shipped, name)) & (CONTROL_FLOW | NOISE | DATA_DEPENDENT_SHAPES)
+def test_graph_when_built_then_no_branches_noise_or_data_dependent_shapes(built: Path, name: str) -> None:
+    assert not ops(model_of(built, name).graph) & (CONTROL_FLOW | NOISE | DATA_DEPENDENT_SHAPES)
 
 
 @pytest.mark.parametrize("name", ALL_GRAPHS)
-def test_graph_when_shipped_then_standard_operators_of_one_opset(shipped: Path, name: str) -> None:
-    model = onnx.load(shipped / name / "1" / "model.onnx")
+def test_graph_when_built_then_standard_operators_of_one_opset(built: Path, name: str) -> None:
+    model = model_of(built, name)
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
     assert not model.functions
 
 
 @pytest.mark.parametrize("name", [name for name in ALL_GRAPHS if name != "vae_decoder"])
-def test_graph_when_not_the_decoder_then_interpolates_nothing(shipped: Path, name: str) -> None:
-    assert not ops(shipped_graph(shipped, name)) & {"Resize", "Upsample", "GridSample"}
+def test_graph_when_not_the_decoder_then_interpolates_nothing(built: Path, name: str) -> None:
+    assert not ops(model_of(built, name).graph) & {"Resize", "Upsample", "GridSample"}
 
 
 @pytest.mark.parametrize("name", ALL_GRAPHS)
-def test_graph_when_shipped_then_names_neither_sources_nor_the_computer(shipped: Path, name: str) -> None:
-    content = (shipped / name / "1" / "model.onnx").read_bytes()
+def test_graph_when_built_then_names_neither_sources_nor_the_computer(built: Path, name: str) -> None:
+    content = (built / graph_path(name)).read_bytes()
     marks = [".py", "site-packages", str(Path(__file__).parents[2]), str(Path.home()) + "/", sys.prefix]
     assert not [mark for mark in marks if mark.encode() in content]
 

@@ -115,8 +115,11 @@ def test_backend_when_a_graph_has_other_inputs_than_the_contract_then_refused(co
         OnnxBackend(open_model_repository(copy))
 
 
-def test_repository_when_shipped_then_it_opens_and_says_that_it_is_untrained() -> None:
+def test_repository_when_shipped_then_it_opens_and_says_what_its_manifest_says() -> None:
+    manifest = json.loads((SHIPPED / "MANIFEST.json").read_text())
+
     repository = open_model_repository(SHIPPED)
 
-    assert repository.variant.name == "tiny"
-    assert not repository.is_trained
+    assert (repository.variant.name, repository.model_digest) == (manifest["variant"], manifest["model_digest"])
+    assert repository.is_trained == manifest["weights"]["is_trained"]
+    assert repository.weights_origin == manifest["weights"]["origin"]

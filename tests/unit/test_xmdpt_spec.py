@@ -4,7 +4,16 @@ import dataclasses
 
 import pytest
 
-from xmdpt.spec import IMAGE_SIZE, LATENT_SHAPE, NUM_KEY_POINTS, NUM_TRAIN_TIMESTEPS, VARIANTS, graph_specs
+from xmdpt.spec import (
+    IMAGE_SIZE,
+    LATENT_SHAPE,
+    NUM_KEY_POINTS,
+    NUM_TRAIN_TIMESTEPS,
+    VARIANTS,
+    ConvExtractorConfig,
+    PatchVaeConfig,
+    graph_specs,
+)
 
 PICTURE, LATENTS = (256, 256, 3), (4, 32, 32)
 
@@ -13,7 +22,9 @@ def arrays(tensors: tuple) -> list[tuple]:
     return [(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors]
 
 
-@pytest.mark.parametrize(("name", "width"), [("tiny", 64), ("s", 384), ("b", 768), ("l", 1024), ("xl", 1152)])
+@pytest.mark.parametrize(
+    ("name", "width"), [("tiny", 64), ("demo", 256), ("s", 384), ("b", 768), ("l", 1024), ("xl", 1152)]
+)
 def test_contract_when_read_then_names_types_and_shapes_are_those_agreed(name: str, width: int) -> None:
     graphs = graph_specs(VARIANTS[name])
 
@@ -56,8 +67,18 @@ def test_variant_when_read_then_the_stated_size(name: str, depth: int, width: in
     assert (variant.latent_scale, variant.prediction) == (0.18215, "epsilon")
 
 
-def test_variants_when_listed_then_tiny_and_the_papers() -> None:
-    assert list(VARIANTS) == ["tiny", "s", "b", "l", "xl"]
+def test_demo_when_read_then_the_size_that_was_trained() -> None:
+    demo = VARIANTS["demo"]
+
+    assert (demo.depth, demo.width, demo.heads) == (6, 256, 4)
+    assert (demo.patch, demo.grid, demo.num_tokens) == (4, 8, 64)
+    assert (demo.latent_scale, demo.prediction) == (1.0, "v")
+    assert demo.pose_extractor == demo.photo_extractor == ConvExtractorConfig(width=128, inner=96, num_tokens=64)
+    assert demo.vae == PatchVaeConfig(fine=64, coarse=128)
+
+
+def test_variants_when_listed_then_tiny_the_demo_and_the_papers() -> None:
+    assert list(VARIANTS) == ["tiny", "demo", "s", "b", "l", "xl"]
 
 
 def test_tiny_when_read_then_every_network_is_of_the_same_kind_and_small() -> None:
@@ -72,8 +93,8 @@ def test_tiny_when_read_then_every_network_is_of_the_same_kind_and_small() -> No
 @pytest.mark.parametrize("name", ["s", "b", "l", "xl"])
 def test_papers_variant_when_read_then_its_frozen_networks_are_the_published_ones(name: str) -> None:
     pose, photo, vae = (getattr(VARIANTS[name], part) for part in ("pose_extractor", "photo_extractor", "vae"))
-    assert dataclasses.astuple(pose) == (768, 12, 12, "mlp")
-    assert dataclasses.astuple(photo) == (1536, 40, 24, "swiglu")
+    assert dataclasses.astuple(pose) == (768, 12, 12, "mlp", 257)
+    assert dataclasses.astuple(photo) == (1536, 40, 24, "swiglu", 257)
     assert dataclasses.astuple(vae) == ((128, 256, 512, 512), 2, 32)
 
 

@@ -11,7 +11,7 @@ from xmdpt.nn.untrained import fill_untrained, golden_base, golden_strong, seede
 from xmdpt.spec import VARIANTS
 
 DIGEST = "3cb26374358b2929058cad06242b07ce319bdc73b7afa7cdf82c2ceaeb4f2ccb"
-"""SHA-256 over each name and its bytes, sorted by name; a change of it changes every picture of the shipped model."""
+"""SHA-256 over each name and its bytes, sorted by name; a change of it changes every picture of the untrained model."""
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,12 @@
 Each step's work is elsewhere in this package; options and words on the terminal are `xmdpt.training.__main__`'s.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xmdpt.evaluation.charts import save_chart, save_contact_sheets
 from xmdpt.evaluation.dataset import Dataset
+from xmdpt.evaluation.estimated_key_points import estimate_key_points
 from xmdpt.evaluation.generators import Generator, Sampling
 from xmdpt.evaluation.graph_generator import GraphGenerator
 from xmdpt.evaluation.inception import InceptionFeatures
@@ -22,10 +23,14 @@ from xmdpt.evaluation.report import Run, comparison_table, markdown, notes, repo
 from xmdpt.evaluation.scores import Networks, Scores, score
 from xmdpt.evaluation.torch_generator import TorchGenerator
 from xmdpt.nn.loading import WeightPaths
+from xmdpt.pose_estimation import PoseEstimator
 from xmdpt.spec import VARIANTS
 
 FID_STATISTICS = "fid_statistics.npz"
 """File in the output folder that keeps the statistics of the training photos."""
+
+KEY_POINTS = "key_points.jsonl"
+"""File in the output folder that keeps the poses of the targets, where they are estimated."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,9 @@ class Request:
         data: folder of photos, or of PIDM's LMDB.
         out: folder for pictures and report.
         pairs: pair file; None: `test_pairs.txt` in `data`.
-        key_points: file or folder; None: `pose` in `data`.
-        frame: of key points that do not bring their own.
+        key_points: file or folder; None: `pose` in `data`, or estimated from the targets if there is none.
+        frame: of key points that do not bring their own; its shape is the photos', too. None: DeepFashion's, and each
+            photo's own shape.
         limit: only the first pairs; None: all.
         engine: "graphs" or "torch".
         repository: of graphs.
@@ -57,7 +63,7 @@ class Request:
     out: Path
     pairs: Path | None = None
     key_points: Path | None = None
-    frame: Frame = DEEPFASHION_FRAME
+    frame: Frame | None = None
     limit: int | None = None
     engine: str = "graphs"
     repository: Path = Path("model_repository")
@@ -93,18 +99,21 @@ def evaluate(request: Request) -> str:
         inception = InceptionFeatures(request.inception) if request.inception else None
         reference = _reference(request, photos, inception)
         generator = _generator(request)
+        poses = PoseEstimator()
+        if dataset.key_points is None:
+            dataset = replace(dataset, key_points=estimate_key_points(dataset, poses, request.out / KEY_POINTS))
         pictures = request.out / "pictures"
         tally = make_pictures(dataset, generator, request.sampling, request.seed, request.batch, pictures)
         try:
             if isinstance(reference, ReferencePhotos) and inception:
                 reference = reference.statistics(inception, request.batch, request.out / FID_STATISTICS)
             statistics = reference if isinstance(reference, ReferenceStatistics) else None
-            networks = Networks(generator.source_vectors, lpips, inception, statistics)
+            networks = Networks(generator.source_vectors, poses, lpips, inception, statistics)
             scores = score(dataset, pictures, networks, request.batch)
             data = {
                 "data": photos.where(),
                 "pair file": str(dataset.pair_file),
-                "key points": dataset.key_points.where(),
+                "key points": _origin(request, dataset),
             }
             num_photos = statistics.count if statistics else 0
             run = Run(generator.model, request.sampling, request.seed, len(dataset.pairs), tally, data, num_photos)
@@ -116,12 +125,18 @@ def evaluate(request: Request) -> str:
 def _dataset(request: Request, photos: Photos) -> Dataset:
     pair_file = request.pairs or request.data / "test_pairs.txt"
     pairs = read_pairs(pair_file, request.seed)[: request.limit]
-    key_points = request.key_points or request.data / "pose"
-    if request.key_points is None and not key_points.is_dir():
-        raise InputError(f"{key_points}: no such folder; give the key points with --key-points FILE")
-    dataset = Dataset(pair_file, pairs, photos, KeyPoints(key_points, request.frame))
+    path, frame = request.key_points, request.frame
+    if path is None and (request.data / "pose").is_dir():
+        path = request.data / "pose"
+    key_points = KeyPoints(path, frame or DEEPFASHION_FRAME) if path else None
+    dataset = Dataset(pair_file, pairs, photos, key_points, frame.width / frame.height if frame else None)
     dataset.check()
     return dataset
+
+
+def _origin(request: Request, dataset: Dataset) -> str:
+    where = dataset.key_points.where() if dataset.key_points else ""
+    return f"{where} (estimated)" if where == str(request.out / KEY_POINTS) else where
 
 
 def _reference(

@@ -21,12 +21,13 @@ _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 class GraphGenerator:
     """Generator by the graphs; on CUDA where the installed ONNX Runtime has it."""
 
-    def __init__(self, root: Path, variant_name: str | None = None):
+    def __init__(self, root: Path, variant_name: str | None = None, num_threads: int = 0):
         """Load every graph.
 
         Args:
             root: folder with MANIFEST.json.
             variant_name: what the manifest must say; None takes what it says.
+            num_threads: of each run on CPUs; 0 takes the physical cores.
 
         Raises:
             InputError: there is no good manifest, or it is of another variant.
@@ -47,7 +48,9 @@ class GraphGenerator:
         except RepositoryError as error:
             raise RunError(str(error)) from None
         self._variant = VARIANTS[name]
-        self._sessions = {graph: _session(root / graph_path(graph)) for graph in graph_specs(self._variant)}
+        self._sessions = {
+            graph: _session(root / graph_path(graph), num_threads) for graph in graph_specs(self._variant)
+        }
         engine = f"onnxruntime {onnxruntime.__version__}"
         self.model = Model(name, engine, manifest["model_digest"], weights["origin"], weights["is_trained"])
 
@@ -69,6 +72,10 @@ class GraphGenerator:
                 guidance=np.full((size, 1), guidance),
                 coefficients=np.tile(row, (size, 1)),
             )
+        return self.decode(latents)
+
+    def decode(self, latents: NDArray[np.float32]) -> Pictures:
+        """Return the pictures of finished latents [B, 4, 32, 32], scaled."""
         return self._run("vae_decoder", latents=latents)[0]
 
     def source_vectors(self, photos: Pictures) -> NDArray[np.float32]:
@@ -82,8 +89,9 @@ class GraphGenerator:
             raise RunError(f"{graph}: {_first_line(error)}; try a smaller --batch") from error
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def _session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
     # Threads that wait by spinning would take the cores from torch, which scores on them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     available = onnxruntime.get_available_providers()

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from xmdpt.evaluation.key_points import DEEPFASHION_FRAME
 from xmdpt.evaluation.mistakes import InputError
-from xmdpt.preprocess import to_photo
+from xmdpt.preprocess import to_photo, upright_size
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 # PIDM names the folder of its LMDB after the pictures' size.
@@ -31,6 +32,15 @@ class Photos(Protocol):
 
     def photo(self, name: str) -> NDArray[np.uint8]:
         """Return [256, 256, 3] uint8 RGB, the photo stretched to the square.
+
+        Raises:
+            InputError: the picture is damaged.
+            KeyError: there is no such photo.
+        """
+        ...
+
+    def aspect(self, name: str) -> float:
+        """Return width by height of the photo before it was stretched.
 
         Raises:
             InputError: the picture is damaged.
@@ -60,6 +70,18 @@ class FolderPhotos:
             raise KeyError(name)
         with path.open("rb") as file:
             return decoded(file, str(path))
+
+    def aspect(self, name: str) -> float:
+        """See Photos."""
+        path = self._find(name)
+        if path is None:
+            raise KeyError(name)
+        try:
+            with Image.open(path) as image:
+                width, height = upright_size(image)
+                return width / height
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise InputError(f"{path}: not a picture that can be decoded: {error}") from None
 
     def where(self) -> str:
         """See Photos."""
@@ -92,6 +114,12 @@ class LmdbPhotos:
         if data is None:
             raise KeyError(name)
         return decoded(BytesIO(data), f"{self._path}: {name}")
+
+    def aspect(self, name: str) -> float:
+        """See Photos; DeepFashion's, for the stored squares don't tell."""
+        if not self.has(name):
+            raise KeyError(name)
+        return DEEPFASHION_FRAME.width / DEEPFASHION_FRAME.height
 
     def where(self) -> str:
         """See Photos."""

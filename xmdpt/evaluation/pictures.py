@@ -34,7 +34,15 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class _Request:
+class PictureRequest:
+    """One picture that is to be in a folder: where, and what it is drawn from.
+
+    Attributes:
+        path: of the PNG.
+        photo: [256, 256, 3] uint8 RGB; likewise skeleton.
+        seed: of its noise.
+    """
+
     path: Path
     photo: NDArray[np.uint8]
     skeleton: NDArray[np.uint8]
@@ -83,26 +91,31 @@ def make_pictures(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: {error.strerror}; give another --out") from None
-    pending: list[_Request] = []
+    pending: list[PictureRequest] = []
     with tqdm(total=len(dataset.pairs), desc="pictures", unit="picture") as progress:
         for place, pair in enumerate(dataset.pairs, start=1):
             path = picture_path(folder, pair)
-            request = _Request(path, dataset.source(pair), dataset.skeleton(pair), seed + pair.index)
+            request = PictureRequest(path, dataset.source(pair), dataset.skeleton(pair), seed + pair.index)
             if path.exists():
                 num_kept += 1
-                num_foreign += not _is_marked(request, generator.model, sampling)
+                num_foreign += not is_ours(request, generator.model, sampling)
                 progress.update()
             else:
                 pending.append(request)
             if len(pending) == batch_size or (pending and place == len(dataset.pairs)):
-                _draw(pending, generator, sampling)
+                draw_pictures(pending, generator, sampling)
                 num_made += len(pending)
                 progress.update(len(pending))
                 pending = []
     return Tally(num_made, num_kept, num_foreign)
 
 
-def _draw(requests: list[_Request], generator: Generator, sampling: Sampling) -> None:
+def draw_pictures(requests: list[PictureRequest], generator: Generator, sampling: Sampling) -> None:
+    """Draw pictures in one batch and write each to its place, which is there and has none.
+
+    Raises:
+        RunError: drawing or writing failed; what is written stays good.
+    """
     photos = np.stack([request.photo for request in requests])
     skeletons = np.stack([request.skeleton for request in requests])
     pictures = generator.pictures(photos, skeletons, [request.seed for request in requests], sampling)
@@ -118,8 +131,12 @@ def _draw(requests: list[_Request], generator: Generator, sampling: Sampling) ->
             raise RunError(f"{request.path}: {error.strerror or error}") from None
 
 
-def _is_marked(request: _Request, model: Model, sampling: Sampling) -> bool:
-    """Whether a picture that is there was drawn by us, and then from the same; a foreign one is taken as it is."""
+def is_ours(request: PictureRequest, model: Model, sampling: Sampling) -> bool:
+    """Whether a picture that is there was drawn by this program; a foreign one is taken as it is.
+
+    Raises:
+        InputError: it was drawn by this program from something else, or it is damaged.
+    """
     _, mark = _read(request.path)
     if mark not in {None, request.mark(model, sampling)}:
         raise InputError(

@@ -26,6 +26,10 @@ _MEANINGS = {
     "ssim_window_51": "SSIM, uniform windows of 51 px, 256 x 176; higher is better",
     "ssim_256x256": "SSIM, Gaussian windows of sigma 1.5, 256 x 256; higher is better",
     "psnr_256x256": "PSNR in dB, 256 x 256; higher is better",
+    "pck": (
+        "PCK@0.05: share of the targets' key points that BlazePose finds in the pictures, within 12.8 px of their "
+        "place at 256 x 256; higher is better"
+    ),
     "extractor_frechet_distance": (
         "distance of the variant's own photo features (its source vectors) to those of the targets; lower is better; "
         "not FID, and comparable only between runs of the same weights"
@@ -57,7 +61,7 @@ def comparison_table(run: Run, scores: Scores) -> str:
     trained = "" if run.model.is_trained else ", untrained"
     ours = (f"this run: {run.model.variant}{trained}", "measured here", *(means.get(name) for name in _COLUMNS))
     rows = [ours, *((row.method, _NOT_MEASURED_HERE, row.fid, row.lpips, row.ssim, row.psnr) for row in PUBLISHED)]
-    return _table(("method", "origin", "FID", "LPIPS", "SSIM", "PSNR"), rows)
+    return table(("method", "origin", "FID", "LPIPS", "SSIM", "PSNR"), rows)
 
 
 def notes(run: Run, scores: Scores) -> list[str]:
@@ -112,9 +116,9 @@ def markdown(run: Run, scores: Scores, images: Sequence[str]) -> str:
         "\n## Read with care\n",
         *(f"* {note}" for note in notes(run, scores)),
         "\n## Figures\n",
-        _table(("one per pair", "mean", "median", "lowest", "highest", "what it is"), per_pair),
+        table(("one per pair", "mean", "median", "lowest", "highest", "what it is"), per_pair),
         "",
-        _table(("between sets", "value", "what it is"), between),
+        table(("of the whole set", "value", "what it is"), between),
         "\n## Run\n",
         *settings,
         "\n## Pictures\n",
@@ -150,7 +154,8 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str | float | None]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str | float | None]]) -> str:
+    """Return a Markdown table that reads well as text, too; numbers get four decimals, None a dash."""
     cells = [list(head), *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(head))]
     lines = [

@@ -14,8 +14,13 @@ from tqdm import tqdm
 from xmdpt.evaluation.dataset import Dataset
 from xmdpt.evaluation.frechet import Statistics, frechet_distance
 from xmdpt.evaluation.metrics import at_protocol_size, psnr, ssim, ssim_window_51
+from xmdpt.evaluation.pairs import Pair
+from xmdpt.evaluation.pck import count_correct
 from xmdpt.evaluation.pictures import picture_path, read_picture
 from xmdpt.evaluation.reference_photos import ReferenceStatistics
+from xmdpt.pose_estimation import PoseEstimator
+from xmdpt.skeleton import MISSING
+from xmdpt.spec import IMAGE_SIZE, NUM_KEY_POINTS
 
 Pictures = NDArray[np.uint8]
 PerPicture = Callable[[Pictures], NDArray[np.float32]]
@@ -28,12 +33,14 @@ class Networks:
 
     Attributes:
         source_vectors: of photos and pictures [B, 256, 256, 3], for extractor_frechet_distance.
+        poses: for the pictures' poses.
         lpips: of pictures and targets at the protocol's size.
         inception: features at the protocol's size.
         fid_reference: statistics of the training photos; with `inception`.
     """
 
     source_vectors: PerPicture
+    poses: PoseEstimator
     lpips: PerPair | None = None
     inception: PerPicture | None = None
     fid_reference: ReferenceStatistics | None = None
@@ -45,7 +52,7 @@ class Scores:
 
     Attributes:
         per_pair: figures by name, one a pair, in the pairs' order.
-        between_sets: distances by name.
+        between_sets: figures of the whole set by name.
     """
 
     per_pair: dict[str, list[float]] = field(default_factory=dict)
@@ -66,6 +73,7 @@ def score(dataset: Dataset, folder: Path, networks: Networks, batch_size: int) -
     """
     scores = Scores()
     drawn, true, seen = Statistics(), Statistics(), Statistics()
+    num_correct, num_asked = 0, 0
     with tqdm(total=len(dataset.pairs), desc="scores", unit="picture") as progress:
         for start in range(0, len(dataset.pairs), batch_size):
             pairs = dataset.pairs[start : start + batch_size]
@@ -74,6 +82,11 @@ def score(dataset: Dataset, folder: Path, networks: Networks, batch_size: int) -
             small_pictures, small_targets = _small(pictures), _small(targets)
             for sides in zip(pictures, targets, small_pictures, small_targets, strict=True):
                 _append(scores.per_pair, _figures(*sides))
+            for pair, picture in zip(pairs, pictures, strict=True):
+                count = count_correct(
+                    _pose(picture, dataset.target_aspect(pair), networks.poses), _asked(dataset, pair)
+                )
+                num_correct, num_asked = num_correct + count.num_correct, num_asked + count.num_true
             if networks.lpips:
                 scores.per_pair.setdefault("lpips", []).extend(networks.lpips(small_pictures, small_targets).tolist())
             if networks.inception:
@@ -81,6 +94,8 @@ def score(dataset: Dataset, folder: Path, networks: Networks, batch_size: int) -
             drawn.add(networks.source_vectors(pictures))
             true.add(networks.source_vectors(targets))
             progress.update(len(pairs))
+    if num_asked:
+        scores.between_sets["pck"] = num_correct / num_asked
     if networks.fid_reference:
         reference = networks.fid_reference
         scores.between_sets["fid"] = frechet_distance(
@@ -90,6 +105,17 @@ def score(dataset: Dataset, folder: Path, networks: Networks, batch_size: int) -
         drawn.mean(), drawn.covariance(), true.mean(), true.covariance()
     )
     return scores
+
+
+def _pose(picture: Pictures, aspect: float, poses: PoseEstimator) -> NDArray[np.floating]:
+    found = poses.estimate(picture, aspect)
+    return np.full((NUM_KEY_POINTS, 2), MISSING) if found is None else found.key_points
+
+
+def _asked(dataset: Dataset, pair: Pair) -> NDArray[np.float64]:
+    """The key points that can be in the picture."""
+    points = dataset.pose(pair)
+    return np.where(((points >= 0) & (points < IMAGE_SIZE)).all(axis=1, keepdims=True), points, MISSING)
 
 
 def _small(pictures: Pictures) -> Pictures:

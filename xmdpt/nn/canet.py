@@ -1,13 +1,12 @@
 """CANet: pools pose tokens, photo tokens and source latents into one vector per picture, the condition.
 
-Does not extract the tokens (`xmdpt.nn.dinov2`) nor use the condition (`xmdpt.nn.tdnet`).
+Does not extract the tokens (`xmdpt.nn.dinov2`, `xmdpt.nn.conv_extractor`) nor use the condition (`xmdpt.nn.tdnet`).
 """
 
 from torch import Tensor, nn
 
 from xmdpt.spec import Variant
 
-_NUM_EXTRACTOR_TOKENS = 257
 # As in training. Far below the usual 1e-5, which would change results in the fourth digit.
 _VECTOR_NORM_EPS = 1e-12
 
@@ -26,14 +25,14 @@ class CANet(nn.Module):
         super().__init__()
         width = variant.width
         self.pose_project = _dense(variant.pose_extractor.width, width)
-        self.pose_pool = _pool(_NUM_EXTRACTOR_TOKENS, width)
+        self.pose_pool = _pool(variant.pose_extractor.num_tokens, width)
         self.global_project = _dense(variant.photo_extractor.width, width)
-        self.global_pool = _pool(_NUM_EXTRACTOR_TOKENS, width)
+        self.global_pool = _pool(variant.photo_extractor.num_tokens, width)
         self.local_pool = _pool(variant.num_tokens, width)
         self.merge = _dense(width, width)
 
     def global_vector(self, photo_tokens: Tensor) -> Tensor:
-        """Return [B, D] of the photo's DINOv2 tokens [B, 257, W]: what the person looks like as a whole."""
+        """Return [B, D] of the photo's tokens [B, N, W]: what the person looks like as a whole."""
         return self.global_pool(self.global_project(photo_tokens)).squeeze(1)
 
     def local_vector(self, source_tokens: Tensor) -> Tensor:
@@ -45,7 +44,7 @@ class CANet(nn.Module):
         return self.global_vector(photo_tokens) + self.local_vector(source_tokens)
 
     def pose_vector(self, pose_tokens: Tensor) -> Tensor:
-        """Return [B, D]: all that the condition needs of a skeleton's DINOv2 tokens [B, 257, W]."""
+        """Return [B, D]: all that the condition needs of a skeleton's tokens [B, N, W]."""
         return self.pose_pool(self.pose_project(pose_tokens)).squeeze(1)
 
     def condition(self, source_vector: Tensor, pose_vector: Tensor) -> Tensor:

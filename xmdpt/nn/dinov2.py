@@ -38,6 +38,11 @@ class Dinov2(nn.Module):
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=_LAYER_NORM_EPS)
 
+    @staticmethod
+    def shrink(x: Tensor) -> Tensor:
+        """`resize_224`, the size that the network takes."""
+        return resize_224(x)
+
     def forward(self, x224: Tensor) -> Tensor:
         """Tokens of pictures that `resize_224` has made.
 

@@ -1,7 +1,7 @@
 """Weights by rule for DINOv2 and the autoencoder: those of the golden data, under the keys of the official files.
 
 Makes networks without a file. Does not read files (`xmdpt.nn.encoder_files`); the rules of the denoiser and of the
-shipped placeholder are in `xmdpt.nn.untrained`.
+placeholder are in `xmdpt.nn.untrained`.
 """
 
 import numpy as np

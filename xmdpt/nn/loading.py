@@ -1,7 +1,7 @@
-"""A variant's networks from the files that a user names, or by the rule for the untrained placeholder.
+"""A variant's networks from the files that a user names, or by the rule where there are none.
 
-Does not know the files' keys (`xmdpt.nn.checkpoint`, `xmdpt.nn.encoder_files`) or the rule's numbers
-(`xmdpt.nn.untrained`).
+Does not know the files' keys (`xmdpt.nn.bundle`, `xmdpt.nn.checkpoint`, `xmdpt.nn.encoder_files`) or the rule's
+numbers (`xmdpt.nn.untrained`).
 """
 
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from typing import TypeVar
 
 from torch import nn
 
+from xmdpt.nn.bundle import is_bundled, load_bundle
 from xmdpt.nn.checkpoint import load_xmdpt
 from xmdpt.nn.dinov2 import Dinov2
 from xmdpt.nn.encoder_files import PHOTO_EXTRACTOR_FILE, POSE_EXTRACTOR_FILE, load_dinov2, load_vae, vae_file
 from xmdpt.nn.network import XMDPT
-from xmdpt.nn.pipeline import Networks, Pipeline, build_pipeline
+from xmdpt.nn.pipeline import Autoencoder, Extractor, Networks, Pipeline, build_pipeline
 from xmdpt.nn.untrained import fill_untrained
-from xmdpt.nn.vae import Vae
 from xmdpt.nn.weight_files import CheckpointError
-from xmdpt.spec import Variant
+from xmdpt.spec import ConvExtractorConfig, Dinov2Config, PatchVaeConfig, Variant
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -35,7 +35,7 @@ class WeightPaths:
     """The files of a variant's weights.
 
     Attributes:
-        weights: official checkpoint of TDNet and CANet.
+        weights: official checkpoint of TDNet and CANet, or a bundle (`xmdpt.nn.bundle`), which then is all.
         vae: diffusers folder, or a file of its weights.
         dino: folder with both hub files of DINOv2.
     """
@@ -49,12 +49,22 @@ class WeightPaths:
         """Every network has its file."""
         return None not in (self.weights, self.vae, self.dino)
 
+    def is_complete_for(self, variant: Variant) -> bool:
+        """Every network of the variant has its file."""
+        return self.weights is not None if is_bundled(variant) else self.is_complete
+
     def files(self, variant: Variant) -> dict[str, Path]:
-        """Return the file of each network that has one.
+        """Return the file of each network that has one, a bundle under the name `bundle`.
 
         Raises:
-            CheckpointError: some files are given and some are not, though the variant needs all, or a folder lacks one.
+            CheckpointError: some files are given and some are not, though the variant needs all, files are given that
+                the variant does not have, or a folder lacks one.
         """
+        if is_bundled(variant):
+            if self.vae or self.dino:
+                message = "takes --weights alone: one file holds all of its networks"
+                raise CheckpointError(f"the variant {variant.name} {message}")
+            return {"bundle": self.weights} if self.weights else {}
         is_partial = not self.is_complete and self != WeightPaths()
         if is_partial and variant.name not in _MAY_MIX_FILES_AND_RULE:
             raise CheckpointError(f"the variant {variant.name} needs --weights, --vae and --dino together")
@@ -82,30 +92,45 @@ class LoadedNetworks(Networks):
         self._change = change
 
     @cached_property
+    def bundle(self) -> Pipeline:
+        """All networks at once: of the variant's one file, or by the rule for those that have none."""
+        path = self._paths.weights
+        if path is None or not is_bundled(self.variant):
+            return _untrained(self.variant)
+        return self._changed(load_bundle(self.variant, path))
+
+    @cached_property
     def xmdpt(self) -> XMDPT:
         """TDNet and CANet."""
         path = self._paths.weights
-        return self._changed(load_xmdpt(self.variant, path)) if path else _untrained(self.variant).xmdpt
+        if path is None or is_bundled(self.variant):
+            return self.bundle.xmdpt
+        return self._changed(load_xmdpt(self.variant, path))
 
     @cached_property
-    def pose_extractor(self) -> Dinov2:
+    def pose_extractor(self) -> Extractor:
         """Sees the skeleton."""
-        if self._paths.dino is None:
-            return _untrained(self.variant).pose_extractor
-        return self._changed(load_dinov2(self.variant.pose_extractor, self._paths.dino / POSE_EXTRACTOR_FILE))
+        return self._dinov2(self.variant.pose_extractor, POSE_EXTRACTOR_FILE) or self.bundle.pose_extractor
 
     @cached_property
-    def photo_extractor(self) -> Dinov2:
+    def photo_extractor(self) -> Extractor:
         """Sees the photo."""
-        if self._paths.dino is None:
-            return _untrained(self.variant).photo_extractor
-        return self._changed(load_dinov2(self.variant.photo_extractor, self._paths.dino / PHOTO_EXTRACTOR_FILE))
+        return self._dinov2(self.variant.photo_extractor, PHOTO_EXTRACTOR_FILE) or self.bundle.photo_extractor
 
     @cached_property
-    def vae(self) -> Vae:
+    def vae(self) -> Autoencoder:
         """Between pictures and latents."""
-        path, variant = self._paths.vae, self.variant
-        return self._changed(load_vae(variant.vae, variant.latent_scale, path)) if path else _untrained(variant).vae
+        config, path = self.variant.vae, self._paths.vae
+        if path is None or isinstance(config, PatchVaeConfig):
+            return self.bundle.vae
+        return self._changed(load_vae(config, self.variant.latent_scale, path))
+
+    def _dinov2(self, config: Dinov2Config | ConvExtractorConfig, file: str) -> Dinov2 | None:
+        """Return the extractor of a hub file; None where no file is given or the variant has another extractor."""
+        folder = self._paths.dino
+        if folder is None or isinstance(config, ConvExtractorConfig):
+            return None
+        return self._changed(load_dinov2(config, folder / file))
 
     def _changed(self, network: Network) -> Network:
         if self._change:

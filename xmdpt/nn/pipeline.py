@@ -1,4 +1,4 @@
-"""All networks of one variant: those that X-MDPT trains, the two frozen extractors and the frozen autoencoder.
+"""All networks of one variant: those that X-MDPT trains, the two extractors and the frozen autoencoder.
 
 Runs nothing by itself: `xmdpt.nn.reference` is the loop, `export.graphs` are the exported parts.
 """
@@ -7,10 +7,17 @@ from typing import Protocol
 
 from torch import nn
 
+from xmdpt.nn.conv_extractor import ConvExtractor
 from xmdpt.nn.dinov2 import Dinov2
 from xmdpt.nn.network import XMDPT
+from xmdpt.nn.patch_vae import PatchVae
 from xmdpt.nn.vae import Vae
-from xmdpt.spec import Variant
+from xmdpt.spec import ConvExtractorConfig, Dinov2Config, PatchVaeConfig, VaeConfig, Variant
+
+Extractor = Dinov2 | ConvExtractor
+"""Picture to tokens: `extractor(extractor.shrink(x))`."""
+
+Autoencoder = Vae | PatchVae
 
 
 class Networks(Protocol):
@@ -27,17 +34,17 @@ class Networks(Protocol):
         ...
 
     @property
-    def pose_extractor(self) -> Dinov2:
+    def pose_extractor(self) -> Extractor:
         """Sees the skeleton."""
         ...
 
     @property
-    def photo_extractor(self) -> Dinov2:
+    def photo_extractor(self) -> Extractor:
         """Sees the photo."""
         ...
 
     @property
-    def vae(self) -> Vae:
+    def vae(self) -> Autoencoder:
         """Between pictures and latents."""
         ...
 
@@ -49,9 +56,19 @@ class Pipeline(nn.Module):
         super().__init__()
         self.variant = variant
         self.xmdpt = XMDPT(variant)
-        self.pose_extractor = Dinov2(variant.pose_extractor)
-        self.photo_extractor = Dinov2(variant.photo_extractor)
-        self.vae = Vae(variant.vae)
+        self.pose_extractor = build_extractor(variant.pose_extractor)
+        self.photo_extractor = build_extractor(variant.photo_extractor)
+        self.vae = build_autoencoder(variant.vae)
+
+
+def build_extractor(config: Dinov2Config | ConvExtractorConfig) -> Extractor:
+    """Return the extractor of a configuration's kind, its weights still to be loaded or trained."""
+    return Dinov2(config) if isinstance(config, Dinov2Config) else ConvExtractor(config)
+
+
+def build_autoencoder(config: VaeConfig | PatchVaeConfig) -> Autoencoder:
+    """Return the autoencoder of a configuration's kind, its weights still to be loaded or trained."""
+    return Vae(config) if isinstance(config, VaeConfig) else PatchVae(config)
 
 
 def build_pipeline(variant: Variant) -> Pipeline:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from xmdpt.guidance import guidance_weights
-from xmdpt.nn.dinov2 import resize_224
 from xmdpt.nn.pipeline import Networks
 from xmdpt.nn.tdnet import TDNet
 from xmdpt.noise_schedule import cumulative_alphas, kept_timesteps, posterior
@@ -63,7 +62,7 @@ def condition_of(networks: Networks, photo: np.ndarray, skeleton: np.ndarray) ->
     pose = torch.from_numpy(skeleton).permute(2, 0, 1)[None] / 255
     if pose.any():
         pose = pose / pose.max()
-    pose_vector = networks.xmdpt.canet.pose_vector(networks.pose_extractor(resize_224(pose)))
+    pose_vector = networks.xmdpt.canet.pose_vector(networks.pose_extractor(networks.pose_extractor.shrink(pose)))
     return networks.xmdpt.canet.condition(source_vectors_of(networks, photo[None]), pose_vector)
 
 
@@ -72,7 +71,7 @@ def source_vectors_of(networks: Networks, photos: np.ndarray) -> Tensor:
     x = torch.from_numpy(photos).permute(0, 3, 1, 2) / 127.5 - 1
     # Unlike the paper's code, which draws source latents at random: the mode makes the condition repeatable.
     source_latents = networks.vae.encode_mode(x) * networks.variant.latent_scale
-    return networks.xmdpt.source_vector(networks.photo_extractor(resize_224(x)), source_latents)
+    return networks.xmdpt.source_vector(networks.photo_extractor(networks.photo_extractor.shrink(x)), source_latents)
 
 
 def guided(tdnet: TDNet, condition: Tensor, scale: float, power: float = 0.01) -> Predict:

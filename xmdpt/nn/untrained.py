@@ -1,4 +1,4 @@
-"""Weights by rule, where no training has been: those of the golden data, and those of the shipped `tiny`.
+"""Weights by rule, where no training has been: those of the golden data, and those of `tiny`.
 
 Every tensor follows from its key alone, so that any implementation makes the same weights without a file.
 """
@@ -51,7 +51,7 @@ def fill_golden(network: XMDPT, rule: Rule) -> None:
 
 
 def fill_untrained(pipeline: Pipeline) -> None:
-    """Give every network of a pipeline the weights of the shipped placeholder.
+    """Give every network of a pipeline the weights of the placeholder.
 
     All values of a tensor are integers within -127..127 times one power of two, so that a byte each stores them.
     """
@@ -72,5 +72,5 @@ def _placeholder(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return values
     if len(shape) > 1:
         return values * np.prod(shape[1:]) ** -0.5
-    # The only weights with one axis are those of norms.
-    return name.endswith("weight") + values * 0.1
+    # The only weights with one axis are those of norms; deviations are not negative either.
+    return name.endswith(("weight", "latent_std")) + values * 0.1

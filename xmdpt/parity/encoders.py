@@ -5,6 +5,7 @@ Knows which file is made of which network; the weights follow from `xmdpt.nn.enc
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from xmdpt.nn.untrained import seeded_normal
 from xmdpt.nn.vae import Vae, posterior_sample
 from xmdpt.parity import tolerances
 from xmdpt.parity.golden import Array, Golden, Outcome, Skipped, compared
-from xmdpt.spec import VARIANTS, Dinov2Config
+from xmdpt.spec import VARIANTS, Dinov2Config, VaeConfig
 
 PICTURES = "dinov2_resize"
 """The file that holds the pictures which everything here starts from."""
@@ -24,12 +25,16 @@ PICTURES = "dinov2_resize"
 _RULES = {"base": dinov2_base, "strong": dinov2_strong}
 # Those of tiny have the shape of the golden cuts.
 _TINY, _PAPER = VARIANTS["tiny"], VARIANTS["s"]
-_DINOV2 = {
-    "dinov2_cut": {"b-cut.": _TINY.pose_extractor, "g-cut.": _TINY.photo_extractor},
-    "dinov2_b14_full": {"": _PAPER.pose_extractor},
-    "dinov2_g14_full": {"": _PAPER.photo_extractor},
-}
-_VAES = {"vae_tiny": _TINY.vae, "vae_ft_mse": _PAPER.vae}
+# Of these two, unlike of the demo, they are of the official kinds.
+_DINOV2 = cast(
+    Mapping[str, Mapping[str, Dinov2Config]],
+    {
+        "dinov2_cut": {"b-cut.": _TINY.pose_extractor, "g-cut.": _TINY.photo_extractor},
+        "dinov2_b14_full": {"": _PAPER.pose_extractor},
+        "dinov2_g14_full": {"": _PAPER.photo_extractor},
+    },
+)
+_VAES = cast(Mapping[str, VaeConfig], {"vae_tiny": _TINY.vae, "vae_ft_mse": _PAPER.vae})
 _G_POSITION_STRIDE = 8
 """The golden table of the whole g extractor holds every eighth channel."""
 

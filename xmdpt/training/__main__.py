@@ -1,9 +1,10 @@
 """`python -m xmdpt.training`: options, words and exit statuses of its commands.
 
-The work is elsewhere: `evaluate` in `xmdpt.evaluation.evaluate`.
+The work is elsewhere: `evaluate` in `xmdpt.evaluation.evaluate`, `render` in `xmdpt.training.render`.
 """
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
@@ -11,10 +12,15 @@ from pathlib import Path
 from xmdpt.evaluation.mistakes import InputError, RunError
 from xmdpt.sampler import SAMPLERS
 from xmdpt.spec import VARIANTS
+from xmdpt.training.quality_command import add_quality
+from xmdpt.training.training_commands import add_autoencoder, add_denoiser, add_prepare
 
 _EVALUATE_EPILOG = """examples:
   # a folder of photos with test_pairs.txt and key points as JSON lines, the graphs of model_repository/
-  python -m xmdpt.training evaluate --data photos --key-points photos/poses.jsonl --out build/quality
+  python -m xmdpt.training evaluate --data photos --key-points photos/poses.jsonl --out build/evaluation
+
+  # the same where nobody has annotated the photos: key points are estimated
+  python -m xmdpt.training evaluate --data photos --out build/evaluation
 
   # DeepFashion as PIDM prepares it (256-256/, pose/, test_pairs.txt), the first 100 pairs
   python -m xmdpt.training evaluate --data deepfashion --variant s --repository models/s --limit 100 --out out/s
@@ -35,9 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_evaluate(commands)
+    _add_render(commands)
+    add_prepare(commands)
+    add_autoencoder(commands)
+    add_denoiser(commands)
+    add_quality(commands)
     options = parser.parse_args(arguments)
     try:
-        return options.run(options)
+        print(options.run(options), flush=True)
+        return 0
     except InputError as error:
         return _refuse(options.command, error, 2)
     except RunError as error:
@@ -66,13 +78,14 @@ def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         type=Path,
         metavar="PATH",
         help="of the targets: CSV name:keypoints_y:keypoints_x, JSON lines (.jsonl), or PIDM's folder of text files "
-        "(default: DIR/pose)",
+        "(default: DIR/pose; without one they are estimated from the photos)",
     )
     data.add_argument(
         "--frame",
         type=_frame,
         metavar="WxH+X+Y",
-        help="photo's place in the annotated picture, for CSV and text files (default: DeepFashion's 176x256+40+0)",
+        help="photo's place in the annotated picture, for CSV and text files (default: DeepFashion's 176x256+40+0); "
+        "estimates take the photos' true shape from it (default: each photo's own; DeepFashion's in an LMDB)",
     )
     data.add_argument("--limit", type=_count, metavar="N", help="only the first N pairs")
 
@@ -115,7 +128,7 @@ def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     report.add_argument("--sheets", type=_count, metavar="N", help="contact sheets at most (default: 4)")
 
 
-def _evaluate(options: argparse.Namespace) -> int:
+def _evaluate(options: argparse.Namespace) -> str:
     from xmdpt.evaluation.evaluate import Request, evaluate
     from xmdpt.evaluation.generators import Sampling
     from xmdpt.evaluation.key_points import Frame
@@ -127,8 +140,39 @@ def _evaluate(options: argparse.Namespace) -> int:
     given["lpips"] = tuple(given.get("lpips", ()))
     if "frame" in given:
         given["frame"] = Frame(*given["frame"])
-    print(evaluate(Request(**given)), flush=True)
-    return 0
+    return evaluate(Request(**given))
+
+
+def _add_render(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    render = commands.add_parser(
+        "render",
+        help="render pairs of pictures of dressed persons, to train and test on",
+        description="Render pairs of pictures of dressed persons, to train and test on. A stopped run goes on with the "
+        "same command; what is whole is kept.",
+    )
+    render.set_defaults(run=_render)
+    render.add_argument("--pairs", type=_count, required=True, metavar="N", help="how many the folder shall hold")
+    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder, made if need be")
+    render.add_argument("--seed", type=_seed, default=0, metavar="N", help="pair i is person N + i (default: 0)")
+    render.add_argument(
+        "--domain",
+        choices=("varied", "demo"),
+        default="varied",
+        help="varied: all clothes, poses and lights; demo: what a small model learns (default: varied)",
+    )
+    render.add_argument(
+        "--split", choices=("train", "held_out"), default="train", help="whose bodies and clothes (default: train)"
+    )
+    render.add_argument("--jobs", type=_jobs, metavar="N", help="processes, 1..256 (default: one per core)")
+
+
+def _render(options: argparse.Namespace) -> str:
+    from xmdpt.training.render import RenderRequest, render
+    from xmdpt.training.rendered_folder import Settings
+
+    settings = Settings(options.seed, options.domain, options.split)
+    jobs = options.jobs or len(os.sched_getaffinity(0))
+    return render(RenderRequest(options.out, options.pairs, settings, jobs))
 
 
 def _refuse(command: str, reason: object, status: int) -> int:
@@ -138,6 +182,10 @@ def _refuse(command: str, reason: object, status: int) -> int:
 
 def _count(text: str) -> int:
     return _whole(text, 1, 10**9)
+
+
+def _jobs(text: str) -> int:
+    return _whole(text, 1, 256)
 
 
 def _steps(text: str) -> int:

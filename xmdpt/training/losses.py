@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from xmdpt.noise_schedule import cumulative_alphas, posterior
+from xmdpt.spec import Prediction
 
 # A grey level of a picture in -1..1 is twice this wide; the bound treats latents as if they were such pictures.
 _HALF_LEVEL = 1 / 255
@@ -26,7 +27,7 @@ class Losses:
     """Of each picture, [B] float32.
 
     Attributes:
-        mse: mean squared error of the predicted noise.
+        mse: mean squared error of the prediction.
         vb: the term of the variational bound at the picture's timestep, in bits a number.
     """
 
@@ -44,28 +45,67 @@ def noised(picture: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
     return _at(_TABLES.alpha, timestep) * picture + _at(_TABLES.sigma, timestep) * noise
 
 
-def diffusion_losses(prediction: Tensor, picture: Tensor, noise: Tensor, timestep: Tensor) -> Losses:
-    """Compare a prediction with the noise that was added.
+def diffusion_losses(
+    prediction: Tensor, picture: Tensor, noise: Tensor, timestep: Tensor, meaning: Prediction = "epsilon"
+) -> Losses:
+    """Compare a prediction with what it means.
 
     Args:
-        prediction: [B, 8, 32, 32] of TDNet or MIPNet for `noised(picture, noise, timestep)`: the noise, then where the
-            variance lies between its bounds.
+        prediction: [B, 8, 32, 32] of TDNet or MIPNet for `noised(picture, noise, timestep)`: the prediction, then where
+            the variance lies between its bounds.
         picture: [B, 4, 32, 32], the target's scaled latents.
         noise: [B, 4, 32, 32].
         timestep: [B] int64, 0..999.
+        meaning: what the first four channels are to be.
     """
-    predicted_noise, fraction = prediction.float().chunk(2, dim=1)
-    mse = _mean((noise - predicted_noise) ** 2)
+    predicted, fraction = prediction.float().chunk(2, dim=1)
+    mse = _mean((aim(picture, noise, timestep, meaning) - predicted) ** 2)
+    latents = noised(picture, noise, timestep)
+    predicted_noise = _as_noise(predicted.detach(), latents, timestep, meaning)
     # The bound trains the variance alone.
-    bound = _variational_bound(predicted_noise.detach(), fraction, picture, noised(picture, noise, timestep), timestep)
-    return Losses(mse, bound)
+    return Losses(mse, _variational_bound(predicted_noise, fraction, picture, latents, timestep))
+
+
+def aim(picture: Tensor, noise: Tensor, timestep: Tensor, meaning: Prediction) -> Tensor:
+    """Return [B, 4, 32, 32], what a perfect prediction is; arguments as in `diffusion_losses`.
+
+    Source:
+        Salimans and Ho 2022 (v).
+    """
+    match meaning:
+        case "epsilon":
+            return noise
+        case "v":
+            return _at(_TABLES.alpha, timestep) * noise - _at(_TABLES.sigma, timestep) * picture
+        case "x0":
+            return picture
+
+
+def denoised_of(predicted: Tensor, latents: Tensor, timestep: Tensor, meaning: Prediction) -> Tensor:
+    """Return [B, 4, 32, 32], the picture's latents as a prediction [B, 4, 32, 32] for noised latents tells them."""
+    return _denoised(_as_noise(predicted, latents, timestep, meaning), latents, timestep)
+
+
+def _denoised(predicted_noise: Tensor, latents: Tensor, timestep: Tensor) -> Tensor:
+    return (latents - _at(_TABLES.sigma, timestep) * predicted_noise) / _at(_TABLES.alpha, timestep)
+
+
+def _as_noise(predicted: Tensor, latents: Tensor, timestep: Tensor, meaning: Prediction) -> Tensor:
+    alpha, sigma = _at(_TABLES.alpha, timestep), _at(_TABLES.sigma, timestep)
+    match meaning:
+        case "epsilon":
+            return predicted
+        case "v":
+            return alpha * predicted + sigma * latents
+        case "x0":
+            return (latents - alpha * predicted) / sigma
 
 
 def _variational_bound(
     predicted_noise: Tensor, fraction: Tensor, picture: Tensor, latents: Tensor, timestep: Tensor
 ) -> Tensor:
     """Return [B] in bits: how far the predicted step is from the true one, or at timestep 0 from the picture."""
-    denoised = (latents - _at(_TABLES.sigma, timestep) * predicted_noise) / _at(_TABLES.alpha, timestep)
+    denoised = _denoised(predicted_noise, latents, timestep)
     weights = _at(_TABLES.picture_weight, timestep), _at(_TABLES.latents_weight, timestep)
     true_mean, mean = (weights[0] * x + weights[1] * latents for x in (picture, denoised))
     lower, upper = _at(_TABLES.log_variance, timestep), _at(_TABLES.log_betas, timestep)

@@ -1,0 +1,72 @@
+"""Networks by rule and the repositories built of them, each made once a run; not to be written to.
+
+They are for tests that need a certain variant. What the project ships may be any: tests of that read its manifest.
+"""
+
+import atexit
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from export.repository import build_repository
+from export.weights import networks_of, read_origin
+from xmdpt.nn.bundle import load_bundle, save_bundle
+from xmdpt.nn.loading import WeightPaths
+from xmdpt.nn.pipeline import Pipeline, build_pipeline
+from xmdpt.nn.untrained import fill_untrained
+from xmdpt.spec import VARIANTS
+
+# Of the demo's weights, so that a byte each does not hold them as it does those of the rule.
+_SCALE = 1.1
+
+
+@cache
+def tiny_networks() -> Pipeline:
+    """The variant tiny with the weights of the rule."""
+    pipeline = build_pipeline(VARIANTS["tiny"])
+    fill_untrained(pipeline)
+    return pipeline
+
+
+@cache
+def tiny_repository() -> Path:
+    """Its graphs; about 10 s."""
+    tiny, out = tiny_networks(), _folder() / "tiny"
+    build_repository(tiny.variant, lambda: tiny, read_origin(tiny.variant, WeightPaths()), out, lambda _line: None)
+    return out
+
+
+@cache
+def demo_weights() -> Path:
+    """A bundle of the variant demo with weights that nobody trained."""
+    pipeline, path = build_pipeline(VARIANTS["demo"]), _folder() / "some.safetensors"
+    fill_untrained(pipeline)
+    for tensor in pipeline.state_dict().values():
+        tensor.mul_(_SCALE)
+    save_bundle(pipeline, path, {"origin": "made by rule for tests"})
+    return path
+
+
+@cache
+def demo_networks() -> Pipeline:
+    """What that bundle holds."""
+    return load_bundle(VARIANTS["demo"], demo_weights())
+
+
+@cache
+def demo_repository() -> Path:
+    """Its graphs, which share the weights; about 10 s."""
+    variant, paths, out = VARIANTS["demo"], WeightPaths(demo_weights()), _folder() / "demo"
+    origin = read_origin(variant, paths)
+    build_repository(
+        variant, lambda: networks_of(variant, paths), origin, out, lambda _line: None, bundle=demo_weights()
+    )
+    return out
+
+
+@cache
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="xmdpt-built-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,127 @@
+"""The whole way to a checkpoint at toy size, by the commands that a person would call."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from tests.training.conftest import write_recipe
+from xmdpt.nn.bundle import load_bundle
+from xmdpt.nn.mipnet import KEPT_RATIO, kept_cells
+from xmdpt.spec import VARIANTS
+from xmdpt.training.__main__ import main
+
+
+def prepared(rendered: Path, recipe: Path, folder: Path) -> tuple[Path, Path]:
+    """Train an autoencoder for four steps and prepare pictures with it; return its file and their folder."""
+    run = folder / "autoencoder"
+    common = ["--config", str(recipe), "--jobs", "1"]
+    assert main(["autoencoder", "--data", str(rendered), "--out", str(run), *common]) == 0
+    autoencoder = run / "autoencoder.safetensors"
+    data = folder / "data"
+    arguments = ["prepare", "--autoencoder", str(autoencoder), "--persons", "4", "--views", "2", "--out", str(data)]
+    assert main([*arguments, "--jobs", "1"]) == 0
+    return autoencoder, data
+
+
+@pytest.fixture(scope="session")
+def inputs(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("inputs")
+    return prepared(rendered, write_recipe(folder / "toy.toml"), folder)
+
+
+def denoiser(inputs: tuple[Path, Path], recipe: Path, out: Path, *more: str) -> list[str]:
+    autoencoder, data = inputs
+    files = ["--autoencoder", str(autoencoder), "--data", str(data), "--out", str(out)]
+    return ["denoiser", "--config", str(recipe), "--jobs", "1", *files, *more]
+
+
+def test_a_run_leaves_weights_that_serve_and_pictures_of_how_it_went(
+    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+
+    assert main(denoiser(inputs, recipe, out)) == 0
+
+    pipeline = load_bundle(VARIANTS["demo"], out / "demo.safetensors")
+    autoencoder = load_file(inputs[0])
+    torch.testing.assert_close(pipeline.vae.latent_mean, autoencoder["latent_mean"].half().float())
+    assert not any(name.startswith("mipnet") for name in pipeline.xmdpt.state_dict())
+    for name in ("curves.png", "sheet_0000004.png"):
+        with Image.open(out / name) as picture:
+            assert picture.size[0] > 300
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert {"x0_950", "x0_950_other_pose", "psnr"} <= lines[-1].keys()
+
+
+def test_killed_and_started_again_a_run_ends_where_it_would_have_ended(
+    inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "toy.toml", num_steps=12)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert main(denoiser(inputs, recipe, whole)) == 0
+    command = [sys.executable, "-m", "xmdpt.training", *denoiser(inputs, recipe, broken, "--save-every", "0.01")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not (broken / "state.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+    assert main(denoiser(inputs, recipe, broken)) == 0
+
+    expected, found = load_file(whole / "ema.safetensors"), load_file(broken / "ema.safetensors")
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_share_each_batch(inputs: tuple[Path, Path], recipe: Path, tmp_path: Path) -> None:
+    arguments = denoiser(inputs, recipe, tmp_path / "run")
+    arguments[arguments.index("--jobs") + 1] = "2"
+    command = [sys.executable, "-m", "xmdpt.training", *arguments]
+
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "demo.safetensors").exists()
+
+
+def test_a_run_goes_on_from_published_weights(inputs: tuple[Path, Path], recipe: Path, tmp_path: Path) -> None:
+    assert main(denoiser(inputs, recipe, tmp_path / "first")) == 0
+    init = tmp_path / "first" / "ema.safetensors"
+
+    assert main(denoiser(inputs, recipe, tmp_path / "second", "--init", str(init), "--stop-after", "0.001")) == 0
+
+    first, second = load_file(init), load_file(tmp_path / "second" / "ema.safetensors")
+    # One step from there, by a learning rate of at most 1e-3.
+    assert all((second[name] - tensor).abs().max() < 0.01 for name, tensor in first.items())
+
+
+def test_a_folder_holds_one_run(
+    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(denoiser(inputs, recipe, out, "--stop-after", "0.001")) == 0
+    other = write_recipe(tmp_path / "other.toml", num_steps=5)
+
+    assert main(denoiser(inputs, other, out)) == 2
+
+    assert "denoiser.num_steps (4, not 5)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("num_tokens", [256, 64, 10])
+def test_the_masked_pass_keeps_seven_tenths_of_the_tokens(num_tokens: int) -> None:
+    kept, place = kept_cells(torch.rand(3, num_tokens))
+
+    assert kept.shape == (3, int(0.7 * num_tokens)) == (3, {256: 179, 64: 44, 10: 7}[num_tokens])
+    assert (place < kept.shape[1]).sum(dim=1).tolist() == [kept.shape[1]] * 3
+    assert KEPT_RATIO == 0.7

@@ -1,0 +1,162 @@
+"""Training of the denoiser: TDNet and CANet by a plain pass and, through MIPNet, by a masked one.
+
+Does not make pictures or latents (`xmdpt.training.batches`).
+
+Source:
+    Pham et al. 2024 (X-MDPT), section 3.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from xmdpt.nn.initialisation import initialise
+from xmdpt.nn.network import Conditions, TrainableXMDPT
+from xmdpt.spec import NUM_TRAIN_TIMESTEPS, Variant
+from xmdpt.training import parallel
+from xmdpt.training.batches import Batch, Batches
+from xmdpt.training.loop import Look
+from xmdpt.training.losses import diffusion_losses, noised
+from xmdpt.training.optimisation import Averaged, Optimiser, OptimiserConfig
+from xmdpt.training.prefetch import Prefetch
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """How the denoiser is trained.
+
+    Attributes:
+        num_steps: of the whole run.
+        batch_size: pairs per step; the masked pass sees the same ones.
+        condition_drop: probability of a pair to be trained without its condition, in each pass.
+        variance_weight: of the variational bound that trains the variance; the paper's is 1, and 0 leaves it out.
+        masked_from: share of the run after which the masked pass joins; the paper's is 0.
+        is_compiled: whether torch.compile makes the passes faster; it needs a C++ compiler on a CPU.
+        num_held_out: pairs that the run is measured on.
+        num_drawn: of these, pictures that are drawn for it.
+        optimiser: see there.
+    """
+
+    num_steps: int
+    batch_size: int
+    condition_drop: float
+    variance_weight: float
+    masked_from: float
+    is_compiled: bool
+    num_held_out: int
+    num_drawn: int
+    optimiser: OptimiserConfig
+
+
+class Denoiser(nn.Module):
+    """What a step runs: the trained extractors (frozen ones have run before), then a pass of the network."""
+
+    def __init__(self, variant: Variant, pose_extractor: nn.Module, photo_extractor: nn.Module) -> None:
+        super().__init__()
+        self.xmdpt = TrainableXMDPT(variant)
+        self.pose_extractor = pose_extractor
+        self.photo_extractor = photo_extractor
+
+    def forward(
+        self, batch: Batch, latents: Tensor, timestep: Tensor, is_kept: Tensor, mask_noise: Tensor | None
+    ) -> Tensor:
+        """Return the prediction [B, 8, 32, 32]; with mask_noise [B, T] that of the masked pass."""
+        conditions = Conditions(
+            self.pose_extractor(batch.skeleton), self.photo_extractor(batch.photo), batch.source, is_kept
+        )
+        if mask_noise is None:
+            return self.xmdpt.plain(latents, timestep.float(), conditions)
+        return self.xmdpt.masked(latents, timestep.float(), conditions, mask_noise)[0]
+
+
+class DenoiserTask:
+    """Both passes on the same pairs at the same timesteps, with noise and dropped conditions of their own."""
+
+    def __init__(
+        self,
+        variant: Variant,
+        config: DenoiserConfig,
+        extractors: Callable[[], tuple[nn.Module, nn.Module]],
+        batches: Batches,
+        look: Callable[["Denoiser"], Look],
+        publish: Callable[["Denoiser"], None],
+        seed: int,
+        init: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Draw the initial weights.
+
+        Args:
+            variant: of the network.
+            config: see there.
+            extractors: makes the pose's and the photo's; `nn.Identity` where the batches hold tokens already.
+            batches: to train on.
+            look: measures a denoiser on held-out pairs.
+            publish: writes a denoiser's weights.
+            seed: of the weights and of all that is drawn.
+            init: weights by name to start from instead, those of them that the networks have.
+        """
+        torch.manual_seed(seed)
+        self.variant, self._config, self._seed = variant, config, seed
+        self._look, self._publish = look, publish
+        self.denoiser = Denoiser(variant, *extractors())
+        initialise(self.denoiser.xmdpt)
+        if init:
+            known = self.denoiser.state_dict().keys() & init.keys()
+            self.denoiser.load_state_dict({name: init[name] for name in known}, strict=False)
+        self._optimiser = Optimiser({"denoiser": self.denoiser}, config.optimiser, config.num_steps)
+        self._rank, self._count = parallel.rank(), parallel.count()
+        size = config.batch_size // self._count
+        self._batches = Prefetch(lambda index: batches.batch(self._number(index), size), config.num_steps)
+        # Attention is written out (below), and need not be computed in float32 for that.
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
+        self._forward: Callable[..., Any] = (
+            torch.compile(self.denoiser, dynamic=False) if config.is_compiled else self.denoiser
+        )
+
+    def step(self, index: int) -> Mapping[str, Tensor]:
+        """One step on the pairs of `index`."""
+        batch = self._batches[index]
+        draw = torch.Generator().manual_seed(self._seed * 1_000_003 + self._number(index))
+        timestep = torch.randint(NUM_TRAIN_TIMESTEPS, (len(batch.target),), generator=draw)
+        losses = {"plain": self._loss(batch, timestep, draw, None)}
+        if index >= self._config.masked_from * self._config.num_steps:
+            mask_noise = torch.rand(len(timestep), self.variant.num_tokens, generator=draw)
+            losses["masked"] = self._loss(batch, timestep, draw, mask_noise)
+        self._optimiser.step(index, torch.stack(list(losses.values())).sum())
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _loss(self, batch: Batch, timestep: Tensor, draw: torch.Generator, mask_noise: Tensor | None) -> Tensor:
+        noise = torch.randn(batch.target.shape, generator=draw)
+        is_kept = (torch.rand(len(noise), 1, generator=draw) >= self._config.condition_drop).float()
+        # torch's fused attention is slow backwards on a CPU, and can't be compiled together with what is around it.
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            latents = noised(batch.target, noise, timestep)
+            prediction = self._forward(batch, latents, timestep, is_kept, mask_noise)
+        losses = diffusion_losses(prediction, batch.target, noise, timestep, self.variant.prediction)
+        return (losses.mse + self._config.variance_weight * losses.vb).mean()
+
+    def _number(self, index: int) -> int:
+        """Return a number for each step of each process, which draws its own part of the batch."""
+        return index * self._count + self._rank
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on."""
+        return self._optimiser.state()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` returned."""
+        self._optimiser.load_state(state)
+
+    def look(self) -> Look:
+        """Errors and pictures of held-out pairs by the averaged weights."""
+        with Averaged(self._optimiser), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            return self._look(self.denoiser)
+
+    def publish(self) -> None:
+        """Write the averaged weights."""
+        with Averaged(self._optimiser):
+            self._publish(self.denoiser)
