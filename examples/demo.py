@@ -16,9 +16,10 @@ import urllib.error
 import urllib.request
 import uuid
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 START_SECONDS = 60
 JOB_SECONDS = 600
@@ -125,7 +126,7 @@ def run(arguments: argparse.Namespace, base_url: str) -> None:
     print(f"accepted   {job['id']}, seed {job['request']['seed']}, {job['request']['steps']} steps")
     job = watch(job, base_url)
     picture = call(base_url + job["outputs"][0]["url"])
-    arguments.out.write_bytes(picture)
+    in_proportion(Image.open(BytesIO(picture)), arguments.source).save(arguments.out)
     sheet_path = arguments.out.with_name(f"{arguments.out.stem}_sheet.png")
     sheet(arguments.source, arguments.pose, arguments.out).save(sheet_path)
     print_timings(job["timings_ms"])
@@ -194,8 +195,15 @@ def print_timings(timings: dict[str, float]) -> None:
         print(f"             {stage:15s} {milliseconds:9.1f} ms")
 
 
+def in_proportion(picture: Image.Image, source: Path) -> Image.Image:
+    """A picture of 256 x 256 in the shape of the photo, which the service has stretched to a square."""
+    with Image.open(source) as photo:
+        width, height = ImageOps.exif_transpose(photo).size
+    return picture.resize((max(1, round(256 * width / height)), 256), Image.Resampling.BICUBIC)
+
+
 def sheet(source: Path, pose: Path, result: Path) -> Image.Image:
-    """Source | pose | result, each 256 x 256 as the model sees it, with captions."""
+    """Source | pose | result side by side in the photo's shape, with captions."""
     # Imported here so that --help answers at once.
     from xmdpt.preprocess import to_photo
     from xmdpt.skeleton import draw_skeleton, to_frame, to_skeleton
@@ -208,13 +216,15 @@ def sheet(source: Path, pose: Path, result: Path) -> Image.Image:
     else:
         skeleton = to_skeleton(Image.open(pose))
     photo = Image.fromarray(to_photo(Image.open(source)))
-    cells = [photo, Image.fromarray(skeleton), Image.open(result).convert("RGB")]
-    canvas = Image.new("RGB", (3 * 256 + 4 * 8, 256 + 2 * 8 + 16), "white")
+    with Image.open(result) as made:
+        cells = [in_proportion(photo, source), in_proportion(Image.fromarray(skeleton), source), made.convert("RGB")]
+    width, height = cells[0].size
+    canvas = Image.new("RGB", (3 * width + 4 * 8, height + 2 * 8 + 16), "white")
     draw = ImageDraw.Draw(canvas)
     for index, (cell, caption) in enumerate(zip(cells, ("source", "pose", "result"), strict=True)):
-        left = 8 + index * (256 + 8)
-        canvas.paste(cell.resize((256, 256)), (left, 8))
-        draw.text((left, 256 + 12), caption, fill="black")
+        left = 8 + index * (width + 8)
+        canvas.paste(cell, (left, 8))
+        draw.text((left, height + 12), caption, fill="black")
     return canvas
 
 

@@ -35,13 +35,13 @@ def on_processes(function: Callable[..., Result], count: int, *arguments: Any) -
     with tempfile.TemporaryDirectory() as folder:
         meeting = Path(folder) / "meeting"
         others = spawn(_other, (function, count, meeting, arguments), nprocs=count - 1, join=False)
-        assert isinstance(others, ProcessContext)
+        assert others is not None
         try:
             _join(0, count, meeting)
             result = function(*arguments)
             distributed.destroy_process_group()
         except BaseException:
-            for process in others.processes:
+            for process in others.processes or ():
                 process.kill()
             raise
         while not others.join():

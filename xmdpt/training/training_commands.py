@@ -28,7 +28,7 @@ def add_prepare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "prepare",
         help="render persons and encode their pictures, for the denoiser's training",
         description="Render persons and encode their pictures, for the denoiser's training. Nothing but latents and "
-        "small pictures is stored: 36 kB a picture.",
+        "small pictures is stored: 33 kB a picture.",
     )
     prepare.set_defaults(run=_prepare)
     prepare.add_argument("--autoencoder", type=Path, required=True, metavar="FILE", help="what its training wrote")
