@@ -106,6 +106,14 @@ def test_a_run_goes_on_from_published_weights(inputs: tuple[Path, Path], recipe:
     assert all((second[name] - tensor).abs().max() < 0.01 for name, tensor in first.items())
 
 
+def test_a_device_that_is_not_there_is_refused(
+    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(denoiser(inputs, recipe, tmp_path / "run", "--device", "warp")) == 2
+
+    assert "--device warp: " in capsys.readouterr().err
+
+
 def test_a_folder_holds_one_run(
     inputs: tuple[Path, Path], recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

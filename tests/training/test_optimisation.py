@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from xmdpt.training.optimisation import Averaged, Optimiser, OptimiserConfig, rate_factor
+from xmdpt.training.optimisation import Optimiser, OptimiserConfig, rate_factor
 
 CONFIG = OptimiserConfig(
     learning_rate=0.1, betas=(0.9, 0.999), weight_decay=0.0, warmup_steps=10, decay_from=0.5, clip_norm=1.0, ema=0.5
@@ -44,15 +44,15 @@ def test_early_averages_follow_the_weights_and_later_ones_lag() -> None:
     torch.testing.assert_close(optimiser.averages["it.weight"], before + 0.9 * moved)
 
 
-def test_within_the_context_the_network_is_its_average() -> None:
+def test_an_averaged_copy_leaves_the_network_as_it_is() -> None:
     network = linear()
     optimiser = Optimiser({"it": network}, CONFIG, 10)
     optimiser.step(0, loss_of(network, 0))
     weight, average = network.weight.detach().clone(), optimiser.averages["it.weight"].clone()
 
-    with Averaged(optimiser):
-        assert torch.equal(network.weight, average)
+    copied = optimiser.averaged("it", network)
 
+    assert torch.equal(copied.weight, average)
     assert torch.equal(network.weight, weight)
     assert not torch.equal(weight, average)
 

@@ -14,6 +14,12 @@ from xmdpt.sampler import SAMPLERS
 from xmdpt.spec import VARIANTS
 from xmdpt.training.quality_command import add_quality
 from xmdpt.training.training_commands import add_autoencoder, add_denoiser, add_prepare
+from xmdpt.training.whole_numbers import whole_number
+
+_count = whole_number(1, 10**9)
+_jobs = whole_number(1, 256)
+_steps = whole_number(2, 1000)
+_seed = whole_number(0, 2**63)
 
 _EVALUATE_EPILOG = """examples:
   # a folder of photos with test_pairs.txt and key points as JSON lines, the graphs of model_repository/
@@ -178,28 +184,6 @@ def _render(options: argparse.Namespace) -> str:
 def _refuse(command: str, reason: object, status: int) -> int:
     print(f"python -m xmdpt.training {command}: {reason}", file=sys.stderr)
     return status
-
-
-def _count(text: str) -> int:
-    return _whole(text, 1, 10**9)
-
-
-def _jobs(text: str) -> int:
-    return _whole(text, 1, 256)
-
-
-def _steps(text: str) -> int:
-    return _whole(text, 2, 1000)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0, 2**63)
-
-
-def _whole(text: str, low: int, high: int) -> int:
-    if not re.fullmatch(r"[0-9]+", text) or not low <= int(text) <= high:
-        raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text}")
-    return int(text)
 
 
 def _frame(text: str) -> tuple[int, ...]:

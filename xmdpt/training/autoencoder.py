@@ -20,7 +20,7 @@ from xmdpt.nn.patch_vae import PatchVae
 from xmdpt.spec import IMAGE_SIZE, PatchVaeConfig
 from xmdpt.training import parallel
 from xmdpt.training.loop import Look
-from xmdpt.training.optimisation import Averaged, Optimiser, OptimiserConfig
+from xmdpt.training.optimisation import Optimiser, OptimiserConfig
 from xmdpt.training.pixels import from_pixels, to_pixels
 from xmdpt.training.prefetch import Prefetch
 from xmdpt.training.sheets import sheet
@@ -123,8 +123,8 @@ class AutoencoderTask:
     @torch.inference_mode()
     def look(self) -> Look:
         """PSNR of held-out pictures by the averaged weights."""
-        with Averaged(self._optimiser):
-            rebuilt = torch.cat([self._vae.decode(self._vae.encode_mode(x[None])) for x in self._held_out]).clamp(-1, 1)
+        vae = self._optimiser.averaged("vae", self._vae)
+        rebuilt = torch.cat([vae.decode(vae.encode_mode(x[None])) for x in self._held_out]).clamp(-1, 1)
         squared = ((rebuilt - self._held_out) / 2).square().mean(dim=(1, 2, 3))
         pairs = [from_pixels(x[:_SHEET_ROWS]) for x in (self._held_out, rebuilt)]
         return Look({"held_out_psnr": float((-10 * squared.log10()).mean())}, sheet(list(zip(*pairs, strict=True))))
@@ -132,9 +132,9 @@ class AutoencoderTask:
     @torch.inference_mode()
     def publish(self) -> None:
         """Write `autoencoder.safetensors`: the averaged weights with the statistics of their latents."""
-        with Averaged(self._optimiser):
-            latents = torch.cat([self._vae.encode_moments(x[None])[0] for x in self._statistics])
-            state = {name: value.clone().contiguous() for name, value in self._vae.state_dict().items()}
+        vae = self._optimiser.averaged("vae", self._vae)
+        latents = torch.cat([vae.encode_moments(x[None])[0] for x in self._statistics])
+        state = dict(vae.state_dict())
         state["latent_mean"] = latents.mean(dim=(0, 2, 3))
         state["latent_std"] = latents.std(dim=(0, 2, 3))
         save_file(state, self._out / "autoencoder.safetensors")

@@ -25,6 +25,10 @@ class Batch:
     photo: Tensor
     skeleton: Tensor
 
+    def to(self, device: str) -> "Batch":
+        """Return the same on a device."""
+        return Batch(*(tensor.to(device) for tensor in (self.target, self.source, self.photo, self.skeleton)))
+
 
 class Batches(Protocol):
     """Endless batches that follow from their index."""

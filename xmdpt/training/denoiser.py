@@ -7,6 +7,7 @@ Source:
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from xmdpt.training import parallel
 from xmdpt.training.batches import Batch, Batches
 from xmdpt.training.loop import Look
 from xmdpt.training.losses import diffusion_losses, noised
-from xmdpt.training.optimisation import Averaged, Optimiser, OptimiserConfig
+from xmdpt.training.optimisation import Optimiser, OptimiserConfig
 from xmdpt.training.prefetch import Prefetch
 
 
@@ -86,6 +87,7 @@ class DenoiserTask:
         publish: Callable[["Denoiser"], None],
         seed: int,
         init: Mapping[str, Tensor] | None = None,
+        device: str = "cpu",
     ) -> None:
         """Draw the initial weights.
 
@@ -98,15 +100,17 @@ class DenoiserTask:
             publish: writes a denoiser's weights.
             seed: of the weights and of all that is drawn.
             init: weights by name to start from instead, those of them that the networks have.
+            device: where the steps run; what is looked at and published is on the CPU.
         """
         torch.manual_seed(seed)
         self.variant, self._config, self._seed = variant, config, seed
-        self._look, self._publish = look, publish
+        self._look, self._publish, self._device = look, publish, device
         self.denoiser = Denoiser(variant, *extractors())
         initialise(self.denoiser.xmdpt)
         if init:
             known = self.denoiser.state_dict().keys() & init.keys()
             self.denoiser.load_state_dict({name: init[name] for name in known}, strict=False)
+        self.denoiser.to(device)
         self._optimiser = Optimiser({"denoiser": self.denoiser}, config.optimiser, config.num_steps)
         self._rank, self._count = parallel.rank(), parallel.count()
         size = config.batch_size // self._count
@@ -119,21 +123,23 @@ class DenoiserTask:
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One step on the pairs of `index`."""
-        batch = self._batches[index]
+        batch = self._batches[index].to(self._device)
+        # Drawn on the CPU, so that a run does not depend on the device.
         draw = torch.Generator().manual_seed(self._seed * 1_000_003 + self._number(index))
-        timestep = torch.randint(NUM_TRAIN_TIMESTEPS, (len(batch.target),), generator=draw)
+        timestep = torch.randint(NUM_TRAIN_TIMESTEPS, (len(batch.target),), generator=draw).to(self._device)
         losses = {"plain": self._loss(batch, timestep, draw, None)}
         if index >= self._config.masked_from * self._config.num_steps:
-            mask_noise = torch.rand(len(timestep), self.variant.num_tokens, generator=draw)
+            mask_noise = torch.rand(len(timestep), self.variant.num_tokens, generator=draw).to(self._device)
             losses["masked"] = self._loss(batch, timestep, draw, mask_noise)
         self._optimiser.step(index, torch.stack(list(losses.values())).sum())
         return {name: value.detach() for name, value in losses.items()}
 
     def _loss(self, batch: Batch, timestep: Tensor, draw: torch.Generator, mask_noise: Tensor | None) -> Tensor:
-        noise = torch.randn(batch.target.shape, generator=draw)
-        is_kept = (torch.rand(len(noise), 1, generator=draw) >= self._config.condition_drop).float()
+        noise = torch.randn(batch.target.shape, generator=draw).to(self._device)
+        is_kept = (torch.rand(len(noise), 1, generator=draw) >= self._config.condition_drop).float().to(self._device)
         # torch's fused attention is slow backwards on a CPU, and can't be compiled together with what is around it.
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        attention = sdpa_kernel(SDPBackend.MATH) if self._device == "cpu" else nullcontext()
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16), attention:
             latents = noised(batch.target, noise, timestep)
             prediction = self._forward(batch, latents, timestep, is_kept, mask_noise)
         losses = diffusion_losses(prediction, batch.target, noise, timestep, self.variant.prediction)
@@ -153,10 +159,9 @@ class DenoiserTask:
 
     def look(self) -> Look:
         """Errors and pictures of held-out pairs by the averaged weights."""
-        with Averaged(self._optimiser), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            return self._look(self.denoiser)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            return self._look(self._optimiser.averaged("denoiser", self.denoiser))
 
     def publish(self) -> None:
         """Write the averaged weights."""
-        with Averaged(self._optimiser):
-            self._publish(self.denoiser)
+        self._publish(self._optimiser.averaged("denoiser", self.denoiser))

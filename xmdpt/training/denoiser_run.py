@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -45,6 +46,7 @@ class DenoiserRequest:
         vae, dino: the official files of other sizes, or none for an untrained `tiny`.
         out: folder of the run.
         init: weights to start from: what another run published.
+        device: where the steps run.
         save_seconds, look_seconds, limit_seconds: see `xmdpt.training.loop.Pace`.
     """
 
@@ -56,6 +58,7 @@ class DenoiserRequest:
     dino: Path | None
     out: Path
     init: Path | None
+    device: str
     save_seconds: float
     look_seconds: float
     limit_seconds: float | None
@@ -68,6 +71,7 @@ def train_denoiser(request: DenoiserRequest) -> str:
         InputError: recipe, data or weights can't be read or don't fit, or the folder holds another run.
     """
     recipe, variant = read_recipe(request.config, request.variant)
+    _check_device(request.device)
     folder = RunFolder(request.out, recipe.description("denoiser"))
     try:
         make = _demo_task if isinstance(variant.pose_extractor, ConvExtractorConfig) else _paper_task
@@ -101,7 +105,7 @@ def _demo_task(request: DenoiserRequest, recipe: Recipe, variant: Variant) -> De
 
     return DenoiserTask(
         variant, recipe.denoiser, extractors, PreparedPairs(request.data, recipe.seed), held_out.look, publish,
-        recipe.seed, _init(request),
+        recipe.seed, _init(request), request.device,
     )  # fmt: skip
 
 
@@ -124,8 +128,15 @@ def _paper_task(request: DenoiserRequest, recipe: Recipe, variant: Variant) -> D
 
     return DenoiserTask(
         variant, recipe.denoiser, lambda: (nn.Identity(), nn.Identity()), batches, held_out.look, publish,
-        recipe.seed, _init(request),
+        recipe.seed, _init(request), request.device,
     )  # fmt: skip
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from None
 
 
 class _Part(Sequence[RenderedPair]):

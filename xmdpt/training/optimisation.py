@@ -3,13 +3,17 @@
 Does not know the networks or the losses.
 """
 
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from xmdpt.training.parallel import average
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _EMA, _FIRST, _SECOND, _WEIGHT = "ema", "exp_avg", "exp_avg_sq", "weight"
 
@@ -70,6 +74,14 @@ class Optimiser:
         for name, parameter in self.parameters.items():
             self.averages[name].lerp_(parameter.detach(), 1 - kept)
 
+    def averaged(self, part: str, network: Network) -> Network:
+        """Return a copy of a part, on the CPU, that holds its averaged weights."""
+        copied = copy.deepcopy(network).cpu()
+        with torch.no_grad():
+            for name, parameter in copied.named_parameters():
+                parameter.copy_(self.averages.get(f"{part}.{name}", parameter))
+        return copied
+
     def state(self) -> dict[str, Tensor]:
         """Return all that the next step depends on, by name."""
         state = {}
@@ -90,7 +102,7 @@ class Optimiser:
             self.averages[name].copy_(state[f"{_EMA}/{name}"])
             if f"{_FIRST}/{name}" in state:
                 keys = (_FIRST, _SECOND, "step")
-                self._adamw.state[parameter] = {key: state[f"{key}/{name}"].to(_place(key, parameter)) for key in keys}
+                self._adamw.state[parameter] = {key: state[f"{key}/{name}"].to(parameter.device) for key in keys}
 
 
 def rate_factor(index: int, num_steps: int, config: OptimiserConfig) -> float:
@@ -99,30 +111,3 @@ def rate_factor(index: int, num_steps: int, config: OptimiserConfig) -> float:
     left = 1 - index / num_steps
     falling = min(1.0, left / (1 - config.decay_from)) if config.decay_from < 1 else 1.0
     return rising * falling
-
-
-class Averaged:
-    """Within this context the networks hold their averaged weights."""
-
-    def __init__(self, optimiser: Optimiser) -> None:
-        self._optimiser = optimiser
-
-    def __enter__(self) -> None:
-        self._swap()
-
-    def __exit__(self, *_: object) -> None:
-        self._swap()
-
-    def _swap(self) -> None:
-        averages, parameters = self._optimiser.averages, self._optimiser.parameters
-        for name, parameter in parameters.items():
-            parameter.data, averages[name] = averages[name], parameter.data
-
-
-def count_parameters(parts: Iterable[nn.Module]) -> int:
-    """Return how many numbers are trained."""
-    return sum(parameter.numel() for part in parts for parameter in part.parameters() if parameter.requires_grad)
-
-
-def _place(key: str, parameter: Tensor) -> torch.device:
-    return torch.device("cpu") if key == "step" else parameter.device

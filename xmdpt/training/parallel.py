@@ -5,6 +5,7 @@ operation. The processes hold the same weights and exchange gradients once a ste
 """
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
-from torch.multiprocessing.spawn import ProcessContext, spawn
+from torch.multiprocessing.spawn import spawn
 
 Result = TypeVar("Result")
 
@@ -41,8 +42,8 @@ def on_processes(function: Callable[..., Result], count: int, *arguments: Any) -
             result = function(*arguments)
             distributed.destroy_process_group()
         except BaseException:
-            for process in others.processes or ():
-                process.kill()
+            for process in others.pids():
+                os.kill(process, signal.SIGKILL)
             raise
         while not others.join():
             pass

@@ -9,6 +9,10 @@ import os
 from pathlib import Path
 
 from xmdpt.spec import VARIANTS
+from xmdpt.training.whole_numbers import whole_number
+
+_count = whole_number(1, 10**9)
+_views = whole_number(2, 64)
 
 TRAIN_EPILOG = """the whole way to the demo checkpoint, on the cores of one computer:
   python -m xmdpt.training render --domain demo --pairs 5000 --out data/pictures
@@ -71,6 +75,7 @@ def add_denoiser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--data", type=Path, required=True, metavar="DIR", help="folder of prepare for the demo, else of render"
     )
     denoiser.add_argument("--autoencoder", type=Path, metavar="FILE", help="of the demo: what its training wrote")
+    denoiser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1 (default: cpu)")
     denoiser.add_argument("--vae", type=Path, metavar="PATH", help="of s, b, l: diffusers folder, or its file")
     denoiser.add_argument("--dino", type=Path, metavar="DIR", help="of s, b, l: folder with DINOv2's hub files")
 
@@ -117,9 +122,11 @@ def _denoiser(options: argparse.Namespace) -> str:
     config = options.config or ("demo" if options.variant in (None, "demo") else "paper")
     request = DenoiserRequest(
         config, options.variant, options.data, options.autoencoder, options.vae, options.dino, options.out,
-        options.init, *_pace(options),
+        options.init, options.device, *_pace(options),
     )  # fmt: skip
-    return on_processes(train_denoiser, _jobs(options), request)
+    # Processes are for the cores of a CPU.
+    jobs = _jobs(options) if options.device == "cpu" else options.jobs or 1
+    return on_processes(train_denoiser, jobs, request)
 
 
 def _pace(options: argparse.Namespace) -> tuple[float, float, float | None]:
@@ -128,20 +135,6 @@ def _pace(options: argparse.Namespace) -> tuple[float, float, float | None]:
 
 def _jobs(options: argparse.Namespace) -> int:
     return options.jobs or len(os.sched_getaffinity(0))
-
-
-def _count(text: str) -> int:
-    return _whole(text, 1, 10**9)
-
-
-def _views(text: str) -> int:
-    return _whole(text, 2, 64)
-
-
-def _whole(text: str, low: int, high: int) -> int:
-    if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
-        raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text}")
-    return int(text)
 
 
 def _seconds(text: str) -> float:
