@@ -8,9 +8,19 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from xmdpt.preprocess import to_upright
+
+
+class _RefusalError(Exception):
+    """A command ends early, with one line for people and its exit status."""
+
+    def __init__(self, reason: str, status: int):
+        super().__init__(reason)
+        self.status = status
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,11 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
     pose.add_argument("--out", type=Path, metavar="FILE", help="where to write the JSON (default: the terminal)")
     pose.add_argument("--overlay", type=Path, metavar="FILE", help="where to draw the skeleton over the photo")
     options = parser.parse_args(arguments)
-    if options.command == "pose":
-        return _pose(options.photo, options.out, options.overlay)
-    if not options.golden.is_dir():
-        return _refuse("parity", f"--golden {options.golden}: no such folder", 2)
-    return _parity(options.golden, options.variant)
+    try:
+        if options.command == "pose":
+            return _pose(options.photo, options.out, options.overlay)
+        if not options.golden.is_dir():
+            raise _RefusalError(f"--golden {options.golden}: no such folder", 2)
+        return _parity(options.golden, options.variant)
+    except _RefusalError as error:
+        print(f"python -m xmdpt {options.command}: {error}", file=sys.stderr)
+        return error.status
 
 
 def _parity(folder: Path, size: str | None) -> int:
@@ -60,23 +74,15 @@ def _parity(folder: Path, size: str | None) -> int:
 
 
 def _pose(path: Path, out: Path | None, overlay_path: Path | None) -> int:
-    import numpy as np
-
     try:
         from xmdpt.pose_estimation import PoseEstimator
         from xmdpt.pose_estimation.presentation import overlay, pose_document
     except ModuleNotFoundError as error:
-        return _refuse("pose", f"{error.name} is not installed; install xmdpt-serve[cpu]", 1)
-    try:
-        with Image.open(path) as image:
-            photo = np.array(to_upright(image))
-    except OSError as error:
-        return _refuse("pose", f"{path}: {error.strerror or 'not a picture that can be decoded'}", 2)
-    except (SyntaxError, ValueError, Image.DecompressionBombError):
-        return _refuse("pose", f"{path}: not a picture that can be decoded", 2)
+        raise _RefusalError(f"{error.name} is not installed; install xmdpt-serve[cpu]", 1) from None
+    photo = _photo(path)
     pose = PoseEstimator().estimate(photo)
     if pose is None:
-        return _refuse("pose", f"{path}: no person is found", 1)
+        raise _RefusalError(f"{path}: no person is found", 1)
     document = json.dumps(pose_document(pose, width=photo.shape[1], height=photo.shape[0]))
     try:
         if overlay_path:
@@ -86,17 +92,21 @@ def _pose(path: Path, out: Path | None, overlay_path: Path | None) -> int:
         else:
             print(document)
     except OSError as error:
-        return _refuse("pose", f"{error.filename}: {error.strerror}", 2)
-    except ValueError as error:
-        return _refuse("pose", f"{overlay_path}: {error}", 2)
+        raise _RefusalError(f"{error.filename or overlay_path or out}: {error.strerror or error}", 2) from None
+    except ValueError as error:  # Pillow knows formats by their extensions
+        raise _RefusalError(f"{overlay_path}: {error}", 2) from None
     num_seen = int((pose.confidence > 0).sum())
     print(f"{num_seen} of {len(pose.confidence)} key points, score {pose.score:.2f}", file=sys.stderr)
     return 0
 
 
-def _refuse(command: str, reason: str, status: int) -> int:
-    print(f"python -m xmdpt {command}: {reason}", file=sys.stderr)
-    return status
+def _photo(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            return np.array(to_upright(image))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or "not a picture that can be decoded"
+        raise _RefusalError(f"{path}: {reason}", 2) from None
 
 
 if __name__ == "__main__":

@@ -108,6 +108,13 @@ def test_image_when_built_then_the_context_holds_what_is_copied() -> None:
     assert [source for source in copied if "*" not in source and not (ROOT / source).exists()] == []
 
 
+def test_image_when_built_then_links_to_the_weights_stay_outside() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+
+    # The last pattern that fits decides.
+    assert lines.index("model_repository/*/1/*.safetensors") > lines.index("!model_repository")
+
+
 @pytest.mark.parametrize("role", ["gateway", "worker", "all"])
 def test_health_check_when_the_role_is_ready_then_it_passes(service: RunningService, role: str) -> None:
     done = health_check(role, service.port, service.ops_port)

@@ -60,7 +60,7 @@ def test_evaluate_when_called_wrongly_then_2(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "pose: no such folder; give the key points with --key-points FILE"),
+        (["--key-points", "none.csv"], "none.csv: No such file or directory; give key points with --key-points"),
         (["--pairs", "none.txt"], "none.txt: No such file or directory; give the pair file with --pairs"),
         (["--key-points", "KEY", "--variant", "s"], "holds the variant tiny, not s; build it with"),
         (

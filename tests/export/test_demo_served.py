@@ -1,4 +1,4 @@
-"""From one file of weights to a picture over HTTP: the demo, whose network predicts velocities; nobody trained it here."""
+"""From one file of weights to a picture over HTTP: the demo, whose network predicts velocities."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -100,7 +100,7 @@ def test_graphs_when_read_then_they_hold_no_weights_but_what_is_folded_or_cut(de
 
     biases = {(f"tdnet.blocks.{index}.attn.bias.value", 4, 64, 64) for index in range(DEMO.depth)}
     assert biases < held
-    # What is left is the final layer without its variance, to 16 cells of 4 channels, and ones for norms without weights.
+    # The final layer without its variance, to 16 cells of 4 channels; ones for norms that have no weights.
     assert {tuple(shape) for _, *shape in held - biases} == {(256, 64), (256,)}
 
 

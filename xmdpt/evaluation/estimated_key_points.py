@@ -73,7 +73,7 @@ def _read(path: Path) -> dict[str, tuple[str | None, str]]:
     """Digest, if any, and line by name."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{path}: cannot be read; remove it") from None

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from xmdpt.evaluation.generators import Model, Pictures, Sampling
 from xmdpt.evaluation.mistakes import InputError, RunError
-from xmdpt.repository import RepositoryError, check_files, graph_path, load_manifest
+from xmdpt.repository import (
+    WEIGHTS_FOLDER_OPTION,
+    RepositoryError,
+    check_files,
+    graph_path,
+    load_manifest,
+    weights_folder,
+)
 from xmdpt.sampler import initial_noise, sampling_plan
 from xmdpt.spec import VARIANTS, graph_specs
 
@@ -49,7 +56,8 @@ class GraphGenerator:
             raise RunError(str(error)) from None
         self._variant = VARIANTS[name]
         self._sessions = {
-            graph: _session(root / graph_path(graph), num_threads) for graph in graph_specs(self._variant)
+            graph: _session(root / graph_path(graph), weights_folder(root, manifest, graph), num_threads)
+            for graph in graph_specs(self._variant)
         }
         engine = f"onnxruntime {onnxruntime.__version__}"
         self.model = Model(name, engine, manifest["model_digest"], weights["origin"], weights["is_trained"])
@@ -89,8 +97,9 @@ class GraphGenerator:
             raise RunError(f"{graph}: {_first_line(error)}; try a smaller --batch") from error
 
 
-def _session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
+def _session(path: Path, weights: Path, num_threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights))
     options.intra_op_num_threads = num_threads
     # Threads that wait by spinning would take the cores from torch, which scores on them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -49,8 +49,7 @@ class FeatureExtractor:
         network = EfficientNetLite0()
         fill(network, [_weights_path()], unused=_UNUSED)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        network = network.to(device=self._device, memory_format=torch.channels_last)
-        self._network = network.eval().requires_grad_(False)
+        self._network = network.to(self._device).eval().requires_grad_(False)
 
     def features(self, pictures: Pictures) -> Features:
         """Return [B, C, h, w] float32 at each of the four depths, of length 1 over C; 0.75 MB a picture."""

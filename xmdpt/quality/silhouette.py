@@ -14,9 +14,11 @@ Mask = NDArray[np.bool_]
 _BAND_PX = 8
 # In CIELAB distances. Backgrounds of the renderer stay within 1 of the plane; an autoencoder's noise reaches 4.
 _MAX_BACKGROUND_DEVIATION = 4.0
-_MIN_PERSON_DIFFERENCE = 7.0
+# A lower one takes the halo round a rebuilt person for a part of it, a higher one loses pale clothes.
+_MIN_PERSON_DIFFERENCE = 9.0
 _MAX_START_DEVIATION = 20.0
-_MAX_ROUNDS = 8
+# Of the fit; on rendered pictures two would do.
+_NUM_ROUNDS = 4
 # A speck of so few pixels is noise: 0.1 % of the picture, a twentieth of a small person's head.
 _MIN_AREA_PX = 64
 
@@ -32,7 +34,7 @@ def find_silhouette(picture: NDArray[np.uint8]) -> Mask:
     Args:
         picture: [H, W, 3] uint8 RGB.
     """
-    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).astype(np.float32, copy=False)
     difference = np.linalg.norm(lab - _background(lab), axis=2)
     return _without_specks(difference > _MIN_PERSON_DIFFERENCE)
 
@@ -50,16 +52,15 @@ def _background(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     border = np.zeros((height, width), dtype=bool)
     border[:_BAND_PX] = border[:, :_BAND_PX] = border[:, -_BAND_PX:] = True
     places, colours = plane[border], lab[border]
-    fits = np.linalg.norm(colours - np.median(colours, axis=0), axis=1) <= _MAX_START_DEVIATION
     coefficients = np.zeros((3, 3), dtype=np.float32)
-    for _ in range(_MAX_ROUNDS):
-        coefficients = np.linalg.lstsq(places[fits], colours[fits], rcond=None)[0]
+    coefficients[0] = np.median(colours, axis=0)
+    limit = _MAX_START_DEVIATION
+    for _ in range(_NUM_ROUNDS):
         deviations = np.linalg.norm(colours - places @ coefficients, axis=1)
-        # The best half stays in any case: a noisy background is still the background.
-        limit = max(_MAX_BACKGROUND_DEVIATION, float(np.median(deviations)))
-        if np.array_equal(fits, deviations <= limit):
-            break
-        fits = deviations <= limit
+        # The better half stays in any case: a noisy background is still the background.
+        fits = deviations <= max(limit, float(np.median(deviations)))
+        coefficients = np.linalg.lstsq(places[fits], colours[fits], rcond=None)[0]
+        limit = _MAX_BACKGROUND_DEVIATION
     return plane @ coefficients
 
 
@@ -67,4 +68,4 @@ def _without_specks(mask: Mask) -> Mask:
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     is_large = statistics[:, cv2.CC_STAT_AREA] >= _MIN_AREA_PX
     is_large[0] = False  # The background is the first component.
-    return is_large[labels]
+    return is_large[labels.astype(np.intp)]
