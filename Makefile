@@ -19,7 +19,7 @@ SIZE ?= s
 DATA ?= photos
 KEY_POINTS ?= $(DATA)/poses.jsonl
 PAIRS ?= 500
-VARIANT ?= tiny
+VARIANT ?= demo
 REPOSITORY ?= model_repository
 HOST ?= http://127.0.0.1:8080
 

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="trace every graph, write the repository and its manifest, verify them")
-    build.add_argument("--variant", choices=sorted(VARIANTS), default="tiny", help="size of the model (default: tiny)")
+    build.add_argument("--variant", choices=sorted(VARIANTS), default="demo", help="size of the model (default: demo)")
     build.add_argument("--out", type=Path, default=Path("model_repository"), help="folder (default: model_repository)")
     build.add_argument("--half-weights", action="store_true", help="round weights to float16: half the bytes, lossy")
     build.add_argument("--no-verify", action="store_true", help="leave out the comparison with torch at the end")

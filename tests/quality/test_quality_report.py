@@ -12,9 +12,12 @@ from xmdpt.evaluation.pictures import Tally
 from xmdpt.quality.charts import save_box_plots, save_nearest_truths
 from xmdpt.quality.figures import MEANINGS, Figures
 from xmdpt.quality.nearest import NearestTruths
-from xmdpt.quality.report import GENERATED, KINDS, REBUILT, TRUTH, Run, markdown, notes, report_json
+from xmdpt.quality.report import GENERATED, KINDS, REBUILT, SOURCE, TRUTH, Run, markdown, notes, report_json
 
-NEAREST = NearestTruths(np.array([[0.1, 0.2], [0.3, 0.4]]))
+NEAREST = {
+    GENERATED: NearestTruths(np.array([[0.1, 0.2], [0.3, 0.4]])),
+    SOURCE: NearestTruths(np.array([[0.1, 0.2], [0.4, 0.3]])),
+}
 
 
 def figures() -> dict[str, Figures]:
@@ -41,8 +44,8 @@ def test_report_when_read_by_people_then_every_kind_has_every_figure() -> None:
         assert f"{meaning.title} ↑" in page if meaning.is_better_high else f"{meaning.title} ↓" in page
         assert f"* {meaning.title}: {meaning.words}" in page
     assert "ddim, 20 steps, guidance 2.5, seeds 7 to 8" in page
-    assert "1 are nearer to their own truth than to the other 1" in page
-    assert "| 1    | 0             | 2 " in page
+    assert "any of the other 1, of the first 2 pictures: generated 1, source copied 2." in page
+    assert "| 1                         | 0             | 2 " in page
     assert "![sheet.png](sheet.png)" in page
     assert "UNTRAINED" not in page
 
@@ -81,15 +84,16 @@ def test_report_when_read_by_a_program_then_means_and_every_pair() -> None:
     assert found["means"][GENERATED]["psnr"] == 0.25
     assert found["means"][TRUTH]["psnr"] is None
     assert found["per_pair"][GENERATED]["pck"] == [None, 0.375]
-    assert found["nearest_truth"]["num_own"] == 1
-    assert found["nearest_truth"]["ranks"] == [1, 2]
+    assert found["nearest_truth"][GENERATED]["num_own"] == 1
+    assert found["nearest_truth"][GENERATED]["ranks"] == [1, 2]
+    assert found["nearest_truth"][SOURCE]["num_own"] == 2
     assert (found["num_pairs"], found["num_bodies"], found["bodies"]) == (2, 1, [3, 3])
     assert found["sampling"] == {"num_steps": 20, "guidance": 2.5, "sampler": "ddim"}
 
 
 def test_charts_when_figures_are_missing_or_infinite_then_still_drawn(tmp_path: Path) -> None:
     save_box_plots(figures(), GENERATED, tmp_path / "figures.png")
-    save_nearest_truths(NEAREST, tmp_path / "nearest.png")
+    save_nearest_truths(NEAREST[GENERATED], tmp_path / "nearest.png")
 
     with Image.open(tmp_path / "figures.png") as chart, Image.open(tmp_path / "nearest.png") as nearest:
         assert chart.size == (1260, 680)

@@ -44,7 +44,7 @@ class TorchGenerator:
             raise InputError(f"{error.filename}: {error.strerror}; correct the path") from None
         digest = f"sha256:{_digest(files)}" if files else "untrained"
         origin = "; ".join(f"{network} {path.name}" for network, path in files.items()) or UNTRAINED
-        self.model = Model(variant.name, f"torch {torch.__version__}", digest, origin, paths.is_complete)
+        self.model = Model(variant.name, f"torch {torch.__version__}", digest, origin, paths.is_complete_for(variant))
 
     def pictures(self, photos: Pictures, skeletons: Pictures, seeds: list[int], sampling: Sampling) -> Pictures:
         """See Generator."""

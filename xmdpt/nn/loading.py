@@ -44,14 +44,10 @@ class WeightPaths:
     vae: Path | None = None
     dino: Path | None = None
 
-    @property
-    def is_complete(self) -> bool:
-        """Every network has its file."""
-        return None not in (self.weights, self.vae, self.dino)
-
     def is_complete_for(self, variant: Variant) -> bool:
         """Every network of the variant has its file."""
-        return self.weights is not None if is_bundled(variant) else self.is_complete
+        needed = (self.weights,) if is_bundled(variant) else (self.weights, self.vae, self.dino)
+        return None not in needed
 
     def files(self, variant: Variant) -> dict[str, Path]:
         """Return the file of each network that has one, a bundle under the name `bundle`.
@@ -65,7 +61,7 @@ class WeightPaths:
                 message = "takes --weights alone: one file holds all of its networks"
                 raise CheckpointError(f"the variant {variant.name} {message}")
             return {"bundle": self.weights} if self.weights else {}
-        is_partial = not self.is_complete and self != WeightPaths()
+        is_partial = not self.is_complete_for(variant) and self != WeightPaths()
         if is_partial and variant.name not in _MAY_MIX_FILES_AND_RULE:
             raise CheckpointError(f"the variant {variant.name} needs --weights, --vae and --dino together")
         files = {"xmdpt": self.weights} if self.weights else {}

@@ -91,9 +91,17 @@ def notes(run: Run, figures: Mapping[str, Figures]) -> list[str]:
     return found
 
 
-def markdown(run: Run, figures: Mapping[str, Figures], nearest: NearestTruths, images: Sequence[str]) -> str:
+def nearest_line(nearest: Mapping[str, NearestTruths]) -> str:
+    """Return how many of the first pictures of each kind are nearest to their own truth."""
+    size = len(nearest[GENERATED].distances)
+    counts = ", ".join(f"{kind} {found.num_own}" for kind, found in nearest.items())
+    return f"Nearer to their own truth than to any of the other {size - 1}, of the first {size} pictures: {counts}."
+
+
+def markdown(
+    run: Run, figures: Mapping[str, Figures], nearest: Mapping[str, NearestTruths], images: Sequence[str]
+) -> str:
     """Return the page; `images` are file names beside it."""
-    size = len(nearest.distances)
     settings = [
         f"* model: {run.model.variant}, {run.model.digest}, on {run.model.engine}",
         f"* weights: {run.model.weights}",
@@ -114,15 +122,8 @@ def markdown(run: Run, figures: Mapping[str, Figures], nearest: NearestTruths, i
         "\n## Spread over the generated pictures\n",
         _spread_table(figures[GENERATED]),
         "\n## Nearest truth\n",
-        f"Of the first {size} pictures, {nearest.num_own} are nearer to their own truth than to the other "
-        f"{size - 1} (feature distance).\n",
-        table(
-            ("pair", "nearest truth", "rank of its own"),
-            [
-                (str(pair), str(found), str(rank))
-                for pair, (found, rank) in enumerate(zip(nearest.nearest, nearest.ranks, strict=True))
-            ],
-        ),
+        f"{nearest_line(nearest)} By feature distance.\n",
+        _nearest_table(nearest[GENERATED]),
         "\n## Figures\n",
         *(f"* {meaning.title}: {meaning.words}" for meaning in MEANINGS.values()),
         "\n## Run\n",
@@ -133,7 +134,7 @@ def markdown(run: Run, figures: Mapping[str, Figures], nearest: NearestTruths, i
     return "\n".join(sections).rstrip() + "\n"
 
 
-def report_json(run: Run, figures: Mapping[str, Figures], nearest: NearestTruths) -> str:
+def report_json(run: Run, figures: Mapping[str, Figures], nearest: Mapping[str, NearestTruths]) -> str:
     """Return the report for programs. Infinite and missing figures become null."""
     document = {
         "model": asdict(run.model),
@@ -148,10 +149,13 @@ def report_json(run: Run, figures: Mapping[str, Figures], nearest: NearestTruths
             kind: {name: _finite(mean) for name, mean in values.means().items()} for kind, values in figures.items()
         },
         "nearest_truth": {
-            "num_own": nearest.num_own,
-            "nearest": nearest.nearest,
-            "ranks": nearest.ranks,
-            "distances": nearest.distances.round(6).tolist(),
+            kind: {
+                "num_own": found.num_own,
+                "nearest": found.nearest,
+                "ranks": found.ranks,
+                "distances": found.distances.round(6).tolist(),
+            }
+            for kind, found in nearest.items()
         },
         "notes": notes(run, figures),
         "per_pair": {
@@ -171,6 +175,12 @@ def _spread_table(figures: Figures) -> str:
         found = np.percentile(known, quantiles, method="nearest") if known.size else [math.nan] * len(quantiles)
         rows.append((MEANINGS[name].title, *(_number(name, value) for value in found)))
     return table(("figure", "lowest", "5 %", "25 %", "median", "75 %", "95 %", "highest"), rows)
+
+
+def _nearest_table(nearest: NearestTruths) -> str:
+    rows = enumerate(zip(nearest.nearest, nearest.ranks, strict=True))
+    head = ("generated picture of pair", "nearest truth", "rank of its own")
+    return table(head, [(str(pair), str(found), str(rank)) for pair, (found, rank) in rows])
 
 
 def _number(name: str, value: float) -> str:

@@ -32,6 +32,7 @@ from xmdpt.training.run_files import RunFolder
 
 # The held-out pairs that quality is measured on begin at 0.
 _FIRST_HELD_OUT = 10_000
+_ORIGIN = {"origin": "trained by this project on persons that it rendered"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _demo_task(request: DenoiserRequest, recipe: Recipe, variant: Variant) -> De
         return build_extractor(variant.pose_extractor), build_extractor(variant.photo_extractor)
 
     def publish(denoiser: Denoiser) -> None:
-        save_bundle(_served(pipeline, denoiser), request.out / f"{variant.name}.safetensors")
+        save_bundle(_served(pipeline, denoiser), request.out / f"{variant.name}.safetensors", _ORIGIN)
         _save_all(denoiser, request.out)
 
     return DenoiserTask(

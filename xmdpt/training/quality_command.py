@@ -55,7 +55,8 @@ def add_quality(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def _quality(options: argparse.Namespace) -> str:
     from xmdpt.evaluation.generators import Sampling
-    from xmdpt.quality.measure import Request, measure
+    from xmdpt.quality.measure import measure
+    from xmdpt.quality.study import Request
 
     return measure(
         Request(
