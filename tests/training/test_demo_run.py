@@ -106,6 +106,21 @@ def test_a_run_goes_on_from_published_weights(inputs: tuple[Path, Path], recipe:
     assert all((second[name] - tensor).abs().max() < 0.01 for name, tensor in first.items())
 
 
+def test_a_run_goes_on_from_a_bundle_and_with_its_autoencoder(
+    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "first" / "demo.safetensors"
+    assert main(denoiser(inputs, recipe, bundle.parent)) == 0
+    arguments = denoiser((bundle, inputs[1]), recipe, tmp_path / "second", "--init", str(bundle))
+
+    assert main([*arguments, "--stop-after", "0.001"]) == 0
+
+    first = load_bundle(VARIANTS["demo"], bundle).state_dict()
+    second = load_bundle(VARIANTS["demo"], tmp_path / "second" / "demo.safetensors").state_dict()
+    assert all((second[name] - tensor).abs().max() < 0.01 for name, tensor in first.items())
+    assert torch.equal(first["vae.latent_mean"], second["vae.latent_mean"])
+
+
 def test_a_device_that_is_not_there_is_refused(
     inputs: tuple[Path, Path], recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,7 @@ from xmdpt.training.prepared import chunk_path, prepare_chunk
 from xmdpt.training.run_files import RunFolder
 
 _PERSONS_PER_CHUNK = 100
+_IN_BUNDLE = "vae."
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def prepare(request: PrepareRequest) -> str:
 
 
 def read_autoencoder(shape: PatchVaeConfig, path: Path) -> PatchVae:
-    """Return a trained autoencoder, for use.
+    """Return a trained autoencoder, for use: of the file that its training wrote, or of a bundle.
 
     Raises:
         InputError: the file is missing or does not fit.
@@ -100,6 +101,10 @@ def read_autoencoder(shape: PatchVaeConfig, path: Path) -> PatchVae:
     vae = PatchVae(shape)
     try:
         state = read_state(path)
+        in_bundle = {
+            name.removeprefix(_IN_BUNDLE): value for name, value in state.items() if name.startswith(_IN_BUNDLE)
+        }
+        state = in_bundle or state
         check_fit({name: tuple(tensor.shape) for name, tensor in vae.state_dict().items()}, state, path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; make it by python -m xmdpt.training autoencoder") from None
