@@ -8,7 +8,7 @@ from xmdpt.training.__main__ import main
 
 RECIPE = """
 variant = "demo"
-seed = 3
+seed = {seed}
 
 [autoencoder]
 num_steps = 4
@@ -51,10 +51,12 @@ def recipe(tmp_path: Path) -> Path:
     return write_recipe(tmp_path / "toy.toml")
 
 
-def write_recipe(path: Path, num_steps: int = 4, variance_weight: float = 0.0, masked_from: float = 0.5) -> Path:
+def write_recipe(
+    path: Path, num_steps: int = 4, variance_weight: float = 0.0, masked_from: float = 0.5, seed: int = 3
+) -> Path:
     """Write a recipe and return its path."""
     text = RECIPE.format(
-        optimiser=OPTIMISER, num_steps=num_steps, variance_weight=variance_weight, masked_from=masked_from
+        optimiser=OPTIMISER, num_steps=num_steps, variance_weight=variance_weight, masked_from=masked_from, seed=seed
     )
     path.write_text(text)
     return path

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tests.training.conftest import write_recipe
 from xmdpt.nn.bundle import load_bundle
 from xmdpt.nn.mipnet import KEPT_RATIO, kept_cells
-from xmdpt.spec import VARIANTS
+from xmdpt.spec import VARIANTS, PatchVaeConfig
 from xmdpt.training.__main__ import main
+from xmdpt.training.prepare import read_autoencoder
 
 
 def prepared(rendered: Path, recipe: Path, folder: Path) -> tuple[Path, Path]:
@@ -98,27 +99,85 @@ def test_two_processes_share_each_batch(inputs: tuple[Path, Path], recipe: Path,
 def test_a_run_goes_on_from_published_weights(inputs: tuple[Path, Path], recipe: Path, tmp_path: Path) -> None:
     assert main(denoiser(inputs, recipe, tmp_path / "first")) == 0
     init = tmp_path / "first" / "ema.safetensors"
+    # Of another seed, so that what is drawn would be far from these weights.
+    other = write_recipe(tmp_path / "other.toml", seed=4)
 
-    assert main(denoiser(inputs, recipe, tmp_path / "second", "--init", str(init), "--stop-after", "0.001")) == 0
+    for name, more in {"second": ["--init", str(init)], "drawn": []}.items():
+        assert main(denoiser(inputs, other, tmp_path / name, "--stop-after", "0.001", *more)) == 0
 
-    first, second = load_file(init), load_file(tmp_path / "second" / "ema.safetensors")
+    first, second, drawn = (load_file(tmp_path / name / "ema.safetensors") for name in ("first", "second", "drawn"))
+    weight = "xmdpt.tdnet.blocks.0.mlp.fc1.weight"
     # One step from there, by a learning rate of at most 1e-3.
     assert all((second[name] - tensor).abs().max() < 0.01 for name, tensor in first.items())
+    assert (drawn[weight] - first[weight]).abs().max() > 0.05
 
 
-def test_a_run_goes_on_from_a_bundle_and_with_its_autoencoder(
-    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path
-) -> None:
+def test_a_run_goes_on_from_a_bundle(inputs: tuple[Path, Path], recipe: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "first" / "demo.safetensors"
     assert main(denoiser(inputs, recipe, bundle.parent)) == 0
-    arguments = denoiser((bundle, inputs[1]), recipe, tmp_path / "second", "--init", str(bundle))
+    other = write_recipe(tmp_path / "other.toml", seed=4)
+    arguments = denoiser(inputs, other, tmp_path / "second", "--init", str(bundle), "--stop-after", "0.001")
 
-    assert main([*arguments, "--stop-after", "0.001"]) == 0
+    assert main(arguments) == 0
 
-    first = load_bundle(VARIANTS["demo"], bundle).state_dict()
+    first = load_bundle(VARIANTS["demo"], bundle)
     second = load_bundle(VARIANTS["demo"], tmp_path / "second" / "demo.safetensors").state_dict()
-    assert all((second[name] - tensor).abs().max() < 0.01 for name, tensor in first.items())
-    assert torch.equal(first["vae.latent_mean"], second["vae.latent_mean"])
+    assert all((second[name] - tensor).abs().max() < 0.01 for name, tensor in first.state_dict().items())
+    shape = VARIANTS["demo"].vae
+    assert isinstance(shape, PatchVaeConfig)
+    assert torch.equal(read_autoencoder(shape, bundle).latent_mean, first.state_dict()["vae.latent_mean"])
+
+
+def test_weights_of_another_variant_are_refused(
+    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(denoiser(inputs, recipe, tmp_path / "run", "--init", str(inputs[0]))) == 2
+
+    assert "do not fit the network: missing xmdpt." in capsys.readouterr().err
+
+
+def test_latents_of_another_autoencoder_are_refused(
+    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.safetensors"
+    save_file(load_file(inputs[0]), other, {"another": "digest"})
+
+    assert main(denoiser((other, inputs[1]), recipe, tmp_path / "run")) == 2
+
+    assert "was prepared with another autoencoder" in capsys.readouterr().err
+
+
+def test_pictures_that_are_not_all_there_are_refused(
+    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "run.json").write_text((inputs[1] / "run.json").read_text())
+
+    assert main(denoiser((inputs[0], part), recipe, tmp_path / "run")) == 2
+
+    assert "is not whole" in capsys.readouterr().err
+
+
+def test_processes_must_divide_the_batch(
+    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = denoiser(inputs, recipe, tmp_path / "run")
+    arguments[arguments.index("--jobs") + 1] = "3"
+
+    assert main(arguments) == 2
+
+    assert "--jobs 3: must divide the recipe's batch_size, 2" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told(
+    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    assert main(denoiser(inputs, recipe, tmp_path / "file")) == 1
+
+    assert "File exists" in capsys.readouterr().err
 
 
 def test_a_device_that_is_not_there_is_refused(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from tests.training.conftest import write_recipe
 from xmdpt.nn.checkpoint import load_xmdpt
@@ -26,6 +27,30 @@ def test_it_leaves_an_official_checkpoint(rendered: Path, tmp_path: Path) -> Non
     network = load_xmdpt(VARIANTS["tiny"], tmp_path / "run" / "ema.safetensors")
     # The gates began at zero.
     assert network.state_dict()["tdnet.final_layer.linear.weight"].abs().max() > 0
+
+
+def test_it_goes_on_from_an_official_checkpoint(rendered: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "toy.toml", num_steps=2, variance_weight=1.0, masked_from=0.0)
+    other = write_recipe(tmp_path / "other.toml", num_steps=2, variance_weight=1.0, masked_from=0.0, seed=4)
+    common = ["denoiser", "--variant", "tiny", "--data", str(rendered), "--jobs", "1"]
+    assert main([*common, "--config", str(recipe), "--out", str(tmp_path / "first")]) == 0
+    init = tmp_path / "first" / "ema.safetensors"
+
+    arguments = [*common, "--config", str(other), "--out", str(tmp_path / "second"), "--init", str(init)]
+    assert main([*arguments, "--stop-after", "0.001"]) == 0
+
+    first, second = load_file(init), load_file(tmp_path / "second" / "ema.safetensors")
+    assert all((second[name] - tensor).abs().max() < 0.01 for name, tensor in first.items())
+
+
+def test_a_size_of_the_paper_needs_its_frozen_networks(
+    rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["denoiser", "--variant", "s", "--data", str(rendered), "--out", str(tmp_path / "run"), "--jobs", "1"]
+
+    assert main(arguments) == 2
+
+    assert "the variant s needs --vae and --dino" in capsys.readouterr().err
 
 
 def spotted(x: int, y: int) -> np.ndarray:

@@ -44,6 +44,14 @@ def test_lines_after_the_state_and_torn_ones_are_dropped(tmp_path: Path) -> None
     assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [50, 100]
 
 
+def test_a_damaged_state_is_told(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, {})
+    (tmp_path / "state.safetensors").write_bytes(b"half of it")
+
+    with pytest.raises(InputError, match="is damaged"):
+        folder.load()
+
+
 def test_a_half_written_state_is_not_taken(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, {})
     folder.save(3, {"x": torch.zeros(1)})

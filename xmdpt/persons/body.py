@@ -119,7 +119,7 @@ class Body:
 @lru_cache(maxsize=1)
 def load_body() -> Body:
     """Load the body data that ships with the package, once per process."""
-    with np.load(_FILE) as arrays:
+    with np.load(_FILE, allow_pickle=False) as arrays:
         bone_names = tuple(str(name) for name in arrays["bones"])
         weights = arrays["weights"].astype(np.float32)
         weights /= weights.sum(axis=1, keepdims=True)

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("reduced", type=Path, help="file to write")
     parser.add_argument("--identities", type=int, default=40, metavar="N", help="how many to keep (default: 40)")
     options = parser.parse_args(arguments)
-    with np.load(options.full) as full:
+    with np.load(options.full, allow_pickle=False) as full:
         arrays = reduce_body(dict(full), options.identities)
     np.savez_compressed(options.reduced, allow_pickle=False, **arrays)
     return 0

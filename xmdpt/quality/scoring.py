@@ -30,7 +30,7 @@ class Judges:
 
     Attributes:
         features: 40 ms a picture on one core.
-        poses: 90 ms a picture on one core.
+        poses: 45 ms a picture on one core.
     """
 
     features: FeatureExtractor | None = None

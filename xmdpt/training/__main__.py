@@ -1,6 +1,7 @@
 """`python -m xmdpt.training`: options, words and exit statuses of its commands.
 
-The work is elsewhere: `evaluate` in `xmdpt.evaluation.evaluate`, `render` in `xmdpt.training.render`.
+The work is elsewhere: `evaluate` in `xmdpt.evaluation.evaluate`, `render` in `xmdpt.training.render`; the options of
+the rest are in `xmdpt.training.training_commands` and `xmdpt.training.quality_command`.
 """
 
 import argparse
@@ -43,7 +44,8 @@ What to bring and how to read the figures: docs/evaluation.md
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for a failed run, 2 for a mistake in the call or the data."""
     parser = argparse.ArgumentParser(
-        prog="python -m xmdpt.training", description="Work on the model away from serving: evaluate it."
+        prog="python -m xmdpt.training",
+        description="Work on the model away from serving: render persons, train, judge.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_evaluate(commands)

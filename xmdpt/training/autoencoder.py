@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,6 +22,7 @@ from xmdpt.training.loop import Look
 from xmdpt.training.optimisation import Optimiser, OptimiserConfig
 from xmdpt.training.pixels import from_pixels, to_pixels
 from xmdpt.training.prefetch import Prefetch
+from xmdpt.training.run_files import save_tensors
 from xmdpt.training.sheets import sheet
 
 Pictures = Sequence[NDArray[np.uint8]]
@@ -53,6 +53,12 @@ class AutoencoderConfig:
     kl_weight: float
     shrunk_weight: float
     optimiser: OptimiserConfig
+
+    def __post_init__(self) -> None:
+        if min(self.num_steps, self.batch_size) < 1:
+            raise ValueError("num_steps and batch_size must be at least 1")
+        if not 16 <= self.crop <= IMAGE_SIZE or self.crop % 16:
+            raise ValueError(f"crop must be a multiple of 16, up to {IMAGE_SIZE}")
 
 
 class AutoencoderTask:
@@ -137,7 +143,7 @@ class AutoencoderTask:
         state = dict(vae.state_dict())
         state["latent_mean"] = latents.mean(dim=(0, 2, 3))
         state["latent_std"] = latents.std(dim=(0, 2, 3))
-        save_file(state, self._out / "autoencoder.safetensors")
+        save_tensors(state, self._out / "autoencoder.safetensors")
 
 
 def _spread(length: int, count: int) -> list[int]:

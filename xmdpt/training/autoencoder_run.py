@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from xmdpt.evaluation.mistakes import InputError
 from xmdpt.spec import PatchVaeConfig
+from xmdpt.training import parallel
 from xmdpt.training.autoencoder import AutoencoderTask
 from xmdpt.training.configuration import read_recipe
-from xmdpt.training.loop import Pace, end_of, train
+from xmdpt.training.loop import Pace, end_of, told_errors, train
 from xmdpt.training.prepare import read_autoencoder
 from xmdpt.training.rendered_folder import read_lines, read_png
 from xmdpt.training.run_files import RunFolder
@@ -53,21 +54,23 @@ def train_autoencoder(request: AutoencoderRequest) -> str:
     pictures = RenderedPictures(_paths(request.data))
     if len(pictures) <= 2 * _NUM_HELD_OUT:
         raise InputError(f"{request.data} holds {len(pictures)} pictures; more than {2 * _NUM_HELD_OUT} are needed")
-    folder = RunFolder(request.out, recipe.description("autoencoder"))
-    init = read_autoencoder(variant.vae, request.init).state_dict() if request.init else None
-    config = recipe.autoencoder
-    task = AutoencoderTask(
-        variant.vae,
-        config,
-        pictures[: -2 * _NUM_HELD_OUT],
-        list(pictures[-2 * _NUM_HELD_OUT :: 2]),
-        request.out,
-        recipe.seed,
-        init,
-    )
-    pace = Pace(config.num_steps, config.batch_size, request.save_seconds, request.look_seconds, request.limit_seconds)
-    is_done = train(task, folder, pace, "autoencoder")
-    return end_of(request.out, is_done)
+    with told_errors(request.out):
+        folder = RunFolder(request.out, {**recipe.description("autoencoder"), "jobs": parallel.count()})
+        init = read_autoencoder(variant.vae, request.init).state_dict() if request.init else None
+        config = recipe.autoencoder
+        task = AutoencoderTask(
+            variant.vae,
+            config,
+            pictures[: -2 * _NUM_HELD_OUT],
+            list(pictures[-2 * _NUM_HELD_OUT :: 2]),
+            request.out,
+            recipe.seed,
+            init,
+        )
+        pace = Pace(
+            config.num_steps, config.batch_size, request.save_seconds, request.look_seconds, request.limit_seconds
+        )
+        return end_of(request.out, train(task, folder, pace, "autoencoder"))
 
 
 class RenderedPictures(Sequence[NDArray[np.uint8]]):

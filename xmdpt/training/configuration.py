@@ -1,5 +1,6 @@
 """Recipes of training runs, read from TOML: every name must be known and every value of its type."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -74,7 +75,10 @@ def _parsed(kind: type[Config], values: Mapping[str, Any], where: str) -> Config
     required = {field.name for field in fields(kind) if field.default is not None}  # type: ignore[arg-type]
     if missing := sorted(required - given.keys()):
         raise InputError(f"{where}: {missing[0]} is missing")
-    return kind(**given)
+    try:
+        return kind(**given)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -91,9 +95,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             raise InputError(f"{where} must be {len(get_args(hint))} numbers in brackets")
         return tuple(_value(part, one, where) for part, one in zip(get_args(hint), value, strict=True))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is float and is_number and value >= 0:
+    if hint is float and is_number and 0 <= value < float("inf"):
         return float(value)
-    if (hint is int and is_number and value == int(value) >= 0) or (hint in (bool, str) and isinstance(value, hint)):
+    if (hint is int and is_number and math.isfinite(value) and value == int(value) >= 0) or (
+        hint in (bool, str) and isinstance(value, hint)
+    ):
         return hint(value)
     wanted = {float: "a number from 0", int: "a whole number from 0", bool: "true or false", str: "text"}[hint]
     raise InputError(f"{where} must be {wanted}, not {value!r}")

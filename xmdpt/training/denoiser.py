@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from xmdpt.nn.initialisation import initialise
 from xmdpt.nn.network import Conditions, TrainableXMDPT
+from xmdpt.nn.weight_files import check_fit
 from xmdpt.spec import NUM_TRAIN_TIMESTEPS, Variant
 from xmdpt.training import parallel
 from xmdpt.training.batches import Batch, Batches
@@ -51,6 +52,12 @@ class DenoiserConfig:
     num_held_out: int
     num_drawn: int
     optimiser: OptimiserConfig
+
+    def __post_init__(self) -> None:
+        if min(self.num_steps, self.batch_size, self.num_held_out, self.num_drawn) < 1:
+            raise ValueError("num_steps, batch_size, num_held_out and num_drawn must be at least 1")
+        if max(self.condition_drop, self.masked_from) > 1:
+            raise ValueError("condition_drop and masked_from are shares, 0 to 1")
 
 
 class Denoiser(nn.Module):
@@ -99,7 +106,7 @@ class DenoiserTask:
             look: measures a denoiser on held-out pairs.
             publish: writes a denoiser's weights.
             seed: of the weights and of all that is drawn.
-            init: weights by name to start from instead, those of them that the networks have.
+            init: weights by name to start from instead; more than the networks have, or all but MIPNet's.
             device: where the steps run; what is looked at and published is on the CPU.
         """
         torch.manual_seed(seed)
@@ -108,8 +115,7 @@ class DenoiserTask:
         self.denoiser = Denoiser(variant, *extractors())
         initialise(self.denoiser.xmdpt)
         if init:
-            known = self.denoiser.state_dict().keys() & init.keys()
-            self.denoiser.load_state_dict({name: init[name] for name in known}, strict=False)
+            self._start_from(init)
         self.denoiser.to(device)
         self._optimiser = Optimiser({"denoiser": self.denoiser}, config.optimiser, config.num_steps)
         self._rank, self._count = parallel.rank(), parallel.count()
@@ -120,6 +126,14 @@ class DenoiserTask:
         self._forward: Callable[..., Any] = (
             torch.compile(self.denoiser, dynamic=False) if config.is_compiled else self.denoiser
         )
+
+    def _start_from(self, init: Mapping[str, Tensor]) -> None:
+        shapes = {name: tuple(value.shape) for name, value in self.denoiser.state_dict().items()}
+        known = {name: init[name] for name in shapes.keys() & init.keys()}
+        # What only training uses may be missing; the rest must fit.
+        wanted = {name: shape for name, shape in shapes.items() if "mipnet" not in name or name in known}
+        check_fit(wanted, known)
+        self.denoiser.load_state_dict(known, strict=False)
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One step on the pairs of `index`."""

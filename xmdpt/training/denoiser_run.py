@@ -7,28 +7,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from xmdpt.evaluation.mistakes import InputError
 from xmdpt.nn.bundle import save_bundle
 from xmdpt.nn.checkpoint import official_name
 from xmdpt.nn.loading import LoadedNetworks, WeightPaths
+from xmdpt.nn.network import TrainableXMDPT
 from xmdpt.nn.pipeline import Networks, Pipeline, build_extractor, build_pipeline
-from xmdpt.nn.weight_files import CheckpointError, read_state
+from xmdpt.nn.weight_files import read_state
 from xmdpt.persons.domain import DEMO
+from xmdpt.repository import file_digest
 from xmdpt.spec import ConvExtractorConfig, PatchVaeConfig, Variant
+from xmdpt.training import parallel
 from xmdpt.training.augmented import AugmentedPairs
 from xmdpt.training.batches import Batches
 from xmdpt.training.configuration import Recipe, read_recipe
 from xmdpt.training.denoiser import Denoiser, DenoiserConfig, DenoiserTask
 from xmdpt.training.held_out import HeldOut
-from xmdpt.training.loop import Pace, end_of, train
+from xmdpt.training.loop import Pace, end_of, told_errors, train
 from xmdpt.training.pairs import PairsOnTheFly, RenderedPair, RenderedPairs
 from xmdpt.training.preparation import Preparation
 from xmdpt.training.prepare import read_autoencoder
 from xmdpt.training.prepared import PreparedPairs
-from xmdpt.training.run_files import RunFolder
+from xmdpt.training.run_files import RunFolder, save_tensors
 
 # The held-out pairs that quality is measured on begin at 0.
 _FIRST_HELD_OUT = 10_000
@@ -73,16 +75,22 @@ def train_denoiser(request: DenoiserRequest) -> str:
     """
     recipe, variant = read_recipe(request.config, request.variant)
     _check_device(request.device)
-    folder = RunFolder(request.out, recipe.description("denoiser"))
-    try:
-        make = _demo_task if isinstance(variant.pose_extractor, ConvExtractorConfig) else _paper_task
+    make = _demo_task if isinstance(variant.pose_extractor, ConvExtractorConfig) else _paper_task
+    with told_errors(request.out):
+        folder = RunFolder(request.out, _description(request, recipe))
         task = make(request, recipe, variant)
-    except CheckpointError as error:
-        raise InputError(str(error)) from None
-    config = recipe.denoiser
-    pace = Pace(config.num_steps, config.batch_size, request.save_seconds, request.look_seconds, request.limit_seconds)
-    is_done = train(task, folder, pace, "denoiser")
-    return end_of(request.out, is_done)
+        config = recipe.denoiser
+        pace = Pace(
+            config.num_steps, config.batch_size, request.save_seconds, request.look_seconds, request.limit_seconds
+        )
+        return end_of(request.out, train(task, folder, pace, "denoiser"))
+
+
+def _description(request: DenoiserRequest, recipe: Recipe) -> dict[str, Any]:
+    """What the run depends on beside its recipe, too; processes draw their parts of a batch by their number."""
+    files = {name: getattr(request, name) for name in ("autoencoder", "init")}
+    digests = {name: file_digest(path) if path else None for name, path in files.items()}
+    return {**recipe.description("denoiser"), **digests, "jobs": parallel.count()}
 
 
 def _demo_task(request: DenoiserRequest, recipe: Recipe, variant: Variant) -> DenoiserTask:
@@ -95,6 +103,7 @@ def _demo_task(request: DenoiserRequest, recipe: Recipe, variant: Variant) -> De
     preparation = Preparation(variant, pipeline.vae, pipeline.pose_extractor, pipeline.photo_extractor)
     config = recipe.denoiser
     unseen = PairsOnTheFly(config.num_held_out, DEMO, "held_out", seed=_FIRST_HELD_OUT)
+    pairs = PreparedPairs(request.data, recipe.seed, file_digest(request.autoencoder))
     held_out = _held_out(preparation, pipeline, config, list(map(unseen.__getitem__, range(len(unseen)))))
 
     def extractors() -> tuple[nn.Module, nn.Module]:
@@ -105,13 +114,17 @@ def _demo_task(request: DenoiserRequest, recipe: Recipe, variant: Variant) -> De
         _save_all(denoiser, request.out)
 
     return DenoiserTask(
-        variant, recipe.denoiser, extractors, PreparedPairs(request.data, recipe.seed), held_out.look, publish,
-        recipe.seed, _init(request), request.device,
+        variant, recipe.denoiser, extractors, pairs, held_out.look, publish,
+        recipe.seed, _init(request, variant), request.device,
     )  # fmt: skip
 
 
 def _paper_task(request: DenoiserRequest, recipe: Recipe, variant: Variant) -> DenoiserTask:
     """Extractors and autoencoder are frozen; what is published has the official checkpoint's names."""
+    if variant.name != "tiny" and None in (request.vae, request.dino):
+        raise InputError(
+            f"the variant {variant.name} needs --vae and --dino: its autoencoder and extractors are frozen"
+        )
     networks = LoadedNetworks(variant, WeightPaths(None, request.vae, request.dino))
     preparation = Preparation(variant, networks.vae, networks.pose_extractor, networks.photo_extractor)
     pairs = RenderedPairs(request.data)
@@ -124,12 +137,12 @@ def _paper_task(request: DenoiserRequest, recipe: Recipe, variant: Variant) -> D
     batches: Batches = AugmentedPairs(rest, preparation, recipe.seed)
 
     def publish(denoiser: Denoiser) -> None:
-        state = {official_name(name): value.contiguous() for name, value in denoiser.xmdpt.state_dict().items()}
-        save_file(state, request.out / "ema.safetensors")
+        state = {official_name(name): value for name, value in denoiser.xmdpt.state_dict().items()}
+        save_tensors(state, request.out / "ema.safetensors")
 
     return DenoiserTask(
         variant, recipe.denoiser, lambda: (nn.Identity(), nn.Identity()), batches, held_out.look, publish,
-        recipe.seed, _init(request), request.device,
+        recipe.seed, _init(request, variant), request.device,
     )  # fmt: skip
 
 
@@ -161,13 +174,16 @@ def _held_out(
     return HeldOut(networks.variant, preparation, networks.vae, sources, targets, skeletons, config.num_drawn)
 
 
-def _init(request: DenoiserRequest) -> Mapping[str, Tensor] | None:
+def _init(request: DenoiserRequest, variant: Variant) -> Mapping[str, Tensor] | None:
+    """The weights to start from by our names; an official checkpoint has others."""
     if request.init is None:
         return None
-    try:
-        return read_state(request.init)
-    except OSError as error:
-        raise InputError(f"{request.init}: {error.strerror}") from None
+    state = read_state(request.init)
+    if "pos_embed" not in state:
+        return state
+    with torch.device("meta"):
+        names = {official_name(name): f"xmdpt.{name}" for name in TrainableXMDPT(variant).state_dict()}
+    return {names[name]: value for name, value in state.items() if name in names}
 
 
 def _served(pipeline: Pipeline, denoiser: Denoiser) -> Pipeline:
@@ -181,4 +197,4 @@ def _served(pipeline: Pipeline, denoiser: Denoiser) -> Pipeline:
 
 def _save_all(denoiser: Denoiser, folder: Path) -> None:
     """MIPNet included, for a run that is to go on from here."""
-    save_file({name: value.contiguous() for name, value in denoiser.state_dict().items()}, folder / "ema.safetensors")
+    save_tensors(denoiser.state_dict(), folder / "ema.safetensors")

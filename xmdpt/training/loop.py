@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from xmdpt.evaluation.mistakes import InputError, RunError
+from xmdpt.nn.weight_files import CheckpointError
 from xmdpt.training import parallel
 from xmdpt.training.curves import save_curves
 from xmdpt.training.run_files import RunFolder
@@ -90,6 +93,8 @@ def train(task: Task, folder: RunFolder, pace: Pace, words: str) -> bool:
         Whether all steps are made.
     """
     done, state = folder.load()
+    if done == pace.num_steps:
+        return True
     task.load_state(state)
     del state
     started = saved = looked = time.monotonic()
@@ -127,6 +132,22 @@ def train(task: Task, folder: RunFolder, pace: Pace, words: str) -> bool:
     if is_first:
         _look(task, folder, done)
     return done == pace.num_steps
+
+
+@contextmanager
+def told_errors(out: Path) -> Iterator[None]:
+    """Within this context what the disk or a file of weights does is an error to tell, not a traceback.
+
+    Raises:
+        InputError: weights are of another network or can't be written as float16.
+        RunError: a file can't be read or written.
+    """
+    try:
+        yield
+    except CheckpointError as error:
+        raise InputError(str(error)) from None
+    except OSError as error:
+        raise RunError(f"{error.filename or out}: {error.strerror or error}") from None
 
 
 def end_of(out: Path, is_done: bool) -> str:

@@ -40,6 +40,10 @@ class OptimiserConfig:
     clip_norm: float
     ema: float
 
+    def __post_init__(self) -> None:
+        if max(self.decay_from, self.ema, *self.betas) > 1:
+            raise ValueError("decay_from, ema and betas are shares, 0 to 1")
+
 
 class Optimiser:
     """AdamW over the trained parameters of some networks, with an averaged copy of each parameter."""

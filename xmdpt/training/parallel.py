@@ -14,12 +14,15 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessContext, spawn
+
+from xmdpt.evaluation.mistakes import RunError
 
 Result = TypeVar("Result")
 
 # While one process measures or writes, the others wait for its next gradients.
 _PATIENCE = timedelta(hours=2)
+_LAST_WORDS_SECONDS = 10
 
 
 def on_processes(function: Callable[..., Result], count: int, *arguments: Any) -> Result:
@@ -29,7 +32,7 @@ def on_processes(function: Callable[..., Result], count: int, *arguments: Any) -
         What it returned in this process.
 
     Raises:
-        torch.multiprocessing.ProcessRaisedException: the function failed in another process.
+        RunError: the function failed in another process.
     """
     if count == 1:
         return function(*arguments)
@@ -41,7 +44,9 @@ def on_processes(function: Callable[..., Result], count: int, *arguments: Any) -
             _join(0, count, meeting)
             result = function(*arguments)
             distributed.destroy_process_group()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, RuntimeError):
+                _tell_of_others(others)
             for process in others.pids():
                 os.kill(process, signal.SIGKILL)
             raise
@@ -70,6 +75,14 @@ def average(tensors: Iterable[Tensor]) -> None:
     together /= count()
     for tensor, mean in zip(tensors, together.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(mean.view_as(tensor))
+
+
+def _tell_of_others(others: ProcessContext) -> None:
+    """Raise RunError with what another process ended by, of which this one saw no more than a closed connection."""
+    try:
+        others.join(timeout=_LAST_WORDS_SECONDS)
+    except Exception as error:
+        raise RunError(f"a process failed: {str(error).strip().splitlines()[-1]}") from None
 
 
 def is_any(flag: bool) -> bool:

@@ -4,7 +4,6 @@ Does not own the folder's format (`xmdpt.training.prepared`). A picture is rende
 """
 
 import multiprocessing
-import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -23,10 +22,10 @@ from xmdpt.persons.rasteriser import load_rasteriser
 from xmdpt.persons.render import render_pair
 from xmdpt.repository import file_digest
 from xmdpt.spec import PatchVaeConfig
-from xmdpt.training.prepared import chunk_path, prepare_chunk
+from xmdpt.training.prepared import PERSONS_PER_CHUNK, chunk_path, prepare_chunk
 from xmdpt.training.run_files import RunFolder
+from xmdpt.training.workers import begin_work
 
-_PERSONS_PER_CHUNK = 100
 _IN_BUNDLE = "vae."
 
 
@@ -69,8 +68,11 @@ def prepare(request: PrepareRequest) -> str:
     # The last chunk may be short, so that another number of persons is another folder.
     described = ("persons", "views", "domain", "seed")
     description = {name: getattr(request, name) for name in described}
-    RunFolder(request.out, {**description, "autoencoder": file_digest(request.autoencoder)})
-    numbers = range(-(-request.persons // _PERSONS_PER_CHUNK))
+    try:
+        RunFolder(request.out, {**description, "autoencoder": file_digest(request.autoencoder)})
+    except OSError as error:
+        raise RunError(f"{error.filename or request.out}: {error.strerror or error}") from None
+    numbers = range(-(-request.persons // PERSONS_PER_CHUNK))
     missing = [number for number in numbers if not chunk_path(request.out, number).exists()]
     load_rasteriser()
     spawn = multiprocessing.get_context("spawn")
@@ -115,10 +117,10 @@ def read_autoencoder(shape: PatchVaeConfig, path: Path) -> PatchVae:
 
 
 def _prepare_chunk(request: PrepareRequest, number: int) -> None:
-    first = number * _PERSONS_PER_CHUNK
+    first = number * PERSONS_PER_CHUNK
     people = [
         render_pair(request.seed + index, DOMAINS[request.domain], "train", num_views=request.views).views
-        for index in range(first, min(first + _PERSONS_PER_CHUNK, request.persons))
+        for index in range(first, min(first + PERSONS_PER_CHUNK, request.persons))
     ]
     pictures = np.stack([[view.picture for view in views] for views in people])
     key_points = np.stack([[view.key_points for view in views] for views in people])
@@ -130,6 +132,6 @@ _autoencoder = cache(read_autoencoder)
 
 
 def _begin_work() -> None:
-    # The parent alone answers Ctrl-C; and processes, not threads, are what runs in parallel here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    begin_work()
+    # Processes, not threads, are what runs in parallel here.
     torch.set_num_threads(1)

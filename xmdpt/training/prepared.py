@@ -4,7 +4,9 @@ A folder holds chunks, each of some persons in some views: latents, and photo an
 makes them. What the demo's extractors do not shrink exactly to 8 bits is off by at most half a level.
 """
 
+import json
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from xmdpt.skeleton import draw_skeleton
 from xmdpt.training.batches import Batch
 from xmdpt.training.pixels import to_pixels
 
+PERSONS_PER_CHUNK = 100
 _CHUNK_GLOB = "chunk_*.npz"
 
 
@@ -44,6 +47,21 @@ class Chunk:
         with new.open("wb") as file:
             np.savez(file, latents=self.latents, photos=self.photos, skeletons=self.skeletons)
         os.replace(new, path)
+
+
+def prepared_with(folder: Path) -> dict[str, Any]:
+    """Return what a folder was prepared from.
+
+    Raises:
+        InputError: it is no folder of `xmdpt.training.prepare`.
+    """
+    try:
+        described = json.loads((folder / "run.json").read_text())
+        return {"persons": described["persons"], "autoencoder": described["autoencoder"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{folder} holds no prepared pictures: make some by python -m xmdpt.training prepare"
+        ) from None
 
 
 def chunk_path(folder: Path, number: int) -> Path:
@@ -72,15 +90,23 @@ def prepare_chunk(vae: PatchVae, pictures: NDArray[np.uint8], key_points: NDArra
 class PreparedPairs:
     """Random pairs of two different views of one person, from all chunks of a folder."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, autoencoder: str) -> None:
         """Read the folder into memory.
 
+        Args:
+            folder: of `xmdpt.training.prepare`.
+            seed: of the pairs that are drawn.
+            autoencoder: digest of the file that the latents must be of.
+
         Raises:
-            InputError: there is no chunk.
+            InputError: it is not whole, or was prepared with another autoencoder.
         """
+        described = prepared_with(folder)
         paths = sorted(folder.glob(_CHUNK_GLOB))
-        if not paths:
-            raise InputError(f"{folder} holds no prepared pictures: make some by python -m xmdpt.training prepare")
+        if len(paths) < -(-described["persons"] // PERSONS_PER_CHUNK):
+            raise InputError(f"{folder} is not whole: let python -m xmdpt.training prepare go on to its end")
+        if described["autoencoder"] != autoencoder:
+            raise InputError(f"{folder} was prepared with another autoencoder: give the same --autoencoder")
         self._seed = seed
         self.latents = _joined(paths, "latents")
         self.photos = _joined(paths, "photos")
@@ -106,7 +132,14 @@ class PreparedPairs:
 
 
 def _joined(paths: list[Path], name: str) -> NDArray[Any]:
-    return np.concatenate([np.load(path)[name] for path in paths])
+    parts = []
+    for path in paths:
+        try:
+            with np.load(path, allow_pickle=False) as chunk:
+                parts.append(chunk[name])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} is damaged ({error}): delete it and prepare again") from None
+    return np.concatenate(parts)
 
 
 def _shrunk(pictures: NDArray[np.uint8], places: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -4,9 +4,7 @@ Does not own the folder's format (`xmdpt.training.rendered_folder`) nor the rend
 """
 
 import itertools
-import logging
 import multiprocessing
-import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -30,6 +28,7 @@ from xmdpt.training.rendered_folder import (
     make_folders,
     write_files,
 )
+from xmdpt.training.workers import begin_work
 
 # Pairs that a worker renders at one go, and how many such pieces wait for each worker: enough to keep it busy, few
 # enough that memory does not grow with the number of pairs.
@@ -100,7 +99,7 @@ def _render(request: RenderRequest, num_told: int, missing: Sequence[int]) -> No
 def _rendered(request: RenderRequest, pieces: Iterable[Sequence[int]]) -> Iterator[tuple[Sequence[int], list[str]]]:
     """Yield pieces in their order with the lines of their pairs, whose files are written."""
     # A fresh interpreter a worker: what a fork would copy of this one, locks and threads, may not be fit for use.
-    pool = ProcessPoolExecutor(request.jobs, multiprocessing.get_context("spawn"), initializer=_begin_work)
+    pool = ProcessPoolExecutor(request.jobs, multiprocessing.get_context("spawn"), initializer=begin_work)
     waiting: deque[tuple[Sequence[int], Future[list[str]]]] = deque()
     try:
         for piece in pieces:
@@ -121,9 +120,3 @@ def _render_piece(folder: Path, settings: Settings, piece: Sequence[int]) -> lis
         write_files(folder, index, pair)
         lines.append(line_of(index, pair, settings))
     return lines
-
-
-def _begin_work() -> None:
-    # The parent alone answers Ctrl-C, and has told of a missing compiler.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.getLogger("xmdpt.persons").setLevel(logging.ERROR)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -37,16 +37,13 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         file = path / "run.json"
         text = json.dumps(description, indent=2, sort_keys=True)
-        if file.exists() and (wrong := _difference(json.loads(file.read_text()), json.loads(text))):
+        if file.exists() and (wrong := _difference(_read_json(file), json.loads(text))):
             raise InputError(f"{path} holds a run with another {wrong}: give another --out, or delete the folder")
         _replace_text(file, text + "\n")
 
     def save(self, num_steps: int, tensors: Mapping[str, Tensor]) -> None:
         """Replace the state; a kill at any moment leaves the old one or the new one."""
-        path = self.path / _STATE
-        new = path.with_suffix(".new")
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, new, {"num_steps": str(num_steps)})
-        os.replace(new, path)
+        save_tensors(tensors, self.path / _STATE, {"num_steps": str(num_steps)})
 
     def load(self) -> tuple[int, dict[str, Tensor]]:
         """Return the number of steps made and the tensors; 0 and none for a run that has not begun.
@@ -57,9 +54,12 @@ class RunFolder:
         if not path.exists():
             (self.path / _LOG).unlink(missing_ok=True)
             return 0, {}
-        with safe_open(path, "pt") as file:
-            num_steps = int(file.metadata()["num_steps"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        try:
+            with safe_open(path, "pt") as file:
+                num_steps = int(file.metadata()["num_steps"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        except SafetensorError as error:
+            raise InputError(f"{path} is damaged ({error}): delete it, and the run begins anew") from None
         kept = [line for line in self.lines() if line["step"] <= num_steps]
         _replace_text(self.path / _LOG, "".join(json.dumps(line) + "\n" for line in kept))
         return num_steps, tensors
@@ -91,7 +91,26 @@ def _difference(old: Any, new: Any, name: str = "") -> str:
     return "" if old == new else f"{name} ({old}, not {new})"
 
 
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file that is whole whenever it is there."""
+    new = _beside(path)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, new, metadata)
+    os.replace(new, path)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): delete the folder") from None
+
+
 def _replace_text(path: Path, text: str) -> None:
-    new = path.with_name(path.name + ".new")
+    new = _beside(path)
     new.write_text(text)
     os.replace(new, path)
+
+
+def _beside(path: Path) -> Path:
+    """A name for what is being written, of this process alone: all processes of a run open its folder at once."""
+    return path.with_name(f"{path.name}.{os.getpid()}.new")

@@ -8,10 +8,13 @@ import argparse
 import os
 from pathlib import Path
 
+from xmdpt.evaluation.mistakes import InputError
 from xmdpt.spec import VARIANTS
 from xmdpt.training.whole_numbers import whole_number
 
 _count = whole_number(1, 10**9)
+_jobs = whole_number(1, 256)
+_seed = whole_number(0, 2**63)
 _views = whole_number(2, 64)
 
 TRAIN_EPILOG = """the whole way to the demo checkpoint, on the cores of one computer:
@@ -39,9 +42,9 @@ def add_prepare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     prepare.add_argument("--persons", type=_count, default=10_000, metavar="N", help="(default: 10000)")
     prepare.add_argument("--views", type=_views, default=4, metavar="N", help="pictures of each, 2..64 (default: 4)")
     prepare.add_argument("--domain", choices=("varied", "demo"), default="demo", help="see render (default: demo)")
-    prepare.add_argument("--seed", type=_count, default=1, metavar="N", help="of the first person (default: 1)")
+    prepare.add_argument("--seed", type=_seed, default=1, metavar="N", help="of the first person (default: 1)")
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder, made if need be")
-    prepare.add_argument("--jobs", type=_count, metavar="N", help="processes (default: one per core)")
+    prepare.add_argument("--jobs", type=_jobs, metavar="N", help="processes (default: one per core)")
 
 
 def add_autoencoder(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -89,9 +92,7 @@ def _add_run_options(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument("--save-every", type=_seconds, default=180.0, metavar="S", help="checkpoints (default: 180)")
     command.add_argument("--look-every", type=_seconds, default=300.0, metavar="S", help="sheets (default: 300)")
     command.add_argument("--stop-after", type=_seconds, metavar="S", help="end early; the same command goes on")
-    command.add_argument(
-        "--jobs", type=_count, metavar="N", help="processes that share a batch (default: one per core)"
-    )
+    command.add_argument("--jobs", type=_jobs, metavar="N", help="processes that share a batch (default: one per core)")
 
 
 def _prepare(options: argparse.Namespace) -> str:
@@ -102,20 +103,25 @@ def _prepare(options: argparse.Namespace) -> str:
     assert isinstance(shape, PatchVaeConfig)
     request = PrepareRequest(
         options.out, options.autoencoder, shape, options.persons, options.views, options.domain, options.seed,
-        _jobs(options),
+        options.jobs or _cores(),
     )  # fmt: skip
     return prepare(request)
 
 
 def _autoencoder(options: argparse.Namespace) -> str:
     from xmdpt.training.autoencoder_run import AutoencoderRequest, train_autoencoder
+    from xmdpt.training.configuration import read_recipe
     from xmdpt.training.parallel import on_processes
 
-    request = AutoencoderRequest(options.config or "demo", options.data, options.out, options.init, *_pace(options))
-    return on_processes(train_autoencoder, _jobs(options), request)
+    config = options.config or "demo"
+    recipe, _ = read_recipe(config)
+    request = AutoencoderRequest(config, options.data, options.out, options.init, *_pace(options))
+    batch_size = recipe.autoencoder.batch_size if recipe.autoencoder else 1
+    return on_processes(train_autoencoder, _shares(options, batch_size), request)
 
 
 def _denoiser(options: argparse.Namespace) -> str:
+    from xmdpt.training.configuration import read_recipe
     from xmdpt.training.denoiser_run import DenoiserRequest, train_denoiser
     from xmdpt.training.parallel import on_processes
 
@@ -124,8 +130,9 @@ def _denoiser(options: argparse.Namespace) -> str:
         config, options.variant, options.data, options.autoencoder, options.vae, options.dino, options.out,
         options.init, options.device, *_pace(options),
     )  # fmt: skip
+    recipe, _ = read_recipe(config, options.variant)
     # Processes are for the cores of a CPU.
-    jobs = _jobs(options) if options.device == "cpu" else options.jobs or 1
+    jobs = _shares(options, recipe.denoiser.batch_size) if options.device == "cpu" else options.jobs or 1
     return on_processes(train_denoiser, jobs, request)
 
 
@@ -133,8 +140,15 @@ def _pace(options: argparse.Namespace) -> tuple[float, float, float | None]:
     return options.save_every, options.look_every, options.stop_after
 
 
-def _jobs(options: argparse.Namespace) -> int:
-    return options.jobs or len(os.sched_getaffinity(0))
+def _shares(options: argparse.Namespace, batch_size: int) -> int:
+    """Return how many processes share a batch: as many as there are cores, or fewer, so that its parts are equal."""
+    if options.jobs and batch_size % options.jobs:
+        raise InputError(f"--jobs {options.jobs}: must divide the recipe's batch_size, {batch_size}")
+    return options.jobs or max(n for n in range(1, _cores() + 1) if batch_size % n == 0)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _seconds(text: str) -> float:
