@@ -39,18 +39,22 @@ def inputs(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return prepared(rendered, write_recipe(folder / "toy.toml"), folder)
 
 
+@pytest.fixture(scope="session")
+def finished(inputs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of four steps."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert main(denoiser(inputs, write_recipe(folder / "toy.toml"), folder / "run")) == 0
+    return folder / "run"
+
+
 def denoiser(inputs: tuple[Path, Path], recipe: Path, out: Path, *more: str) -> list[str]:
     autoencoder, data = inputs
     files = ["--autoencoder", str(autoencoder), "--data", str(data), "--out", str(out)]
     return ["denoiser", "--config", str(recipe), "--jobs", "1", *files, *more]
 
 
-def test_a_run_leaves_weights_that_serve_and_pictures_of_how_it_went(
-    inputs: tuple[Path, Path], recipe: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-
-    assert main(denoiser(inputs, recipe, out)) == 0
+def test_a_run_leaves_weights_that_serve_and_pictures_of_how_it_went(inputs: tuple[Path, Path], finished: Path) -> None:
+    out = finished
 
     pipeline = load_bundle(VARIANTS["demo"], out / "demo.safetensors")
     autoencoder = load_file(inputs[0])
@@ -66,7 +70,7 @@ def test_a_run_leaves_weights_that_serve_and_pictures_of_how_it_went(
 def test_killed_and_started_again_a_run_ends_where_it_would_have_ended(
     inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    recipe = write_recipe(tmp_path / "toy.toml", num_steps=12)
+    recipe = write_recipe(tmp_path / "toy.toml", num_steps=6)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main(denoiser(inputs, recipe, whole)) == 0
     command = [sys.executable, "-m", "xmdpt.training", *denoiser(inputs, recipe, broken, "--save-every", "0.01")]
@@ -96,25 +100,24 @@ def test_two_processes_share_each_batch(inputs: tuple[Path, Path], recipe: Path,
     assert (tmp_path / "run" / "demo.safetensors").exists()
 
 
-def test_a_run_goes_on_from_published_weights(inputs: tuple[Path, Path], recipe: Path, tmp_path: Path) -> None:
-    assert main(denoiser(inputs, recipe, tmp_path / "first")) == 0
-    init = tmp_path / "first" / "ema.safetensors"
+def test_a_run_goes_on_from_published_weights(inputs: tuple[Path, Path], finished: Path, tmp_path: Path) -> None:
+    init = finished / "ema.safetensors"
     # Of another seed, so that what is drawn would be far from these weights.
     other = write_recipe(tmp_path / "other.toml", seed=4)
 
     for name, more in {"second": ["--init", str(init)], "drawn": []}.items():
         assert main(denoiser(inputs, other, tmp_path / name, "--stop-after", "0.001", *more)) == 0
 
-    first, second, drawn = (load_file(tmp_path / name / "ema.safetensors") for name in ("first", "second", "drawn"))
+    first = load_file(init)
+    second, drawn = (load_file(tmp_path / name / "ema.safetensors") for name in ("second", "drawn"))
     weight = "xmdpt.tdnet.blocks.0.mlp.fc1.weight"
     # One step from there, by a learning rate of at most 1e-3.
     assert all((second[name] - tensor).abs().max() < 0.01 for name, tensor in first.items())
     assert (drawn[weight] - first[weight]).abs().max() > 0.05
 
 
-def test_a_run_goes_on_from_a_bundle(inputs: tuple[Path, Path], recipe: Path, tmp_path: Path) -> None:
-    bundle = tmp_path / "first" / "demo.safetensors"
-    assert main(denoiser(inputs, recipe, bundle.parent)) == 0
+def test_a_run_goes_on_from_a_bundle(inputs: tuple[Path, Path], finished: Path, tmp_path: Path) -> None:
+    bundle = finished / "demo.safetensors"
     other = write_recipe(tmp_path / "other.toml", seed=4)
     arguments = denoiser(inputs, other, tmp_path / "second", "--init", str(bundle), "--stop-after", "0.001")
 
