@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xmdpt.guidance import guidance_weights
 from xmdpt.nn.pipeline import Networks
+from xmdpt.nn.pixels import from_pixels, to_pixels
 from xmdpt.nn.tdnet import TDNet
 from xmdpt.noise_schedule import cumulative_alphas, kept_timesteps, posterior
 from xmdpt.sampler import initial_noise
@@ -53,8 +54,8 @@ def reference_picture(
         predict = guided(networks.xmdpt.tdnet, condition_of(networks, photo, skeleton), guidance)
         predict = as_noise(predict, networks.variant.prediction)
         *_, (latents, _) = steps(predict, latents, kept_timesteps(num_steps).tolist())
-        picture = networks.vae.decode(latents / networks.variant.latent_scale)[0]
-    return ((picture.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+        picture = networks.vae.decode(latents / networks.variant.latent_scale)
+    return from_pixels(picture)[0]
 
 
 def condition_of(networks: Networks, photo: np.ndarray, skeleton: np.ndarray) -> Tensor:
@@ -68,7 +69,7 @@ def condition_of(networks: Networks, photo: np.ndarray, skeleton: np.ndarray) ->
 
 def source_vectors_of(networks: Networks, photos: np.ndarray) -> Tensor:
     """Return source vectors [B, D] of photos [B, 256, 256, 3] uint8 RGB."""
-    x = torch.from_numpy(photos).permute(0, 3, 1, 2) / 127.5 - 1
+    x = to_pixels(photos)
     # Unlike the paper's code, which draws source latents at random: the mode makes the condition repeatable.
     source_latents = networks.vae.encode_mode(x) * networks.variant.latent_scale
     return networks.xmdpt.source_vector(networks.photo_extractor(networks.photo_extractor.shrink(x)), source_latents)
@@ -97,17 +98,22 @@ def as_noise(predict: Predict, prediction: Prediction) -> Predict:
     """Return the same prediction as noise, whatever the network was trained to predict."""
 
     def noise(latents: Tensor, timestep: int) -> Tensor:
-        alpha, sigma = _level(timestep)
-        predicted = predict(latents, timestep)
-        match prediction:
-            case "epsilon":
-                return predicted
-            case "v":
-                return alpha * predicted + sigma * latents
-            case "x0":
-                return (latents - alpha * predicted) / sigma
+        return noise_of(predict(latents, timestep), latents, *_level(timestep), prediction)
 
     return noise
+
+
+def noise_of(
+    predicted: Tensor, latents: Tensor, alpha: float | Tensor, sigma: float | Tensor, prediction: Prediction
+) -> Tensor:
+    """Return the noise that a prediction for latents tells; alpha and sigma are the levels of picture and noise."""
+    match prediction:
+        case "epsilon":
+            return predicted
+        case "v":
+            return alpha * predicted + sigma * latents
+        case "x0":
+            return (latents - alpha * predicted) / sigma
 
 
 def ddim_steps(

@@ -14,6 +14,7 @@ from xmdpt.evaluation.generators import Model
 from xmdpt.evaluation.mistakes import RunError
 from xmdpt.nn.bundle import is_bundled
 from xmdpt.nn.loading import LoadedNetworks, WeightPaths
+from xmdpt.nn.pixels import to_pixels
 from xmdpt.nn.weight_files import CheckpointError
 from xmdpt.persons.domain import DEMO, Domain
 from xmdpt.persons.render import render_pair
@@ -77,7 +78,7 @@ class Autoencoder:
 
     def rebuilt(self, pictures: Pictures) -> Pictures:
         """Return pictures [N, 256, 256, 3] uint8 RGB as they come back from their latents, the posterior's mode."""
-        x = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1
+        x = to_pixels(pictures)
         with torch.inference_mode():
             latents = self._vae.encode_mode(x) * self._scale
         return self._decoder.decode(latents.numpy())

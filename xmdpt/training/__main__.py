@@ -5,7 +5,6 @@ the rest are in `xmdpt.training.training_commands` and `xmdpt.training.quality_c
 """
 
 import argparse
-import os
 import re
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from xmdpt.spec import VARIANTS
 from xmdpt.training.quality_command import add_quality
 from xmdpt.training.training_commands import add_autoencoder, add_denoiser, add_prepare
 from xmdpt.training.whole_numbers import whole_number
+from xmdpt.training.workers import num_cores
 
 _count = whole_number(1, 10**9)
 _jobs = whole_number(1, 256)
@@ -179,7 +179,7 @@ def _render(options: argparse.Namespace) -> str:
     from xmdpt.training.rendered_folder import Settings
 
     settings = Settings(options.seed, options.domain, options.split)
-    jobs = options.jobs or len(os.sched_getaffinity(0))
+    jobs = options.jobs or num_cores()
     return render(RenderRequest(options.out, options.pairs, settings, jobs))
 
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from xmdpt.nn.patch_vae import PatchVae
+from xmdpt.nn.pixels import from_pixels, to_pixels
 from xmdpt.spec import IMAGE_SIZE, PatchVaeConfig
 from xmdpt.training import parallel
 from xmdpt.training.loop import Look
 from xmdpt.training.optimisation import Optimiser, OptimiserConfig
-from xmdpt.training.pixels import from_pixels, to_pixels
 from xmdpt.training.prefetch import Prefetch
 from xmdpt.training.run_files import save_tensors
 from xmdpt.training.sheets import sheet
@@ -82,14 +82,13 @@ class AutoencoderTask:
         self._held_out = to_pixels(np.stack(list(held_out)))
         self._statistics = to_pixels(np.stack([pictures[i] for i in _spread(len(pictures), 256)]))
         self._optimiser = Optimiser({"vae": self._vae}, config.optimiser, config.num_steps)
-        self._rank, self._count = parallel.rank(), parallel.count()
         self._batches = Prefetch(lambda index: self._crops(pictures, index), config.num_steps)
 
     def step(self, index: int) -> Mapping[str, Tensor]:
         """One step on the crops of `index`."""
         config = self._config
         x = self._batches[index].contiguous(memory_format=torch.channels_last)
-        noise = torch.Generator().manual_seed(self._seed * 1_000_003 + self._number(index))
+        noise = torch.Generator().manual_seed(self._seed * 1_000_003 + parallel.number_of(index))
         with torch.autocast("cpu", torch.bfloat16):
             mean, log_variance = self._vae.encode_moments(x)
             latents = mean + torch.exp(log_variance / 2) * torch.randn(mean.shape, generator=noise)
@@ -103,15 +102,11 @@ class AutoencoderTask:
         self._optimiser.step(index, loss)
         return {name: value.detach() for name, value in losses.items()}
 
-    def _number(self, index: int) -> int:
-        """Return a number for each step of each process, which draws its own part of the batch."""
-        return index * self._count + self._rank
-
     def _crops(self, pictures: Pictures, index: int) -> Tensor:
         """The crops of one step, half of them mirrored, more from the middle where the person stands."""
-        random = np.random.default_rng([self._seed, self._number(index)])
+        random = np.random.default_rng([self._seed, parallel.number_of(index)])
         size, room, crops = self._config.crop, IMAGE_SIZE - self._config.crop, []
-        for number in random.integers(len(pictures), size=self._config.batch_size // self._count):
+        for number in random.integers(len(pictures), size=self._config.batch_size // parallel.count()):
             top = int(random.integers(room + 1))
             left = int(np.clip(random.normal(room / 2, room / 4), 0, room))
             crop = pictures[int(number)][top : top + size, left : left + size]

@@ -118,9 +118,8 @@ class DenoiserTask:
             self._start_from(init)
         self.denoiser.to(device)
         self._optimiser = Optimiser({"denoiser": self.denoiser}, config.optimiser, config.num_steps)
-        self._rank, self._count = parallel.rank(), parallel.count()
-        size = config.batch_size // self._count
-        self._batches = Prefetch(lambda index: batches.batch(self._number(index), size), config.num_steps)
+        size = config.batch_size // parallel.count()
+        self._batches = Prefetch(lambda index: batches.batch(parallel.number_of(index), size), config.num_steps)
         # Attention is written out (below), and need not be computed in float32 for that.
         torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
         self._forward: Callable[..., Any] = (
@@ -139,7 +138,7 @@ class DenoiserTask:
         """One step on the pairs of `index`."""
         batch = self._batches[index].to(self._device)
         # Drawn on the CPU, so that a run does not depend on the device.
-        draw = torch.Generator().manual_seed(self._seed * 1_000_003 + self._number(index))
+        draw = torch.Generator().manual_seed(self._seed * 1_000_003 + parallel.number_of(index))
         timestep = torch.randint(NUM_TRAIN_TIMESTEPS, (len(batch.target),), generator=draw).to(self._device)
         losses = {"plain": self._loss(batch, timestep, draw, None)}
         if index >= self._config.masked_from * self._config.num_steps:
@@ -158,10 +157,6 @@ class DenoiserTask:
             prediction = self._forward(batch, latents, timestep, is_kept, mask_noise)
         losses = diffusion_losses(prediction, batch.target, noise, timestep, self.variant.prediction)
         return (losses.mse + self._config.variance_weight * losses.vb).mean()
-
-    def _number(self, index: int) -> int:
-        """Return a number for each step of each process, which draws its own part of the batch."""
-        return index * self._count + self._rank
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on."""

@@ -104,17 +104,18 @@ def _demo_task(request: DenoiserRequest, recipe: Recipe, variant: Variant) -> De
     config = recipe.denoiser
     unseen = PairsOnTheFly(config.num_held_out, DEMO, "held_out", seed=_FIRST_HELD_OUT)
     pairs = PreparedPairs(request.data, recipe.seed, file_digest(request.autoencoder))
-    held_out = _held_out(preparation, pipeline, config, list(map(unseen.__getitem__, range(len(unseen)))))
+    held_out = _held_out(preparation, pipeline, config, [unseen[i] for i in range(len(unseen))])
 
     def extractors() -> tuple[nn.Module, nn.Module]:
         return build_extractor(variant.pose_extractor), build_extractor(variant.photo_extractor)
 
     def publish(denoiser: Denoiser) -> None:
         save_bundle(_served(pipeline, denoiser), request.out / f"{variant.name}.safetensors", _ORIGIN)
-        _save_all(denoiser, request.out)
+        # MIPNet included, for a run that is to go on from here.
+        save_tensors(denoiser.state_dict(), request.out / "ema.safetensors")
 
     return DenoiserTask(
-        variant, recipe.denoiser, extractors, pairs, held_out.look, publish,
+        variant, config, extractors, pairs, held_out.look, publish,
         recipe.seed, _init(request, variant), request.device,
     )  # fmt: skip
 
@@ -141,7 +142,7 @@ def _paper_task(request: DenoiserRequest, recipe: Recipe, variant: Variant) -> D
         save_tensors(state, request.out / "ema.safetensors")
 
     return DenoiserTask(
-        variant, recipe.denoiser, lambda: (nn.Identity(), nn.Identity()), batches, held_out.look, publish,
+        variant, config, lambda: (nn.Identity(), nn.Identity()), batches, held_out.look, publish,
         recipe.seed, _init(request, variant), request.device,
     )  # fmt: skip
 
@@ -193,8 +194,3 @@ def _served(pipeline: Pipeline, denoiser: Denoiser) -> Pipeline:
     state = {name: trained.get(name, value) for name, value in pipeline.state_dict().items()}
     served.load_state_dict(state)
     return served
-
-
-def _save_all(denoiser: Denoiser, folder: Path) -> None:
-    """MIPNet included, for a run that is to go on from here."""
-    save_tensors(denoiser.state_dict(), folder / "ema.safetensors")

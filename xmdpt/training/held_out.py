@@ -1,11 +1,15 @@
 """How good a denoiser is on pairs that it was not trained on, in figures and as a sheet for the eye."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xmdpt.evaluation.metrics import psnr
 from xmdpt.nn.pipeline import Autoencoder
+from xmdpt.nn.pixels import from_pixels
 from xmdpt.nn.reference import as_noise, ddim_steps, guided
 from xmdpt.noise_schedule import kept_timesteps
 from xmdpt.spec import Variant
@@ -13,7 +17,6 @@ from xmdpt.training.batches import Batch
 from xmdpt.training.denoiser import Denoiser
 from xmdpt.training.loop import Look
 from xmdpt.training.losses import denoised_of, noised
-from xmdpt.training.pixels import from_pixels
 from xmdpt.training.preparation import Preparation
 from xmdpt.training.sheets import sheet
 
@@ -48,15 +51,14 @@ class HeldOut:
         """
         conditions = condition_of(denoiser, self._batch)
         figures = {f"x0_{t}": self._error(denoiser, conditions, t) for t in _TIMESTEPS}
-        shuffled = Batch(self._batch.target, self._batch.source, self._batch.photo, self._batch.skeleton.roll(1, 0))
+        shuffled = replace(self._batch, skeleton=self._batch.skeleton.roll(1, 0))
         figures[f"x0_{_TIMESTEPS[0]}_other_pose"] = self._error(
             denoiser, condition_of(denoiser, shuffled), _TIMESTEPS[0]
         )
         drawn = self._draw(denoiser, conditions[: len(self._pictures)])
-        squared = [np.square(d.astype(float) - t).mean() for d, (_, _, t) in zip(drawn, self._pictures, strict=True)]
-        figures["psnr"] = float(np.mean(20 * np.log10(255) - 10 * np.log10(np.maximum(squared, 1e-6))))
+        figures["psnr"] = float(np.mean([psnr(d, t) for d, (_, _, t) in zip(drawn, self._pictures, strict=True)]))
         rows = [(source, skeleton, d, t) for d, (source, skeleton, t) in zip(drawn, self._pictures, strict=True)]
-        return Look(figures, sheet(rows[:24]))
+        return Look(figures, sheet(rows))
 
     def _error(self, denoiser: Denoiser, conditions: Tensor, timestep: int) -> float:
         target = self._batch.target

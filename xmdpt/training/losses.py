@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xmdpt.nn.reference import noise_of
 from xmdpt.noise_schedule import cumulative_alphas, posterior
 from xmdpt.spec import Prediction
 
@@ -92,13 +93,7 @@ def _denoised(predicted_noise: Tensor, latents: Tensor, timestep: Tensor) -> Ten
 
 def _as_noise(predicted: Tensor, latents: Tensor, timestep: Tensor, meaning: Prediction) -> Tensor:
     alpha, sigma = _at(_TABLES.alpha, timestep), _at(_TABLES.sigma, timestep)
-    match meaning:
-        case "epsilon":
-            return predicted
-        case "v":
-            return alpha * predicted + sigma * latents
-        case "x0":
-            return (latents - alpha * predicted) / sigma
+    return noise_of(predicted, latents, alpha, sigma, meaning)
 
 
 def _variational_bound(

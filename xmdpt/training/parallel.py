@@ -65,6 +65,11 @@ def count() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def number_of(index: int) -> int:
+    """Return a number for step `index` of this process, by which it draws its own part of the batch."""
+    return index * count() + rank()
+
+
 def average(tensors: Iterable[Tensor]) -> None:
     """Replace float32 tensors by their means over all processes; all of them must call this with the same shapes."""
     if count() == 1:

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xmdpt.nn.pipeline import Autoencoder, Extractor
+from xmdpt.nn.pixels import to_pixels
 from xmdpt.nn.vae import Vae, posterior_sample
 from xmdpt.spec import ConvExtractorConfig, Variant
 from xmdpt.training.batches import Batch
-from xmdpt.training.pixels import to_pixels
 
 
 class Preparation:

@@ -5,7 +5,6 @@ makes them. What the demo's extractors do not shrink exactly to 8 bits is off by
 """
 
 import json
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,10 @@ from torch import Tensor
 from xmdpt.evaluation.mistakes import InputError
 from xmdpt.nn.conv_extractor import ConvExtractor
 from xmdpt.nn.patch_vae import PatchVae
+from xmdpt.nn.pixels import to_pixels
 from xmdpt.skeleton import draw_skeleton
 from xmdpt.training.batches import Batch
-from xmdpt.training.pixels import to_pixels
+from xmdpt.training.whole_files import whole_file
 
 PERSONS_PER_CHUNK = 100
 _CHUNK_GLOB = "chunk_*.npz"
@@ -43,10 +43,8 @@ class Chunk:
 
     def save(self, path: Path) -> None:
         """Write the chunk; a kill at any moment leaves no half of it under this name."""
-        new = path.with_name(path.name + ".new")
-        with new.open("wb") as file:
+        with whole_file(path) as new, new.open("wb") as file:
             np.savez(file, latents=self.latents, photos=self.photos, skeletons=self.skeletons)
-        os.replace(new, path)
 
 
 def prepared_with(folder: Path) -> dict[str, Any]:
@@ -108,9 +106,10 @@ class PreparedPairs:
         if described["autoencoder"] != autoencoder:
             raise InputError(f"{folder} was prepared with another autoencoder: give the same --autoencoder")
         self._seed = seed
-        self.latents = _joined(paths, "latents")
-        self.photos = _joined(paths, "photos")
-        self.skeletons = _joined(paths, "skeletons")
+        chunks = [_read_chunk(path) for path in paths]
+        self.latents = np.concatenate([chunk.latents for chunk in chunks])
+        self.photos = np.concatenate([chunk.photos for chunk in chunks])
+        self.skeletons = np.concatenate([chunk.skeletons for chunk in chunks])
 
     def batch(self, index: int, size: int) -> Batch:
         """See Batches."""
@@ -131,15 +130,12 @@ class PreparedPairs:
         )
 
 
-def _joined(paths: list[Path], name: str) -> NDArray[Any]:
-    parts = []
-    for path in paths:
-        try:
-            with np.load(path, allow_pickle=False) as chunk:
-                parts.append(chunk[name])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} is damaged ({error}): delete it and prepare again") from None
-    return np.concatenate(parts)
+def _read_chunk(path: Path) -> Chunk:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Chunk(arrays["latents"], arrays["photos"], arrays["skeletons"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged ({error}): delete it and prepare again") from None
 
 
 def _shrunk(pictures: NDArray[np.uint8], places: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -4,10 +4,10 @@ The work is in `xmdpt.quality.measure`, which is imported when the command runs:
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from xmdpt.training.whole_numbers import whole_number
+from xmdpt.training.workers import num_cores
 
 _EPILOG = """examples:
   # the shipped checkpoint, as the README shows it
@@ -65,7 +65,7 @@ def _quality(options: argparse.Namespace) -> str:
             pairs=options.pairs,
             sampling=Sampling(options.steps, options.guidance),
             seed=options.seed,
-            jobs=options.jobs or len(os.sched_getaffinity(0)),
+            jobs=options.jobs or num_cores(),
             batch=options.batch,
             sheet=options.sheet,
         )

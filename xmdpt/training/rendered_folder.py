@@ -8,7 +8,6 @@ A pair's files are whole before its line is written, so a folder whose making wa
 go. Does not render (`xmdpt.training.render`); needs no torch.
 """
 
-import io
 import json
 import os
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from PIL import Image
 from xmdpt.evaluation.mistakes import InputError
 from xmdpt.persons.body import Split
 from xmdpt.persons.render import Pair, View
+from xmdpt.training.whole_files import whole_file
 
 LINES = "pairs.jsonl"
 
@@ -166,9 +166,6 @@ def _name(kind: str, index: int, view: int) -> str:
 
 
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    encoded = io.BytesIO()
-    # Little effort: rendering should not wait for the compression, and the gain would be a tenth.
-    Image.fromarray(pixels).save(encoded, "PNG", compress_level=2)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(encoded.getvalue())
-    os.replace(unfinished, path)
+    with whole_file(path) as new:
+        # Little effort: rendering should not wait for the compression, and the gain would be a tenth.
+        Image.fromarray(pixels).save(new, "PNG", compress_level=2)

@@ -5,7 +5,6 @@ to fit each other, whenever the run was killed.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from xmdpt.evaluation.mistakes import InputError
+from xmdpt.training.whole_files import whole_file
 
 _STATE = "state.safetensors"
 _LOG = "log.jsonl"
@@ -93,9 +93,8 @@ def _difference(old: Any, new: Any, name: str = "") -> str:
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file that is whole whenever it is there."""
-    new = _beside(path)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, new, metadata)
-    os.replace(new, path)
+    with whole_file(path) as new:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, new, metadata)
 
 
 def _read_json(path: Path) -> Any:
@@ -106,11 +105,5 @@ def _read_json(path: Path) -> Any:
 
 
 def _replace_text(path: Path, text: str) -> None:
-    new = _beside(path)
-    new.write_text(text)
-    os.replace(new, path)
-
-
-def _beside(path: Path) -> Path:
-    """A name for what is being written, of this process alone: all processes of a run open its folder at once."""
-    return path.with_name(f"{path.name}.{os.getpid()}.new")
+    with whole_file(path) as new:
+        new.write_text(text)

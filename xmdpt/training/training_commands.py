@@ -5,12 +5,12 @@ imported when their command runs: torch takes seconds.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from xmdpt.evaluation.mistakes import InputError
 from xmdpt.spec import VARIANTS
 from xmdpt.training.whole_numbers import whole_number
+from xmdpt.training.workers import num_cores
 
 _count = whole_number(1, 10**9)
 _jobs = whole_number(1, 256)
@@ -103,7 +103,7 @@ def _prepare(options: argparse.Namespace) -> str:
     assert isinstance(shape, PatchVaeConfig)
     request = PrepareRequest(
         options.out, options.autoencoder, shape, options.persons, options.views, options.domain, options.seed,
-        options.jobs or _cores(),
+        options.jobs or num_cores(),
     )  # fmt: skip
     return prepare(request)
 
@@ -144,11 +144,7 @@ def _shares(options: argparse.Namespace, batch_size: int) -> int:
     """Return how many processes share a batch: as many as there are cores, or fewer, so that its parts are equal."""
     if options.jobs and batch_size % options.jobs:
         raise InputError(f"--jobs {options.jobs}: must divide the recipe's batch_size, {batch_size}")
-    return options.jobs or max(n for n in range(1, _cores() + 1) if batch_size % n == 0)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return options.jobs or max(n for n in range(1, num_cores() + 1) if batch_size % n == 0)
 
 
 def _seconds(text: str) -> float:

@@ -1,11 +1,17 @@
-"""How the worker processes of `render` and `prepare` begin."""
+"""How many worker processes there are by default, and how they begin. Needs no torch."""
 
 import ctypes
 import logging
+import os
 import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def begin_work() -> None:
