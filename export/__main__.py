@@ -1,15 +1,16 @@
-"""`python -m export`: build a model repository, verify one, or make it ready for servers other than ours.
+"""`python -m export`: build a model repository, verify one, seal it anew, or make it ready for servers other than ours.
 
-Only words and exit statuses; the work is in `export.repository`, `export.manifest`, `export.verify` and `export.links`.
+Only words and exit statuses; the work is in `export.repository`, `export.verify_command`, `export.links`,
+`export.seal` and `export.tensorrt_command`.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.tensorrt_command import add_tensorrt, run_tensorrt
 from xmdpt.repository import RepositoryError
 from xmdpt.spec import VARIANTS
 
@@ -24,22 +25,33 @@ _EPILOG = """examples:
   python -m export build --variant s --weights ema_0.9999_300000.pt --vae sd-vae --dino dinov2 --out repository-s
   python -m export verify --repository repository-s --weights ema_0.9999_300000.pt --vae sd-vae --dino dinov2
   python -m export link --repository repository-demo
+  python -m export seal --repository repository-demo
+  python -m export tensorrt --repository repository-demo --out engines-demo --package tensorrt_rtx --target sm80 sm89
 
-docs/weights.md says where the files come from.
+docs/weights.md says where the files come from, docs/tensorrt.md what engines need.
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for a failed check, 2 for a mistake in the call."""
     options = _parser().parse_args(arguments)
-    if options.command == "link":
-        return _link(options.repository)
+    if command := {"link": _link, "seal": _seal}.get(options.command):
+        return command(options.repository)
+    if options.command == "tensorrt":
+        return run_tensorrt(options)
     if options.command == "verify":
         return _verify(options, options.repository)
     weights = _build(options)
     if weights is None:
         return 2
-    return 0 if options.no_verify else _verify(options, options.out, weights)
+    if options.no_verify:
+        return 0
+    status = _verify(options, options.out, weights)
+    if status:
+        from export.verify_command import reject
+
+        reject(options.out)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,11 +65,20 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="trace every graph, write the repository and its manifest, verify them")
     build.add_argument("--variant", choices=sorted(VARIANTS), default="demo", help="size of the model (default: demo)")
     build.add_argument("--out", type=Path, default=Path("model_repository"), help="folder (default: model_repository)")
+    build.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "bf16", "int8"),
+        default="fp32",
+        help="of attention, MLPs and convolutions; bf16 is for TensorRT, int8 for CPUs (default: fp32)",
+    )
     build.add_argument("--half-weights", action="store_true", help="round weights to float16: half the bytes, lossy")
     build.add_argument("--no-verify", action="store_true", help="leave out the comparison with torch at the end")
-    verify = commands.add_parser("verify", help="check digests, configurations and each graph against torch")
+    verify = commands.add_parser("verify", help="check digests, configurations, each graph and whole runs with torch")
+    verify.add_argument("--record", action="store_true", help="write what was found into the manifest, as build does")
     link = commands.add_parser("link", help="put shared weights beside each graph, for Triton; our service needs none")
-    for command in (verify, link):
+    seal = commands.add_parser("seal", help="check tuned configurations and take their digests into the manifest")
+    add_tensorrt(commands)
+    for command in (verify, link, seal):
         command.add_argument(
             "--repository", type=Path, default=Path("model_repository"), help="folder (default: model_repository)"
         )
@@ -81,12 +102,15 @@ def _parser() -> argparse.ArgumentParser:
             metavar="N",
             help="to compare (default: 1 2 3 8)",
         )
+        command.add_argument("--quick", action="store_true", help="leave out the whole runs of 50 steps")
+        command.add_argument("--page", type=Path, metavar="FILE", help="put the recorded figures into this page too")
     return parser
 
 
 def _build(options: argparse.Namespace) -> "WeightsOrigin | None":
     """Return what the repository was built of; None if that could not be read, which has been said."""
     from export.repository import build_repository
+    from export.verify_command import refuse
     from export.weights import networks_of, read_origin
 
     variant = VARIANTS[options.variant]
@@ -96,7 +120,7 @@ def _build(options: argparse.Namespace) -> "WeightsOrigin | None":
     try:
         weights = read_origin(variant, paths, options.half_weights)
     except (OSError, ValueError) as error:
-        _refuse(error)
+        refuse(error)
         return None
     _print_origin(weights)
     build_repository(
@@ -106,6 +130,7 @@ def _build(options: argparse.Namespace) -> "WeightsOrigin | None":
         options.out,
         report=lambda line: print(line, flush=True),
         bundle=paths.files(variant).get("bundle"),
+        precision=options.precision,
     )
     print(f"wrote {options.out}/MANIFEST.json after {time.monotonic() - start:.1f} s", flush=True)
     return weights
@@ -113,45 +138,16 @@ def _build(options: argparse.Namespace) -> "WeightsOrigin | None":
 
 def _verify(options: argparse.Namespace, repository: Path, weights: "WeightsOrigin | None" = None) -> int:
     """Compare; weights are what a build has just read, else the files are read here."""
-    from export.manifest import read_manifest
-    from export.verify import graph_errors
-    from export.weights import networks_of, read_origin
+    from export.verify_command import VerifyOptions, verify
 
-    try:
-        manifest = read_manifest(repository)
-    except RepositoryError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
-    print(
-        f"{repository}: {len(manifest['graphs'])} graphs, digests and configurations as the manifest says", flush=True
-    )
-    stated, variant = manifest["weights"], VARIANTS[manifest["variant"]]
-    paths = _weight_paths(options, repository, variant)
-    try:
-        weights = weights or read_origin(variant, paths, stated["is_rounded"])
-    except (OSError, ValueError) as error:
-        return _refuse(error)
-    if _digests(weights.files) != _digests(stated["files"]):
-        return _refuse(f"the repository was built of other weights ({stated['origin']}): give --weights, --vae, --dino")
-    print(f"{'graph':<15} {'batch':>5} {'output':<14} {'error':>9} {'tolerance':>9} {'seconds':>8}")
-    is_good, start = True, time.monotonic()
-    rows = graph_errors(
-        repository, variant, lambda: networks_of(variant, paths, stated["is_rounded"]), options.batch_sizes
-    )
-    for row in rows:
-        verdict = "ok" if row.is_within_tolerance else "FAILED"
-        is_good &= row.is_within_tolerance
-        print(
-            f"{row.graph:<15} {row.batch_size:>5} {row.output:<14} {row.error:>9.1e} {row.tolerance:>9.0e} "
-            f"{time.monotonic() - start:>8.1f} {verdict}",
-            flush=True,
-        )
-    print("every graph agrees with torch" if is_good else "FAILED: a graph differs from torch")
-    return 0 if is_good else 1
+    is_recorded = options.command == "build" or options.record or options.page is not None
+    chosen = VerifyOptions(options.batch_sizes, options.quick, is_recorded, options.page)
+    return verify(repository, lambda variant: _weight_paths(options, repository, variant), chosen, weights)
 
 
 def _link(repository: Path) -> int:
     from export.links import link_weights
+    from export.verify_command import refuse
 
     try:
         links = link_weights(repository)
@@ -159,11 +155,29 @@ def _link(repository: Path) -> int:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}; link a copy of the repository that can be written to")
+        return refuse(f"{error.filename}: {error.strerror}; link a copy of the repository that can be written to")
     for link in links:
         print(link)
     if not links:
         print(f"{repository}: each graph holds its weights itself, there is nothing to link")
+    return 0
+
+
+def _seal(repository: Path) -> int:
+    from export.seal import seal_configs
+
+    try:
+        changed = seal_configs(repository)
+    except RepositoryError as error:
+        print(f"FAILED {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"python -m export: {error.filename}: {error.strerror}; seal a copy of the repository", file=sys.stderr)
+        return 2
+    for path in changed:
+        print(f"{repository / path}: sealed")
+    if not changed:
+        print(f"{repository}: every configuration is the manifest's, there is nothing to seal")
     return 0
 
 
@@ -176,10 +190,6 @@ def _weight_paths(options: argparse.Namespace, repository: Path, variant: "Varia
     return own_weights(repository, variant) if named == WeightPaths() else named
 
 
-def _digests(files: Mapping[str, Mapping]) -> dict[str, str]:
-    return {network: file["sha256"] for network, file in files.items()}
-
-
 def _print_origin(weights: "WeightsOrigin") -> None:
     for network, file in weights.files.items():
         print(f"weights of {network}: {file['name']}, {file['bytes']:,} bytes, sha256 {file['sha256']}", flush=True)
@@ -187,11 +197,6 @@ def _print_origin(weights: "WeightsOrigin") -> None:
         print(f"weights: {weights.origin}", flush=True)
     if weights.is_rounded:
         print("weights are rounded to float16", flush=True)
-
-
-def _refuse(reason: object) -> int:
-    print(f"python -m export: {reason}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

@@ -1,24 +1,18 @@
 """Is a model repository whole: are its files those of its manifest, and are they what the contract says?
 
-Runs no graph (`export.verify`) and changes nothing. Places and digests are `xmdpt.repository`'s; here is what needs
-onnx and Triton's schema.
+Runs no graph (`export.verify`) and changes nothing. Places and digests are `xmdpt.repository`'s, configurations
+`export.config_checks`'s; here is what needs onnx.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
+from export.config_checks import check_configs
 from export.shared_weights import with_weights_inside
-from export.triton_config import config_mistake
-from xmdpt.repository import (
-    MANIFEST_NAME,
-    RepositoryError,
-    check_files,
-    config_path,
-    graph_path,
-    load_manifest,
-)
+from xmdpt.repository import MANIFEST_NAME, ONNX, RepositoryError, check_files, load_manifest
 from xmdpt.spec import VARIANTS, GraphSpec, graph_specs
 
 _ONNX_TYPES = {"f32": onnx.TensorProto.FLOAT, "u8": onnx.TensorProto.UINT8}
@@ -29,19 +23,30 @@ def read_manifest(root: Path) -> dict:
     """The manifest of a repository whose every file has the digest that the manifest states.
 
     Raises:
-        RepositoryError: `load_manifest` or `check_files` refuses the repository, a graph is not a valid model or not
-            the contract's, or a config.pbtxt does not parse or does not fit its graph.
+        RepositoryError: `load_manifest`, `check_files` or `check_contents` refuses the repository.
     """
     manifest = load_manifest(root)
     check_files(root, manifest)
-    specs = graph_specs(VARIANTS[manifest["variant"]])
-    for name, entry in manifest["graphs"].items():
-        weights = [root / file["path"] for file in entry["external"]]
-        _check_model(root / graph_path(name), specs[name], weights[0] if weights else None)
-        config = (root / config_path(name)).read_bytes().decode(errors="replace")
-        if mistake := config_mistake(config, specs[name]):
-            raise RepositoryError(f"{root / config_path(name)}: {mistake}; {_REBUILD}")
+    check_contents(root, manifest)
     return manifest
+
+
+def check_contents(root: Path, manifest: Mapping) -> None:
+    """Open every graph and every configuration.
+
+    Args:
+        root: the repository's folder.
+        manifest: of `load_manifest`. Engines are not opened: only the computer they were built for can.
+
+    Raises:
+        RepositoryError: a graph is not a valid model or not the contract's, or `check_configs` refuses a configuration.
+    """
+    if manifest["platform"] == ONNX:
+        specs = graph_specs(VARIANTS[manifest["variant"]])
+        for name, entry in manifest["graphs"].items():
+            weights = [root / file["path"] for file in entry["external"]]
+            _check_model(root / entry["path"], specs[name], weights[0] if weights else None)
+    check_configs(root, manifest)
 
 
 def _check_model(path: Path, spec: GraphSpec, weights: Path | None) -> None:

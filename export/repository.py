@@ -5,7 +5,6 @@ Does not trace (`export.to_onnx`), decide what lies where (`xmdpt.repository`), 
 bytes.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -14,22 +13,25 @@ from pathlib import Path
 
 from onnx import ModelProto, TensorProto
 
+from export.config_files import write_configs, write_ensemble
 from export.graphs import GRAPHS
 from export.links import remove_links
+from export.loop import sampler_model
+from export.precision import Precision, parts_to_lower
 from export.shared_weights import SharedWeights
-from export.to_onnx import MAX_INLINE_BYTES, OPSET, to_onnx
-from export.triton_config import config_text
+from export.to_onnx import MAX_INLINE_BYTES, to_onnx
+from export.triton_config import config_texts, max_batch_size
 from export.weights import WeightsOrigin
 from xmdpt.nn.pipeline import Networks
 from xmdpt.repository import (
     MANIFEST_FORMAT,
-    MANIFEST_NAME,
-    config_path,
+    ONNX,
     data_path,
     file_digest,
     graph_path,
     repository_digest,
     shared_weights_path,
+    write_manifest,
 )
 from xmdpt.spec import GraphSpec, Variant, graph_specs
 
@@ -42,6 +44,7 @@ def build_repository(
     report: Callable[[str], None],
     max_inline_bytes: int = MAX_INLINE_BYTES,
     bundle: Path | None = None,
+    precision: Precision = "fp32",
 ) -> None:
     """Write every graph of a variant, and the manifest last.
 
@@ -53,13 +56,15 @@ def build_repository(
         report: told one line at the beginning and one at the end of each graph.
         max_inline_bytes: weights beyond these go into a second file beside the graph.
         bundle: the file of all of the networks' weights; the repository gets it as it is, and the graphs point to it.
+        precision: of the large products of the graphs that have any.
     """
     shared = _shared_weights(out, variant, bundle, report) if bundle else None
-    entries = {}
-    for name, spec in graph_specs(variant).items():
+    specs = graph_specs(variant)
+    entries, builder = {}, _GraphBuilder(out, networks, max_inline_bytes, shared, precision)
+    for name, spec in specs.items():
         start = time.monotonic()
         report(f"{name}: loading its networks and tracing")
-        entries[name] = entry = _write_graph(out, spec, networks, max_inline_bytes, shared)
+        entries[name] = entry = builder.write(spec)
         size = entry["bytes"] + sum(file["bytes"] for file in entry["external"] if not shared)
         report(f"{name}: {size:,} bytes, sha256 {entry['sha256'][:12]}, {time.monotonic() - start:.1f} s")
     manifest = {
@@ -68,10 +73,13 @@ def build_repository(
         "model_digest": repository_digest(entries),
         "latent_scale": variant.latent_scale,
         "prediction": variant.prediction,
+        "platform": ONNX,
+        "precision": precision,
         "graphs": entries,
+        "ensemble": {"configs": write_ensemble(out, specs, entries)},
         "weights": asdict(weights),
     }
-    (out / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    write_manifest(out, manifest)
 
 
 def _shared_weights(out: Path, variant: Variant, bundle: Path, report: Callable[[str], None]) -> SharedWeights:
@@ -86,33 +94,64 @@ def _shared_weights(out: Path, variant: Variant, bundle: Path, report: Callable[
     return SharedWeights(place)
 
 
-def _write_graph(
-    out: Path,
-    spec: GraphSpec,
-    networks: Callable[[], Networks],
-    max_inline_bytes: int,
-    shared: SharedWeights | None,
-) -> dict:
-    path, data, config = (out / place(spec.name) for place in (graph_path, data_path, config_path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data.unlink(missing_ok=True)
-    remove_links(path.parent)
-    model = to_onnx(GRAPHS[spec.name](networks()), spec, data, max_inline_bytes, shared)
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    config.write_text(config_text(spec))
-    return {
-        "path": graph_path(spec.name),
-        "sha256": file_digest(path),
-        "bytes": path.stat().st_size,
-        "external": [
-            {"path": place, "sha256": file_digest(out / place), "bytes": (out / place).stat().st_size}
-            for place in _further_weights(model, spec.name, shared)
-        ],
-        "opset": OPSET,
-        "precision": "f32",
-        "config_path": config_path(spec.name),
-        "config_sha256": file_digest(config),
-    }
+class _GraphBuilder:
+    """Writes graph after graph of one repository."""
+
+    def __init__(
+        self,
+        out: Path,
+        networks: Callable[[], Networks],
+        max_inline_bytes: int,
+        shared: SharedWeights | None,
+        precision: Precision,
+    ) -> None:
+        self._out, self._networks, self._max_inline_bytes = out, networks, max_inline_bytes
+        self._shared = shared
+        self._precision: Precision = precision
+        self._step: ModelProto | None = None
+        self._step_precision: Precision = "fp32"
+
+    def write(self, spec: GraphSpec) -> dict:
+        """Write one graph and its configurations; returns the manifest's entry. `tdnet_step` before `sampler`."""
+        path, data = (self._out / place(spec.name) for place in (graph_path, data_path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data.unlink(missing_ok=True)
+        remove_links(path.parent)
+        model, precision = self._model(spec, data)
+        path.write_bytes(model.SerializeToString(deterministic=True))
+        digest, max_rows = file_digest(path), max_batch_size(spec.name, precision)
+        return {
+            "path": graph_path(spec.name),
+            "sha256": digest,
+            "bytes": path.stat().st_size,
+            "external": [
+                {"path": place, "sha256": file_digest(self._out / place), "bytes": (self._out / place).stat().st_size}
+                for place in _further_weights(model, spec.name, self._shared)
+            ],
+            "opset": model.opset_import[0].version,
+            "precision": precision,
+            "max_batch_size": max_rows,
+            "configs": write_configs(self._out, config_texts(spec, max_rows, digest)),
+        }
+
+    def _model(self, spec: GraphSpec, data: Path) -> tuple[ModelProto, Precision]:
+        if spec.name == "sampler":
+            return self._sampler(spec, data), self._step_precision
+        graph = GRAPHS[spec.name](self._networks())
+        precision: Precision = self._precision if parts_to_lower(graph, self._precision) else "fp32"
+        model = to_onnx(graph, spec, data, self._max_inline_bytes, self._shared, precision)
+        if spec.name == "tdnet_step":
+            self._step, self._step_precision = model, precision
+        return model, precision
+
+    def _sampler(self, spec: GraphSpec, data: Path) -> ModelProto:
+        """The loop around the step, with the weights of the step."""
+        if self._step is None:
+            raise ValueError("the sampler is made of tdnet_step, which must be written before it")
+        step_data = self._out / data_path("tdnet_step")
+        if step_data.exists():
+            shutil.copyfile(step_data, data)
+        return sampler_model(self._step, spec)
 
 
 def _further_weights(model: ModelProto, graph: str, shared: SharedWeights | None) -> list[str]:

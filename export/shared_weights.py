@@ -16,6 +16,7 @@ from onnx.external_data_helper import ExternalDataInfo
 
 _LENGTH_BYTES = 8
 _FLOAT16 = "F16"
+_HELD_TYPES = (np.float32, np.float16)
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class SharedWeights:
         """Return the tensor that holds these values exactly, as they are or transposed; None if none does.
 
         Args:
-            values: float32 of any shape.
+            values: of any shape; float32, or float16 itself.
         """
         with np.errstate(over="ignore"):
             halves = values.astype(np.float16)
-        if not np.array_equal(halves.astype(np.float32), values):
+        if values.dtype not in _HELD_TYPES or not np.array_equal(halves.astype(np.float32), values):
             return None
         if found := self._tensors.get((halves.shape, _digest(halves.tobytes()))):
             return found

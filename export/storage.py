@@ -1,4 +1,4 @@
-"""How weights lie in an ONNX file: in the smallest type that loses nothing, widened to float32 by the graph itself.
+"""How weights lie in an ONNX file: in the smallest type that loses nothing, widened by the graph itself.
 
 Changes neither values nor arithmetic: runtimes compute the widening once, when they load the file. Weights too many for
 one file lie in a second one beside it; those that a file of weights holds already (`export.shared_weights`) stay there.
@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import ExternalDataInfo
 
 from export.shared_weights import SharedTensor, SharedWeights
 
@@ -19,6 +20,7 @@ MIN_NUMBERS = 256
 """Below this many numbers the node that widens costs more than it saves."""
 
 _INT8_MAX = 127
+_STORED = ".stored"
 # Runtimes map tensors from a file where these begin on a page.
 _ALIGNMENT = 4096
 
@@ -31,7 +33,7 @@ def store_compactly(
 ) -> onnx.ModelProto:
     """Replace float32 initializers in place, where exact, by int8 times a power of two, or by float16.
 
-    The trained weights of a checkpoint are usually neither and stay as they are.
+    The trained weights of a checkpoint are usually neither and stay as they are; so do initializers of other types.
 
     Args:
         model: to be changed.
@@ -45,16 +47,18 @@ def store_compactly(
     pointers: dict[str, TensorProto] = {}
     with data.open("wb") if data else nullcontext() as file:
         for tensor in graph.initializer:
-            if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < MIN_NUMBERS:
-                initializers.append(tensor)
-                continue
-            values = detached[tensor.name] if tensor.name in detached else numpy_helper.to_array(tensor)
+            values = detached.get(tensor.name)
+            if values is None:
+                if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < MIN_NUMBERS:
+                    initializers.append(tensor)
+                    continue
+                values = numpy_helper.to_array(tensor)
             if shared and (found := shared.find(values)):
-                stored = f"{found.name}.stored"
+                stored = f"{found.name}{_STORED}"
                 pointers[stored] = _pointer(stored, found, shared.path.name)
-                widening += _widened(stored, tensor.name, found)
+                widening += _widened(stored, tensor, found)
                 continue
-            arrays, nodes = _stored(tensor.name, values)
+            arrays, nodes = _stored(tensor.name, values) if values.dtype == np.float32 else ({tensor.name: values}, [])
             initializers += [_tensor(name, array, file) for name, array in arrays.items()]
             widening += nodes
     nodes = [*widening, *graph.node]
@@ -89,14 +93,52 @@ def _external(
     return tensor
 
 
-def _widened(stored: str, name: str, found: SharedTensor) -> list[onnx.NodeProto]:
-    """Nodes that make of a stored float16 tensor the float32 value `name`."""
-    if not found.is_transposed:
-        return [helper.make_node("Cast", [stored], [name], f"widen {name}", to=TensorProto.FLOAT)]
-    return [
-        helper.make_node("Transpose", [stored], [f"{name}.turned"], f"turn {name}", perm=[1, 0]),
-        helper.make_node("Cast", [f"{name}.turned"], [name], f"widen {name}", to=TensorProto.FLOAT),
+def _widened(stored: str, wanted: TensorProto, found: SharedTensor) -> list[onnx.NodeProto]:
+    """Nodes that make of a stored float16 tensor the value of an initializer, in that one's type."""
+    name, nodes = wanted.name, []
+    if found.is_transposed:
+        nodes.append(helper.make_node("Transpose", [stored], [f"{name}.turned"], f"turn {name}", perm=[1, 0]))
+        stored = f"{name}.turned"
+    return [*nodes, helper.make_node("Cast", [stored], [name], f"widen {name}", to=wanted.data_type)]
+
+
+def widen_integers(model: onnx.ModelProto, folder: Path) -> dict[str, np.ndarray]:
+    """Take back in place what `store_compactly` made int8 of, for runtimes to which int8 means a quantised tensor.
+
+    Args:
+        model: as it was stored; its initializers become float32 ones that hold no values.
+        folder: where the file is that the model takes weights from, if it does.
+
+    Returns:
+        The values of those initializers, by name.
+    """
+    graph, widened = model.graph, {}
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    for name, tensor in initializers.items():
+        if name.endswith(_STORED) and tensor.data_type == TensorProto.INT8:
+            wanted = name.removesuffix(_STORED)
+            step = numpy_helper.to_array(initializers[f"{wanted}.step"])
+            widened[wanted] = _values(tensor, folder).astype(np.float32) * step
+    unused = {f"{name}{ending}" for name in widened for ending in (_STORED, ".step", ".integers", "")}
+    nodes = [node for node in graph.node if unused.isdisjoint(node.output)]
+    kept = [tensor for tensor in graph.initializer if tensor.name not in unused]
+    # A file that there is not: whoever forgets to hand over the values is told so.
+    kept += [
+        _external(name, array.shape, array.dtype, f"values of {name}", 0, array.nbytes)
+        for name, array in widened.items()
     ]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
+    return widened
+
+
+def _values(tensor: TensorProto, folder: Path) -> np.ndarray:
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return numpy_helper.to_array(tensor)
+    place, shape = ExternalDataInfo(tensor), tuple(tensor.dims)
+    numbers = np.fromfile(folder / place.location, np.int8, int(np.prod(shape)), offset=place.offset or 0)
+    return numbers.reshape(shape)
 
 
 def exponent_of_int8(values: np.ndarray) -> int:
@@ -106,7 +148,7 @@ def exponent_of_int8(values: np.ndarray) -> int:
 
 def _stored(name: str, values: np.ndarray) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
     """Arrays by the names of their initializers, and nodes that make of them the float32 value `name`."""
-    small = f"{name}.stored"
+    small = f"{name}{_STORED}"
     if (steps := _as_int8(values)) is not None:
         integers, step = steps
         return (

@@ -5,7 +5,7 @@ Does not choose how weights are stored (`export.storage`) nor write the model's 
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,16 +15,19 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from export.precision import Precision, lowered, parts_to_lower, quantise
 from export.shared_weights import SharedWeights, with_weights_inside
 from export.storage import MIN_NUMBERS, store_compactly
 from xmdpt.spec import GraphSpec
 
-OPSET = 20
-"""Attention still decomposes into products here; TensorRT refuses the later opsets' Attention with an added bias."""
+OPSETS: Mapping[Precision, int] = {"fp32": 20, "fp16": 20, "bf16": 22, "int8": 20}
+"""Old enough for the servers in use. In all of them attention still decomposes into products: TensorRT refuses opset
+23's Attention with an added bias. Convolutions take bfloat16 from 22 on."""
 
 MAX_INLINE_BYTES = 1_500_000_000
 """Float32 weights of a graph that one file holds. At 2 GB protobuf ends, and on the way it needs memory for copies."""
 
+_WEIGHT_TYPES = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
 _TORCH_TYPES = {"f32": torch.float32, "u8": torch.uint8}
 
 
@@ -34,6 +37,7 @@ def to_onnx(
     data: Path | None = None,
     max_inline_bytes: int = MAX_INLINE_BYTES,
     shared: SharedWeights | None = None,
+    precision: Precision = "fp32",
 ) -> onnx.ModelProto:
     """Trace a graph with a batch axis of any size.
 
@@ -41,8 +45,9 @@ def to_onnx(
         module: its `forward` takes and returns the arrays of `spec`, in order.
         spec: names, types and shapes of the graph's inputs and outputs.
         data: where to write the weights of a graph that has more of them than `max_inline_bytes`.
-        max_inline_bytes: of float32 weights.
+        max_inline_bytes: of weights in the type that they are computed in.
         shared: a file that holds the module's weights already; what is folded of them goes into the model.
+        precision: of the large products.
 
     Returns:
         The model, free of everything that names the computer or the source it was traced on; checked, unless its
@@ -52,22 +57,26 @@ def to_onnx(
         torch._dynamo.exc.UserError: the graph fixes its batch size.
     """
     # Two rows: a batch of one would let the tracer take the batch axis for a constant.
-    examples = tuple(torch.zeros(2, *tensor.shape, dtype=_TORCH_TYPES[tensor.dtype]) for tensor in spec.inputs)
+    examples = tuple(torch.zeros(tensor.sizes(2), dtype=_TORCH_TYPES[tensor.dtype]) for tensor in spec.inputs)
+    graph = lowered(module.eval(), precision)
     batch = torch.export.Dim("batch")
     with _quiet():
         # In two calls: torch.onnx alone would fix the batch size silently where this one raises.
-        traced = torch.export.export(module.eval(), examples, dynamic_shapes=tuple({0: batch} for _ in examples))
+        traced = torch.export.export(graph, examples, dynamic_shapes=tuple({0: batch} for _ in examples))
         program = torch.onnx.export(
             traced,
             dynamo=True,
             verbose=False,
-            opset_version=OPSET,
+            opset_version=OPSETS[precision],
             input_names=[tensor.name for tensor in spec.inputs],
             output_names=[tensor.name for tensor in spec.outputs],
         )
     assert program is not None
     detached = _detach_weights(program.model)
-    model = _anonymous(ir.serde.serialize_model(program.model), spec.name)
+    model = ir.serde.serialize_model(program.model)
+    if precision == "int8":
+        quantise(model, detached, parts_to_lower(module, precision))
+    model = _anonymous(model, spec.name)
     if shared:
         onnx.checker.check_model(
             with_weights_inside(store_compactly(model, detached, shared=shared), shared.path), full_check=True
@@ -82,11 +91,11 @@ def to_onnx(
 
 
 def _detach_weights(model: ir.Model) -> dict[str, np.ndarray]:
-    """Take the large float32 weights out of a model, in whose memory they would be copied once more."""
+    """Take the large weights out of a model, in whose memory they would be copied once more."""
     detached = {}
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
-        if tensor is not None and tensor.dtype == ir.DataType.FLOAT and tensor.size >= MIN_NUMBERS:
+        if tensor is not None and tensor.dtype in _WEIGHT_TYPES and tensor.size >= MIN_NUMBERS:
             detached[name] = values = tensor.numpy()
             shape = ir.Shape(values.shape)
             value.const_value = ir.ExternalTensor("detached", 0, 0, tensor.dtype, shape=shape, name=name)

@@ -1,30 +1,49 @@
-"""Does each graph of a model repository compute what torch computes?
+"""Does each graph of a model repository compute what torch computes in float32, and how fast?
 
-Does not check the repository's files, which is `export.manifest`'s, and changes nothing.
+Does not check the repository's files, which is `export.manifest`'s, nor whole runs (`export.whole_run`), and changes
+nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from export.graphs import GRAPHS
+from export.precision import Precision, lowered
+from xmdpt.graph_session import RUNTIME, GraphSession
 from xmdpt.nn.pipeline import Networks
-from xmdpt.repository import WEIGHTS_FOLDER_OPTION, graph_path, load_manifest, weights_folder
-from xmdpt.spec import GraphSpec, TensorSpec, Variant, graph_specs
+from xmdpt.repository import weights_folder
+from xmdpt.sampler import SamplingPlan, sampling_plan, stack_plans
+from xmdpt.spec import STEPS_AXIS, GraphSpec, TensorSpec, Variant, graph_specs
+
+Arrays = Mapping[str, NDArray]
+Runner = Callable[[Arrays], Sequence[NDArray]]
+"""Inputs by name to the outputs in order."""
 
 BATCH_SIZES = (1, 2, 3, 8)
-# Two float32 implementations of the same formula differ by about 1e-6 here; 1e-4 is the agreed bound.
-MAX_RELATIVE_ERROR = 1e-4
-# A pixel on the edge between two grey levels may round either way.
-MAX_GREY_LEVELS = 1.0
+MAX_RELATIVE_ERRORS: Mapping[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3, "bf16": 2e-2, "int8": 1e-1}
+"""Of one call. Two float32 implementations of the same formula differ by about 1e-6 here, and 1e-4 is the agreed bound;
+the others leave a network that nobody trained about four times what it shows."""
+MAX_GREY_LEVELS: Mapping[Precision, float] = {"fp32": 1, "fp16": 2, "bf16": 8, "int8": 1}
+"""A pixel on the edge between two grey levels may round either way; convolutions are not computed in int8."""
+RUN_BY_ONNXRUNTIME: frozenset[Precision] = frozenset({"fp32", "fp16", "int8"})
+"""Its CPU has no products in bfloat16."""
+ROUNDED_BY_TORCH: frozenset[Precision] = frozenset({"fp16", "bf16"})
+"""ONNX Runtime's CPU has none in float16 either: it computes these graphs in float32 and rounds next to nothing. Torch
+rounds as the graph says."""
 # Grey levels of the darkest picture. A photo of one level would meet norms of constant channels, where ONNX Runtime
 # loses two digits and torch none.
 _DARK_LEVELS = {"photo": 16, "skeleton": 1}
+# Steps of the rows of a batch, as long as that is: short, mixed, and with identity rows behind the shorter ones.
+_STEP_COUNTS = (3, 2, 4)
+_TIMED_CALLS = 3
 
 
 @dataclass(frozen=True)
@@ -43,60 +62,107 @@ class GraphError:
         return self.error <= self.tolerance
 
 
-def graph_errors(
+@dataclass(frozen=True)
+class GraphCheck:
+    """What one graph showed.
+
+    Attributes:
+        precision: of its large products.
+        runtime: what ran it.
+        errors: of each output at each batch size.
+        speed: seconds of torch in float32 per second of the graph, for one row on all cores.
+    """
+
+    precision: Precision
+    runtime: str
+    errors: Sequence[GraphError]
+    speed: float
+
+
+def check_graph(
     root: Path,
+    manifest: Mapping,
     variant: Variant,
     networks: Callable[[], Networks],
+    name: str,
     batch_sizes: Sequence[int] = BATCH_SIZES,
-    graphs: Sequence[str] = tuple(GRAPHS),
-) -> Iterator[GraphError]:
-    """Run graphs in ONNX Runtime and in torch on the same random arrays.
+) -> GraphCheck:
+    """Run a graph and torch on the same random arrays.
 
     Args:
         root: a repository that `export.manifest.read_manifest` has accepted.
+        manifest: its manifest.
         variant: of the repository.
-        networks: makes the networks with the weights that the repository was built of, once a graph.
+        networks: makes the networks with the weights that the repository was built of, once a call.
+        name: of the graph.
         batch_sizes: each is tried with arrays of its own.
-        graphs: names of those to run.
     """
-    for name in graphs:
-        spec = graph_specs(variant)[name]
-        # First the one, then the other: both at once need twice the memory.
-        wanted = _run_torch(GRAPHS[name](networks()), spec, batch_sizes)
-        session = open_graph(root, name)
-        for batch_size, arrays in zip(batch_sizes, wanted, strict=True):
-            found = session.run(None, example_inputs(spec, batch_size))
-            for tensor, a, b in zip(spec.outputs, found, arrays, strict=True):
-                yield _error(spec, tensor, np.asarray(a), b)
+    spec, precision = graph_specs(variant)[name], manifest["graphs"][name]["precision"]
+    inputs = [example_inputs(spec, batch_size) for batch_size in batch_sizes]
+    module = GRAPHS[name](networks()).eval()
+    run_torch = torch_runner(module)
+    wanted, torch_seconds = [run_torch(arrays) for arrays in inputs], _seconds(run_torch, spec)
+    found, runtimes, seconds = [], [], float("inf")
+    if precision in ROUNDED_BY_TORCH:
+        run_rounded = torch_runner(lowered(module, precision, sums_in_float32=True))
+        found.append([run_rounded(arrays) for arrays in inputs])
+        runtimes.append(f"torch-{torch.__version__.split('+')[0]}")
+        seconds = _seconds(run_rounded, spec)
+        del run_rounded
+    # Torch's copy goes first: both at once need twice the memory.
+    del module, run_torch
+    if precision in RUN_BY_ONNXRUNTIME:
+        run_graph = graph_runner(root, manifest, name)
+        found.append([run_graph(arrays) for arrays in inputs])
+        runtimes.append(RUNTIME)
+        seconds = _seconds(run_graph, spec)
+    errors = [
+        _error(spec, index, precision, [outputs[call][index] for outputs in found], wanted[call][index])
+        for call in range(len(inputs))
+        for index in range(len(spec.outputs))
+    ]
+    return GraphCheck(precision, " and ".join(runtimes), errors, torch_seconds / seconds)
 
 
-def open_graph(root: Path, name: str) -> onnxruntime.InferenceSession:
-    """Load a graph of a repository for the CPU, with the weights that it takes from elsewhere in it."""
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder(root, load_manifest(root), name)))
-    return onnxruntime.InferenceSession(root / graph_path(name), options, providers=["CPUExecutionProvider"])
+def graph_runner(root: Path, manifest: Mapping, name: str) -> Runner:
+    """Load a graph for the CPU.
+
+    Args:
+        root: the repository's folder.
+        manifest: of `load_manifest`.
+        name: of the graph.
+    """
+    entry = manifest["graphs"][name]
+    session = GraphSession(
+        root / entry["path"], weights_folder(root, manifest, name), entry["max_batch_size"], on_cpu=True
+    )
+    return session.run
 
 
-def _run_torch(module: nn.Module, spec: GraphSpec, batch_sizes: Sequence[int]) -> list[tuple[np.ndarray, ...]]:
-    """The outputs for each batch size."""
-    outputs = []
-    for batch_size in batch_sizes:
+def torch_runner(module: nn.Module) -> Runner:
+    """Call a graph's module with arrays."""
+
+    def run(inputs: Arrays) -> Sequence[NDArray]:
         with torch.inference_mode():
-            output = module(*(torch.from_numpy(array) for array in example_inputs(spec, batch_size).values()))
-        outputs.append(tuple(tensor.numpy() for tensor in (output if isinstance(output, tuple) else (output,))))
-    return outputs
+            outputs = module(*(torch.from_numpy(array) for array in inputs.values()))
+        return tuple(tensor.numpy() for tensor in (outputs if isinstance(outputs, tuple) else (outputs,)))
+
+    return run
 
 
-def example_inputs(spec: GraphSpec, batch_size: int) -> dict[str, np.ndarray]:
+def example_inputs(spec: GraphSpec, batch_size: int) -> dict[str, NDArray]:
     """Random arrays for a graph, the same at every call.
 
     Pictures are uniform noise, the first at half brightness; the last of several is a very dark photo or an all black
-    skeleton. Timesteps are 0..999, guidance is 1..3, the rest normal.
+    skeleton. Timesteps are 0..999, guidance is 1..3, whole plans are short and of mixed lengths, the rest is normal.
     """
     generator = np.random.default_rng(batch_size)
+    plans = _example_plans(batch_size)
 
-    def example(tensor: TensorSpec) -> np.ndarray:
-        shape = (batch_size, *tensor.shape)
+    def example(tensor: TensorSpec) -> NDArray:
+        if STEPS_AXIS in tensor.shape:
+            return getattr(plans, tensor.name)
+        shape = tensor.sizes(batch_size)
         if tensor.dtype == "u8":
             pictures = generator.integers(0, 256, shape, np.uint8)
             pictures[0] //= 2
@@ -111,11 +177,35 @@ def example_inputs(spec: GraphSpec, batch_size: int) -> dict[str, np.ndarray]:
     return {tensor.name: example(tensor) for tensor in spec.inputs}
 
 
-def _error(spec: GraphSpec, tensor: TensorSpec, found: np.ndarray, wanted: np.ndarray) -> GraphError:
-    if found.shape != wanted.shape or found.dtype != wanted.dtype:
-        return GraphError(spec.name, len(wanted), tensor.name, float("nan"), 0.0)
-    difference = np.abs(found.astype(np.float64) - wanted).max()
+def _example_plans(batch_size: int) -> SamplingPlan:
+    samplers = ("ddim", "dpmpp_2m")
+    return stack_plans(
+        [
+            sampling_plan(_STEP_COUNTS[row % len(_STEP_COUNTS)], 2.0, samplers[row % len(samplers)])
+            for row in range(batch_size)
+        ]
+    )
+
+
+def _seconds(runner: Runner, spec: GraphSpec) -> float:
+    """Of a call with one row, once warm."""
+    inputs, seconds = example_inputs(spec, 1), []
+    for _ in range(_TIMED_CALLS):
+        start = time.perf_counter()
+        runner(inputs)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def _error(spec: GraphSpec, index: int, precision: Precision, found: Sequence[NDArray], wanted: NDArray) -> GraphError:
+    """Of an output of a call, the larger one if several runtimes made it."""
+    tensor, size = spec.outputs[index], len(wanted)
+    if any(array.shape != wanted.shape or array.dtype != wanted.dtype for array in found):
+        return GraphError(spec.name, size, tensor.name, float("nan"), 0.0)
+    # Not Python's max, which overlooks what is not a number.
+    difference = float(np.max([np.abs(array.astype(np.float64) - wanted).max() for array in found]))
     if tensor.dtype == "u8":
-        return GraphError(spec.name, len(wanted), tensor.name, float(difference), MAX_GREY_LEVELS)
-    relative = float(difference / np.abs(wanted).max())
-    return GraphError(spec.name, len(wanted), tensor.name, relative, MAX_RELATIVE_ERROR)
+        return GraphError(spec.name, size, tensor.name, difference, MAX_GREY_LEVELS[precision])
+    return GraphError(
+        spec.name, size, tensor.name, difference / float(np.abs(wanted).max()), MAX_RELATIVE_ERRORS[precision]
+    )

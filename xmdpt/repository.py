@@ -9,14 +9,21 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from xmdpt.spec import VARIANTS, Variant, graph_specs
+from xmdpt.spec import ENSEMBLE, VARIANTS, Variant, graph_specs
 
 MANIFEST_NAME = "MANIFEST.json"
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
 WEIGHTS_FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 """ONNX Runtime's session option for what `weights_folder` returns; without it, it looks beside the graph alone."""
 
-# Five graphs need 3 kB.
+ONNX, TENSORRT = "onnxruntime_onnx", "tensorrt_plan"
+"""What a repository's graphs are made for, in Triton's words."""
+_FILE_NAMES = {ONNX: "model.onnx", TENSORRT: "model.plan"}
+GPU_CONFIG, CPU_CONFIG = "config.pbtxt", "configs/cpu.pbtxt"
+"""Where in a graph's folder Triton looks for its description, without and with `--model-config-name=cpu`."""
+_CONFIG_NAMES = {ONNX: (GPU_CONFIG, CPU_CONFIG), TENSORRT: (GPU_CONFIG,)}
+
+# Six graphs need 6 kB.
 _MAX_MANIFEST_BYTES = 1_000_000
 _REBUILD = "build it again with `python -m export build`"
 
@@ -25,9 +32,9 @@ class RepositoryError(ValueError):
     """A repository is not what its manifest or the contract says; one line names the file and what to do."""
 
 
-def graph_path(graph: str) -> str:
+def graph_path(graph: str, platform: str = ONNX) -> str:
     """Where servers look for a graph in a repository."""
-    return f"{graph}/1/model.onnx"
+    return f"{graph}/1/{_FILE_NAMES[platform]}"
 
 
 def data_path(graph: str) -> str:
@@ -43,9 +50,9 @@ def shared_weights_path(variant_name: str) -> str:
     return f"{variant_name}.safetensors"
 
 
-def config_path(graph: str) -> str:
-    """Where Triton looks for a graph's description."""
-    return f"{graph}/config.pbtxt"
+def config_paths(graph: str, platform: str = ONNX) -> tuple[str, ...]:
+    """Where Triton looks for the descriptions of a graph or of the ensemble."""
+    return tuple(f"{graph}/{name}" for name in _CONFIG_NAMES[platform])
 
 
 def repository_digest(entries: Mapping[str, Mapping]) -> str:
@@ -68,7 +75,7 @@ def weights_folder(root: Path, manifest: Mapping, graph: str) -> Path:
         graph: its name.
     """
     external = manifest["graphs"][graph]["external"]
-    return (root / (external[0]["path"] if external else graph_path(graph))).parent
+    return (root / (external[0]["path"] if external else manifest["graphs"][graph]["path"])).parent
 
 
 def file_digest(path: Path) -> str:
@@ -97,8 +104,11 @@ def load_manifest(root: Path) -> dict:
         entries, names = manifest["graphs"], tuple(graph_specs(variant))
         if set(entries) != set(names):
             raise RepositoryError(f"{path}: the graphs are not {', '.join(names)}; {_REBUILD}")
+        if manifest["platform"] not in _FILE_NAMES:
+            raise RepositoryError(f"{path}: platform is not one of {', '.join(_FILE_NAMES)}; {_REBUILD}")
         for name in names:
-            _check_entry(path, name, entries[name], shared_weights_path(variant.name))
+            _check_entry(path, name, entries[name], shared_weights_path(variant.name), manifest["platform"])
+        _check_configs(path, ENSEMBLE, manifest["ensemble"], manifest["platform"])
         digest = repository_digest(entries)
         if manifest["model_digest"] != digest:
             raise RepositoryError(f"{path}: model_digest is not that of the graphs, {digest}; restore the manifest")
@@ -109,19 +119,40 @@ def load_manifest(root: Path) -> dict:
     return manifest
 
 
+def write_manifest(root: Path, manifest: Mapping) -> None:
+    """Write a repository's manifest, which makes it one: all of it or nothing.
+
+    Raises:
+        OSError: the repository cannot be written to.
+    """
+    unfinished = root / f".{MANIFEST_NAME}"
+    unfinished.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    unfinished.replace(root / MANIFEST_NAME)
+
+
 def check_files(root: Path, manifest: Mapping) -> None:
     """Hash every file that a manifest of `load_manifest` names: graphs, their further weights, configurations.
 
     Raises:
         RepositoryError: a file is missing or is not the manifest's.
     """
-    stated = []
-    for name, entry in manifest["graphs"].items():
-        stated += [(file["path"], file["sha256"]) for file in (entry, *entry["external"])]
-        stated.append((config_path(name), entry["config_sha256"]))
+    files = [*manifest["ensemble"]["configs"]]
+    for entry in manifest["graphs"].values():
+        files += [entry, *entry["external"], *entry["configs"]]
     # Each once: several graphs may name one file of weights.
-    for path, digest in dict.fromkeys(stated):
+    for path, digest in dict.fromkeys((file["path"], file["sha256"]) for file in files):
         _check_digest(root / path, digest)
+
+
+def check_runs_here(root: Path, manifest: Mapping) -> None:
+    """Refuse a repository of engines, for runtimes that take ONNX graphs.
+
+    Raises:
+        RepositoryError: it is one.
+    """
+    if manifest["platform"] != ONNX:
+        hint = "a Triton server runs them; here name the repository of graphs that they were made of"
+        raise RepositoryError(f"{root}: holds TensorRT engines; {hint}")
 
 
 def _read_json(path: Path) -> dict:
@@ -155,18 +186,29 @@ def _check_weights(path: Path, weights: dict) -> None:
         raise RepositoryError(f"{path}: weights must state the digest of each file; {_REBUILD}")
 
 
-def _check_entry(manifest_path: Path, graph: str, entry: dict, shared: str) -> None:
+def _check_entry(manifest_path: Path, graph: str, entry: dict, shared: str, platform: str) -> None:
     """A manifest must not lead out of its folder, nor to a file that the runtime would not take."""
-    path, config, data = graph_path(graph), config_path(graph), data_path(graph)
-    if (entry["path"], entry["config_path"]) != (path, config):
-        hint = f"the files of {graph} are not {path} and {config}"
+    path, data = graph_path(graph, platform), data_path(graph)
+    if entry["path"] != path:
+        raise RepositoryError(f"{manifest_path}: the file of {graph} is not {path}; restore the manifest")
+    allowed = {ONNX: ([], [data], [shared]), TENSORRT: ([],)}[platform]
+    if [file["path"] for file in entry["external"]] not in allowed:
+        hint = f"further weights of {graph} can only be in {data} or {shared}, those of an engine nowhere"
         raise RepositoryError(f"{manifest_path}: {hint}; restore the manifest")
-    if [file["path"] for file in entry["external"]] not in ([], [data], [shared]):
-        hint = f"further weights of {graph} can only be in {data} or {shared}"
-        raise RepositoryError(f"{manifest_path}: {hint}; restore the manifest")
-    digests = [entry["config_sha256"], *(file["sha256"] for file in (entry, *entry["external"]))]
-    if not all(isinstance(digest, str) for digest in digests):
+    if not all(isinstance(file["sha256"], str) for file in (entry, *entry["external"])):
         raise RepositoryError(f"{manifest_path}: {graph} must state the digest of each file; {_REBUILD}")
+    if type(entry["max_batch_size"]) is not int or entry["max_batch_size"] < 1:
+        raise RepositoryError(f"{manifest_path}: max_batch_size of {graph} must be an integer from 1; {_REBUILD}")
+    _check_configs(manifest_path, graph, entry, platform)
+
+
+def _check_configs(manifest_path: Path, graph: str, entry: dict, platform: str) -> None:
+    paths = config_paths(graph, platform)
+    if tuple(file["path"] for file in entry["configs"]) != paths:
+        hint = f"the configurations of {graph} are not {' and '.join(paths)}"
+        raise RepositoryError(f"{manifest_path}: {hint}; restore the manifest")
+    if not all(isinstance(file["sha256"], str) for file in entry["configs"]):
+        raise RepositoryError(f"{manifest_path}: {graph} must state the digest of each configuration; {_REBUILD}")
 
 
 def _check_digest(path: Path, stated: str) -> None:

@@ -8,7 +8,7 @@ A step with any row is the same two lines, so that rows of different samplers ca
 Does not run the network, and knows no job or batch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -68,6 +68,10 @@ SAMPLERS: Mapping[str, Rows] = MappingProxyType({"ddim": ddim_rows, "dpmpp_2m": 
 """Every sampler by the name that a request gives."""
 
 
+IDENTITY_ROW = (1.0, 0.0, 0.0, 0.0, 0.0)
+"""The row of a step that changes nothing."""
+
+
 @dataclass(frozen=True)
 class SamplingPlan:
     """Everything about a run of K steps that does not depend on the picture, in the graphs' type.
@@ -106,6 +110,24 @@ def sampling_plan(
         guidance_weights(timesteps, guidance).astype(np.float32),
         rows.astype(np.float32),
     )
+
+
+def stack_plans(plans: Sequence[SamplingPlan]) -> SamplingPlan:
+    """Return the plans as the rows of one batch, as the graph `sampler` takes them: [B, K], [B, K] and [B, K, 5].
+
+    K is the longest plan's; the shorter ones end in identity rows, and so in the latents that they had alone.
+
+    Args:
+        plans: B >= 1 of any lengths.
+    """
+    shape = len(plans), max(len(plan.timesteps) for plan in plans)
+    timesteps, guidance = np.zeros(shape, np.float32), np.ones(shape, np.float32)
+    coefficients = np.tile(np.array(IDENTITY_ROW, np.float32), (*shape, 1))
+    for row, plan in enumerate(plans):
+        steps = slice(len(plan.timesteps))
+        timesteps[row, steps], guidance[row, steps] = plan.timesteps, plan.guidance
+        coefficients[row, steps] = plan.coefficients
+    return SamplingPlan(timesteps, guidance, coefficients)
 
 
 def initial_noise(seed: int) -> Float32:

@@ -24,6 +24,12 @@ NUM_KEY_POINTS = 18
 NUM_TRAIN_TIMESTEPS = 1000
 """Timesteps of the training's noise schedule; TDNet is told one of 0..999."""
 
+STEPS_AXIS = "steps"
+"""Stands in a shape for the number of denoising steps, which a call decides."""
+
+ENSEMBLE = "xmdpt"
+"""Triton's name for all graphs in a row: `ensemble_spec`."""
+
 Dtype = Literal["u8", "f32"]
 Prediction = Literal["epsilon", "v", "x0"]
 
@@ -165,11 +171,18 @@ the rest are the paper's.
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input or output of a graph; `shape` leaves out the batch axis, which always comes first."""
+    """One input or output of a graph.
+
+    `shape` leaves out the batch axis, which always comes first; besides it only `STEPS_AXIS` may have any size.
+    """
 
     name: str
     dtype: Dtype
-    shape: tuple[int, ...]
+    shape: tuple[int | str, ...]
+
+    def sizes(self, batch_size: int, num_steps: int = 1) -> tuple[int, ...]:
+        """The shape of one call's array, batch axis first."""
+        return batch_size, *(num_steps if isinstance(size, str) else size for size in self.shape)
 
 
 @dataclass(frozen=True)
@@ -181,6 +194,13 @@ class GraphSpec:
     outputs: tuple[TensorSpec, ...]
 
 
+_PLAN = (
+    TensorSpec("timesteps", "f32", (STEPS_AXIS,)),
+    TensorSpec("guidance", "f32", (STEPS_AXIS,)),
+    TensorSpec("coefficients", "f32", (STEPS_AXIS, 5)),
+)
+
+
 def graph_specs(variant: Variant) -> Mapping[str, GraphSpec]:
     """Every graph of a variant by its name, in the order in which one request passes them.
 
@@ -188,6 +208,9 @@ def graph_specs(variant: Variant) -> Mapping[str, GraphSpec]:
     `guidance` the weight of the conditional prediction (1 = conditional alone). `coefficients` is one row
     [a, b, c, p, q] of `xmdpt.sampler`: denoised = p * latents + q * prediction and
     next_latents = a * latents + b * denoised + c * previous_denoised.
+
+    `sampler` is `tdnet_step` repeated, with one column of the plan each time: it stands in the place of all steps. Rows
+    with fewer steps than the longest end in `xmdpt.sampler.IDENTITY_ROW`s, which change nothing.
     """
     picture = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
@@ -213,6 +236,22 @@ def graph_specs(variant: Variant) -> Mapping[str, GraphSpec]:
             ),
             (latents("next_latents"), latents("denoised")),
         ),
+        GraphSpec("sampler", (latents("noise"), vector("condition"), *_PLAN), (latents("latents"),)),
         GraphSpec("vae_decoder", (latents("latents"),), (TensorSpec("image", "u8", picture),)),
     )
     return MappingProxyType({graph.name: graph for graph in graphs})
+
+
+def ensemble_spec() -> GraphSpec:
+    """The graph that Triton makes of all others but `tdnet_step`: pictures in, picture out."""
+    picture = (IMAGE_SIZE, IMAGE_SIZE, 3)
+    return GraphSpec(
+        ENSEMBLE,
+        (
+            TensorSpec("photo", "u8", picture),
+            TensorSpec("skeleton", "u8", picture),
+            TensorSpec("noise", "f32", LATENT_SHAPE),
+            *_PLAN,
+        ),
+        (TensorSpec("image", "u8", picture),),
+    )

@@ -11,6 +11,7 @@ from torch import nn
 
 from export.graphs.canet import CanetGraph
 from export.graphs.pose_encoder import PoseEncoderGraph
+from export.graphs.sampler import SamplerGraph
 from export.graphs.source_encoder import SourceEncoderGraph
 from export.graphs.tdnet_step import TdnetStepGraph
 from export.graphs.vae_decoder import VaeDecoderGraph
@@ -22,6 +23,7 @@ GRAPHS: Mapping[str, Callable[[Networks], nn.Module]] = MappingProxyType(
         "pose_encoder": PoseEncoderGraph,
         "canet": CanetGraph,
         "tdnet_step": TdnetStepGraph,
+        "sampler": SamplerGraph,
         "vae_decoder": VaeDecoderGraph,
     }
 )

@@ -18,7 +18,8 @@ class PoseEncoderGraph(nn.Module):
 
     def forward(self, skeleton: Tensor) -> Tensor:
         """Return pose_vector [B, D] of skeleton [B, 256, 256, 3] u8 RGB; each is divided by its own maximum."""
-        x = skeleton.permute(0, 3, 1, 2).float()
+        # Numbers before anything else: TensorRT takes u8 at a graph's border only.
+        x = skeleton.float().permute(0, 3, 1, 2)
         # At least 1: an all black skeleton stays 0, and any other has a brighter pixel.
         x = x / x.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1)
         return self.canet.pose_vector(self.extractor(self.extractor.shrink(x)))

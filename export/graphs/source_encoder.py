@@ -15,12 +15,14 @@ class SourceEncoderGraph(nn.Module):
         super().__init__()
         self.extractor = networks.photo_extractor
         self.vae = networks.vae
-        self.xmdpt = networks.xmdpt
+        self.latent_embedder = networks.xmdpt.tdnet.latent_embedder
+        self.canet = networks.xmdpt.canet
         self.latent_scale = networks.variant.latent_scale
 
     def forward(self, photo: Tensor) -> Tensor:
         """Return source_vector [B, D] of photo [B, 256, 256, 3] u8 RGB."""
-        x = photo.permute(0, 3, 1, 2).float() / 127.5 - 1
+        # Numbers before anything else: TensorRT takes u8 at a graph's border only.
+        x = photo.float().permute(0, 3, 1, 2) / 127.5 - 1
         photo_tokens = self.extractor(self.extractor.shrink(x))
         source_latents = self.vae.encode_mode(x) * self.latent_scale
-        return self.xmdpt.source_vector(photo_tokens, source_latents)
+        return self.canet.source_vector(photo_tokens, self.latent_embedder(source_latents))

@@ -21,4 +21,5 @@ class VaeDecoderGraph(nn.Module):
         """Return image [B, 256, 256, 3] u8 RGB of latents [B, 4, 32, 32], scaled."""
         x = self.vae.decode(latents / self.latent_scale)
         pixels = ((x + 1) * 127.5).round().clamp(0, 255)
-        return pixels.to(torch.uint8).permute(0, 2, 3, 1)
+        # Bytes last: TensorRT gives u8 at a graph's border only.
+        return pixels.permute(0, 2, 3, 1).to(torch.uint8)

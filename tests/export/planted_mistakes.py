@@ -93,3 +93,22 @@ def ignore_the_pose(model: onnx.ModelProto) -> None:
 def divide_by_255(model: onnx.ModelProto) -> None:
     """Forget that a skeleton is divided by its own maximum."""
     rewire(model, node_of(model, "ReduceMax").output[0], add_constant(model, "white", 255, np.float32))
+
+
+def forget_in_the_loop(model: onnx.ModelProto) -> None:
+    """Hand nothing on but the latents: what was denoised last stays what it was at the beginning."""
+    body = node_of(model, "Loop").attribute[0].g
+    nothing, handed_on = body.input[3].name, body.output[2].name
+    producer = next(node for node in body.node if handed_on in node.output)
+    producer.output[:] = ["denoised.lost" if name == handed_on else name for name in producer.output]
+    for node in body.node:
+        node.input[:] = ["denoised.lost" if name == handed_on else name for name in node.input]
+    body.node.append(helper.make_node("Identity", [nothing], [handed_on], "planted"))
+
+
+def stop_a_step_early(model: onnx.ModelProto) -> None:
+    one = add_constant(model, "one", 1, np.int64)
+    loop = node_of(model, "Loop")
+    place = list(model.graph.node).index(loop)
+    model.graph.node.insert(place, helper.make_node("Sub", [loop.input[0], one], ["fewer_steps"], "planted"))
+    loop.input[0] = "fewer_steps"

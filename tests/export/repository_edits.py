@@ -7,14 +7,17 @@ from pathlib import Path
 
 import onnx
 
-from xmdpt.repository import repository_digest
+from xmdpt.repository import file_digest, repository_digest
 
 
 def edit_graph(root: Path, name: str, change: Callable[[onnx.ModelProto], None]) -> None:
     path = root / name / "1" / "model.onnx"
+    before = file_digest(path)
     model = onnx.load(path)
     change(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
+    for config in (root / name).rglob("*.pbtxt"):
+        config.write_text(config.read_text().replace(before, file_digest(path)))
     sign(root)
 
 
@@ -25,15 +28,21 @@ def edit_manifest(root: Path, change: Callable[[dict], object]) -> None:
     path.write_text(json.dumps(manifest))
 
 
+def replace_text(path: str, old: str, new: str, root: Path) -> None:
+    text = (root / path).read_text()
+    assert old in text
+    (root / path).write_text(text.replace(old, new))
+
+
 def sign(root: Path) -> None:
     """State the digests that the files have now."""
 
     def state_digests(manifest: dict) -> None:
+        files = [*manifest["ensemble"]["configs"]]
         for entry in manifest["graphs"].values():
-            entry["sha256"] = hashlib.sha256((root / entry["path"]).read_bytes()).hexdigest()
-            entry["config_sha256"] = hashlib.sha256((root / entry["config_path"]).read_bytes()).hexdigest()
-            for file in entry["external"]:
-                file["sha256"] = hashlib.sha256((root / file["path"]).read_bytes()).hexdigest()
+            files += [entry, *entry["external"], *entry["configs"]]
+        for file in files:
+            file["sha256"] = hashlib.sha256((root / file["path"]).read_bytes()).hexdigest()
         manifest["model_digest"] = repository_digest(manifest["graphs"])
 
     edit_manifest(root, state_digests)

@@ -9,7 +9,9 @@ import onnx
 import pytest
 
 from export.manifest import read_manifest
-from tests.export.repository_edits import edit_graph, edit_manifest, sign
+from service.adapters.model_repository import open_model_repository
+from service.domain.errors import ModelRepositoryError
+from tests.export.repository_edits import edit_graph, edit_manifest, replace_text, sign
 from xmdpt.repository import RepositoryError
 from xmdpt.spec import VARIANTS, graph_specs
 
@@ -20,12 +22,6 @@ def flip_one_byte(path: str, root: Path) -> None:
     content = bytearray((root / path).read_bytes())
     content[len(content) // 2] ^= 1
     (root / path).write_bytes(content)
-
-
-def replace_text(path: str, old: str, new: str, root: Path) -> None:
-    text = (root / path).read_text()
-    assert old in text
-    (root / path).write_text(text.replace(old, new))
 
 
 def signed(damage: Damage) -> Damage:
@@ -79,11 +75,31 @@ def keep_a_copy_elsewhere(root: Path) -> None:
     edit_manifest(root, lambda manifest: manifest["graphs"]["canet"].update(path="good.onnx"))
 
 
-MODEL, CONFIG, MANIFEST = "canet/1/model.onnx", "canet/config.pbtxt", "MANIFEST.json"
+def exchange(path: str, other: str, root: Path) -> None:
+    kept = (root / path).read_bytes()
+    (root / path).write_bytes((root / other).read_bytes())
+    (root / other).write_bytes(kept)
+
+
+def remove(path: str) -> Damage:
+    return lambda root: (root / path).unlink()
+
+
+def edit_entry(change: Callable[[dict], object]) -> Damage:
+    return lambda root: edit_manifest(root, lambda manifest: change(manifest["graphs"]["canet"]))
+
+
+MODEL, CONFIG, CPU_CONFIG, MANIFEST = (
+    "canet/1/model.onnx",
+    "canet/config.pbtxt",
+    "canet/configs/cpu.pbtxt",
+    "MANIFEST.json",
+)
+OTHER_MODEL = "pose_encoder/1/model.onnx"
 CASES: dict[str, tuple[Damage, str, str]] = {
     "a byte of a graph": (partial(flip_one_byte, MODEL), MODEL, "SHA-256"),
     "a byte of the largest graph": (partial(flip_one_byte, "source_encoder/1/model.onnx"), "source_encoder", "SHA-256"),
-    "graph gone": (lambda root: (root / MODEL).unlink(), MODEL, "No such file"),
+    "graph gone": (remove(MODEL), MODEL, "No such file"),
     "graph is no model": (signed(write(MODEL, b"no model at all")), MODEL, "not a valid ONNX model"),
     "graph is empty": (signed(write(MODEL, b"")), MODEL, "not a valid ONNX model"),
     "graph takes other inputs": (lambda root: edit_graph(root, "canet", rename_an_input), MODEL, "the contract says"),
@@ -94,21 +110,42 @@ CASES: dict[str, tuple[Damage, str, str]] = {
         "not a valid ONNX model",
     ),
     "graph with a gap": (lambda root: edit_graph(root, "canet", leave_out_a_node), MODEL, "not a valid ONNX model"),
-    "config edited": (partial(replace_text, CONFIG, "dims: 64", "dims: 65"), CONFIG, "SHA-256"),
-    "config of other sizes": (signed(partial(replace_text, CONFIG, "dims: 64", "dims: 65")), CONFIG, "`input`"),
-    "config of another type": (signed(partial(replace_text, CONFIG, "TYPE_FP32", "TYPE_FP16")), CONFIG, "`input`"),
-    "config of another name": (signed(partial(replace_text, CONFIG, '"canet"', '"canet2"')), CONFIG, "`name`"),
+    "two graphs exchanged": (partial(exchange, MODEL, OTHER_MODEL), "model.onnx", "SHA-256"),
+    "two graphs exchanged and signed": (signed(partial(exchange, MODEL, OTHER_MODEL)), "model.onnx", "the contract"),
+    "config edited": (partial(replace_text, CONFIG, "dims: [64]", "dims: [65]"), CONFIG, "SHA-256"),
+    "config of other sizes": (signed(partial(replace_text, CONFIG, "dims: [64]", "dims: [65]")), CONFIG, "`input`"),
+    "config for CPUs edited": (partial(replace_text, CPU_CONFIG, '"1"', '"4"'), CPU_CONFIG, "SHA-256"),
+    "config for CPUs of other sizes": (
+        signed(partial(replace_text, CPU_CONFIG, "dims: [64]", "dims: [65]")),
+        CPU_CONFIG,
+        "`input`",
+    ),
+    "config of another graph": (signed(write(CONFIG, b'name: "vae_decoder"')), CONFIG, "`name`"),
+    "config of another file": (
+        signed(partial(replace_text, CONFIG, 'string_value: "', 'string_value: "0')),
+        CONFIG,
+        "`parameters.sha256`",
+    ),
     "config is no config": (signed(write(CONFIG, b"{{{")), CONFIG, "Expected identifier"),
     "config is no text": (signed(write(CONFIG, b"\xff\xfe")), CONFIG, "Expected identifier"),
-    "config gone": (lambda root: (root / CONFIG).unlink(), CONFIG, "No such file"),
-    "manifest gone": (lambda root: (root / MANIFEST).unlink(), MANIFEST, "No such file"),
+    "config gone": (remove(CONFIG), CONFIG, "No such file"),
+    "config for CPUs gone": (remove(CPU_CONFIG), CPU_CONFIG, "No such file"),
+    "ensemble's config gone": (remove("xmdpt/config.pbtxt"), "xmdpt/config.pbtxt", "No such file"),
+    "ensemble of a graph that is not there": (
+        signed(partial(replace_text, "xmdpt/config.pbtxt", '"canet"', '"canet2"')),
+        "xmdpt/config.pbtxt",
+        "'canet2', which is not in the repository",
+    ),
+    "manifest gone": (remove(MANIFEST), MANIFEST, "No such file"),
     "manifest is no JSON": (write(MANIFEST, b"{"), MANIFEST, "Expecting"),
     "manifest is no text": (write(MANIFEST, b"\xff"), MANIFEST, "can't decode"),
     "manifest is a list": (write(MANIFEST, b"[]"), MANIFEST, "not of the form"),
     "unknown variant": (state(variant="huge"), MANIFEST, "huge"),
     "variant of other shapes": (state(variant="s"), MODEL, "the contract says"),
     "other digest": (state(model_digest="sha256:" + "0" * 64), MANIFEST, "model_digest"),
-    "other format": (state(format=2), MANIFEST, "format is 2"),
+    "other format": (state(format=1), MANIFEST, "format is 1"),
+    "other platform": (state(platform="pytorch"), MANIFEST, "platform is not one of"),
+    "platform of other files": (state(platform="tensorrt_plan"), MANIFEST, "is not source_encoder/1/model.plan"),
     "other latent scale": (state(latent_scale=0.5), MANIFEST, "latent_scale is 0.5"),
     "other prediction": (state(prediction="v"), MANIFEST, "prediction is 'v'"),
     "no word on the weights": (state(weights={}), MANIFEST, "'is_trained'"),
@@ -130,12 +167,12 @@ CASES: dict[str, tuple[Damage, str, str]] = {
         "the graphs are not",
     ),
     "digest missing": (
-        lambda root: edit_manifest(root, lambda manifest: manifest["graphs"]["canet"].pop("sha256")),
+        edit_entry(lambda entry: entry.pop("sha256")),
         MANIFEST,
         "'sha256'",
     ),
     "weights elsewhere": (
-        lambda root: edit_manifest(root, lambda m: m["graphs"]["canet"]["external"].append({"path": "../secret"})),
+        edit_entry(lambda entry: entry["external"].append({"path": "../secret"})),
         MANIFEST,
         "further weights of canet can only be in canet/1/model.onnx.data",
     ),
@@ -144,7 +181,21 @@ CASES: dict[str, tuple[Damage, str, str]] = {
         MODEL,
         "takes weights from",
     ),
-    "file elsewhere": (keep_a_copy_elsewhere, MANIFEST, "the files of canet are not"),
+    "file elsewhere": (keep_a_copy_elsewhere, MANIFEST, "the file of canet is not"),
+    "config elsewhere": (
+        edit_entry(lambda entry: entry["configs"][0].update(path="good.pbtxt")),
+        MANIFEST,
+        "the configurations of canet are not canet/config.pbtxt and canet/configs/cpu.pbtxt",
+    ),
+    "config left out": (edit_entry(lambda entry: entry["configs"].pop()), MANIFEST, "the configurations of canet are"),
+    "config without a digest": (
+        edit_entry(lambda entry: entry["configs"][1].update(sha256=None)),
+        MANIFEST,
+        "digest of each configuration",
+    ),
+    "no ensemble": (lambda root: edit_manifest(root, lambda m: m.pop("ensemble")), MANIFEST, "'ensemble'"),
+    "no rows": (edit_entry(lambda entry: entry.update(max_batch_size=0)), MANIFEST, "must be an integer from 1"),
+    "rows that are no number": (edit_entry(lambda entry: entry.update(max_batch_size=True)), MANIFEST, "an integer"),
 }
 
 
@@ -162,14 +213,38 @@ def test_manifest_when_a_file_is_wrong_then_refused_in_one_line_with_its_name(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        "a byte of a graph",
+        "graph gone",
+        "two graphs exchanged",
+        "config edited",
+        "config for CPUs edited",
+        "config gone",
+        "config for CPUs gone",
+        "ensemble's config gone",
+        "manifest gone",
+        "other digest",
+        "config left out",
+    ],
+)
+def test_service_when_a_file_is_wrong_then_it_does_not_start_either(repository: Path, case: str) -> None:
+    damage, file, words = CASES[case]
+    damage(repository)
+
+    with pytest.raises(ModelRepositoryError) as error:
+        open_model_repository(repository)
+
+    assert "XMDPT_MODEL_REPOSITORY: " in str(error.value)
+    assert file in str(error.value)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def test_manifest_when_signed_without_damage_then_accepted(repository: Path) -> None:
     before = json.loads((repository / MANIFEST).read_text())
 
     sign(repository)
 
     assert read_manifest(repository) == before
-
-
-def test_manifest_when_an_operator_tunes_the_batching_then_accepted(repository: Path) -> None:
-    signed(partial(replace_text, CONFIG, "max_batch_size: 32", "max_batch_size: 16"))(repository)
-    assert read_manifest(repository)["variant"] == "tiny"

@@ -16,8 +16,8 @@ from PIL import Image
 
 from export.manifest import read_manifest
 from export.repository import build_repository
-from export.verify import graph_errors
 from export.weights import networks_of, read_origin
+from tests.export.checks import graph_errors
 from tests.integration.processes import EXAMPLES, pixels, running_service, skeleton_of
 from tests.parity.official_files import vae_state, with_old_names, write_files
 from xmdpt.nn.loading import WeightPaths

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from export.manifest import read_manifest
-from export.verify import graph_errors
 from tests.export import planted_mistakes as planted
+from tests.export.checks import graph_errors
 from tests.export.planted_mistakes import Mistake
 from tests.export.repository_edits import edit_graph
 from xmdpt.nn.pipeline import Pipeline
@@ -32,6 +32,14 @@ MISTAKES: dict[str, tuple[str, Mistake]] = {
     "cosines and sines swapped": ("tdnet_step", planted.swap_cosines_and_sines),
     "latents swapped": ("tdnet_step", planted.swap_latents),
     "outputs swapped": ("tdnet_step", planted.swap_outputs),
+    "a plan's timesteps off by one": ("sampler", planted.changed_input("timesteps", "Add", 1)),
+    "a plan's guidance doubled": ("sampler", planted.changed_input("guidance", "Mul", 2)),
+    "a plan's p and q swapped": (
+        "sampler",
+        planted.changed_input("coefficients", "Gather", [0, 1, 2, 4, 3], np.int64, axis=2),
+    ),
+    "no memory in the loop": ("sampler", planted.forget_in_the_loop),
+    "a step too few": ("sampler", planted.stop_a_step_early),
     "pose ignored": ("canet", planted.ignore_the_pose),
     "skeleton blue first": ("pose_encoder", planted.changed_input("skeleton", "Gather", BLUE_FIRST, np.int64, axis=3)),
     "skeleton not brightened": ("pose_encoder", planted.divide_by_255),
@@ -48,6 +56,6 @@ def test_comparison_when_a_mistake_is_planted_then_over_the_bound(
     edit_graph(repository, graph, mistake)
     read_manifest(repository)
 
-    rows = list(graph_errors(repository, tiny.variant, lambda: tiny, batch_sizes=(2,), graphs=(graph,)))
+    rows = graph_errors(repository, tiny.variant, lambda: tiny, batch_sizes=(2,), graphs=(graph,))
 
     assert any(not row.is_within_tolerance for row in rows)

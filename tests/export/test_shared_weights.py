@@ -20,12 +20,13 @@ from export.manifest import read_manifest
 from export.repository import build_repository
 from export.shared_weights import SharedWeights
 from export.storage import store_compactly
-from export.verify import graph_errors, open_graph
+from export.verify import graph_runner
 from export.weights import networks_of, read_origin
 from service.adapters.model_repository import open_model_repository
 from service.adapters.onnx_backend import OnnxBackend
 from service.domain.errors import ModelRepositoryError
 from tests.built_repositories import demo_weights
+from tests.export.checks import graph_errors
 from tests.export.repository_edits import edit_manifest, sign
 from tests.export.test_storage import a_model, assert_same_bits
 from xmdpt.nn.loading import WeightPaths
@@ -71,7 +72,7 @@ def test_repository_when_built_then_every_graph_names_the_one_file(demo_built: P
         "bytes": demo_weights().stat().st_size,
     }
 
-    assert [manifest["graphs"][name]["external"] for name in GRAPHS] == [[file]] * 5
+    assert [manifest["graphs"][name]["external"] for name in GRAPHS] == [[file]] * len(GRAPHS)
     assert manifest["weights"] == {
         "origin": f"bundle {WEIGHTS}; made by rule for tests",
         "is_trained": True,
@@ -86,7 +87,7 @@ def test_repository_when_measured_then_the_graphs_add_next_to_nothing(demo_built
     sizes = {path: len(content) for path, content in contents(demo_built).items()}
 
     assert sum(sizes.values()) <= MAX_BYTES
-    assert sum(sizes.values()) - sizes[WEIGHTS] < 400_000
+    assert sum(sizes.values()) - sizes[WEIGHTS] < 700_000
     assert contents(demo_built)[WEIGHTS] == demo_weights().read_bytes()
 
 
@@ -123,9 +124,9 @@ def test_graph_when_it_points_to_a_tensor_then_it_is_the_one_of_that_name(demo_b
 
 
 def test_graphs_when_run_then_they_agree_with_torch(demo_built: Path, demo: Pipeline) -> None:
-    rows = list(graph_errors(demo_built, DEMO, lambda: demo, batch_sizes=(1, 3)))
+    rows = graph_errors(demo_built, DEMO, lambda: demo, batch_sizes=(1, 3))
 
-    assert len(rows) == 12
+    assert len(rows) == 14
     assert [row for row in rows if not row.is_within_tolerance] == []
 
 
@@ -237,7 +238,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "cut short": (lambda root: (root / WEIGHTS).write_bytes(b"short"), WEIGHTS, "restore the file"),
     "gone": (lambda root: (root / WEIGHTS).unlink(), WEIGHTS, "No such file or directory, though MANIFEST.json names"),
     "two digests of one file": (let_one_graph_state("0" * 64), WEIGHTS, "MANIFEST.json says 000000000000"),
-    "elsewhere": (point_to(f"../{WEIGHTS}"), "MANIFEST.json", f"canet/1/model.onnx.data or {WEIGHTS}; restore"),
+    "elsewhere": (point_to(f"../{WEIGHTS}"), "MANIFEST.json", f"canet/1/model.onnx.data or {WEIGHTS}"),
     "of another variant": (point_to("tiny.safetensors"), "MANIFEST.json", f"canet/1/model.onnx.data or {WEIGHTS}"),
     "in the graph's folder": (point_to(f"canet/1/{WEIGHTS}"), "MANIFEST.json", "further weights of canet can only be"),
 }
@@ -324,7 +325,7 @@ def test_link_when_made_then_servers_that_look_beside_a_graph_alone_find_the_sam
     assert set(capsys.readouterr().out.split()) == {str(link) for link in links}
     assert all(link.samefile(sharing / WEIGHTS) for link in links)
     (beside,) = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"latents": latents})
-    (told,) = open_graph(sharing, "vae_decoder").run(None, {"latents": latents})
+    (told,) = graph_runner(sharing, load_manifest(sharing), "vae_decoder")({"latents": latents})
     assert (beside == told).all()
 
 
@@ -345,7 +346,7 @@ def test_link_when_repeated_or_stale_then_what_lies_there_is_this_file(sharing: 
         assert main(["link", "--repository", str(sharing)]) == 0
 
     assert all(link.samefile(sharing / WEIGHTS) and not link.is_symlink() for link in links)
-    assert not list(sharing.rglob(".*"))
+    assert [path.name for path in sharing.rglob(".*")] == [".gitkeep"]
 
 
 def test_link_when_the_file_system_has_none_then_a_copy(sharing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -467,7 +468,7 @@ def test_manifest_when_read_by_people_then_json_with_one_digest_for_the_weights(
     text = (demo_built / "MANIFEST.json").read_text()
 
     # One for each graph and one among the files that the weights came from.
-    assert text.count(file_digest(demo_weights())) == 6
+    assert text.count(file_digest(demo_weights())) == len(GRAPHS) + 1
     assert json.loads(text)["graphs"].keys() == set(GRAPHS)
 
 

@@ -58,9 +58,11 @@ def edit_manifest(change: Callable[[dict], None]) -> Callable[[Path], None]:
         (lambda root: (root / "MANIFEST.json").write_text("[]"), "not of the form"),
         (edit_manifest(lambda m: m["graphs"].pop("canet")), "canet"),
         (edit_manifest(lambda m: m["graphs"]["canet"].update(sha256=1)), "canet must state the digest"),
-        (edit_manifest(lambda m: m["graphs"]["canet"].update(path="../model.onnx")), "the files of canet are not"),
+        (edit_manifest(lambda m: m["graphs"]["canet"].update(path="../model.onnx")), "the file of canet is not"),
+        (edit_manifest(lambda m: m["graphs"]["canet"].update(max_batch_size=0)), "max_batch_size of canet"),
+        (edit_manifest(lambda m: m["graphs"]["canet"].pop("max_batch_size")), "MANIFEST.json"),
         (edit_manifest(lambda m: m.update(variant="huge")), "huge"),
-        (edit_manifest(lambda m: m.update(format=2)), "format is 2"),
+        (edit_manifest(lambda m: m.update(format=1)), "format is 1"),
         (edit_manifest(lambda m: m.update(prediction="v\n")), "prediction is 'v"),
         (edit_manifest(lambda m: m.update(model_digest="sha256:0")), "model_digest"),
         (edit_manifest(lambda m: m["weights"].update(is_trained=1)), "weights must state"),
@@ -78,6 +80,8 @@ def edit_manifest(change: Callable[[dict], None]) -> Callable[[Path], None]:
         "no entry",
         "no digest",
         "file elsewhere",
+        "no rows",
+        "rows unsaid",
         "unknown variant",
         "other format",
         "other prediction",
@@ -123,3 +127,16 @@ def test_repository_when_shipped_then_it_opens_and_says_what_its_manifest_says()
     assert (repository.variant.name, repository.model_digest) == (manifest["variant"], manifest["model_digest"])
     assert repository.is_trained == manifest["weights"]["is_trained"]
     assert repository.weights_origin == manifest["weights"]["origin"]
+    assert repository.max_batch_sizes == {name: entry["max_batch_size"] for name, entry in manifest["graphs"].items()}
+
+
+def test_repository_when_its_graphs_run_elsewhere_then_its_manifest_is_enough(tmp_path: Path) -> None:
+    shutil.copy(SHIPPED / "MANIFEST.json", tmp_path)
+    shipped = open_model_repository(SHIPPED)
+
+    repository = open_model_repository(tmp_path, has_files=False)
+
+    assert (repository.model_digest, repository.graph_digests) == (shipped.model_digest, shipped.graph_digests)
+    assert repository.graph_digests.keys() == repository.specs.keys()
+    with pytest.raises(ModelRepositoryError, match="No such file"):
+        open_model_repository(tmp_path)

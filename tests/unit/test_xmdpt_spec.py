@@ -12,10 +12,12 @@ from xmdpt.spec import (
     VARIANTS,
     ConvExtractorConfig,
     PatchVaeConfig,
+    ensemble_spec,
     graph_specs,
 )
 
 PICTURE, LATENTS = (256, 256, 3), (4, 32, 32)
+PLAN = [("timesteps", "f32", ("steps",)), ("guidance", "f32", ("steps",)), ("coefficients", "f32", ("steps", 5))]
 
 
 def arrays(tensors: tuple) -> list[tuple]:
@@ -47,12 +49,29 @@ def test_contract_when_read_then_names_types_and_shapes_are_those_agreed(name: s
             ],
             [("next_latents", "f32", LATENTS), ("denoised", "f32", LATENTS)],
         ),
+        "sampler": (
+            [("noise", "f32", LATENTS), ("condition", "f32", (width,)), *PLAN],
+            [("latents", "f32", LATENTS)],
+        ),
         "vae_decoder": ([("latents", "f32", LATENTS)], [("image", "u8", PICTURE)]),
     }
 
 
+def test_ensemble_when_read_then_pictures_noise_and_a_plan_become_a_picture() -> None:
+    ensemble = ensemble_spec()
+
+    assert ensemble.name == "xmdpt"
+    assert arrays(ensemble.inputs) == [
+        ("photo", "u8", PICTURE),
+        ("skeleton", "u8", PICTURE),
+        ("noise", "f32", LATENTS),
+        *PLAN,
+    ]
+    assert arrays(ensemble.outputs) == [("image", "u8", PICTURE)]
+
+
 def test_contract_when_listed_then_in_the_order_of_a_request() -> None:
-    order = ["source_encoder", "pose_encoder", "canet", "tdnet_step", "vae_decoder"]
+    order = ["source_encoder", "pose_encoder", "canet", "tdnet_step", "sampler", "vae_decoder"]
     assert list(graph_specs(VARIANTS["tiny"])) == order
 
 

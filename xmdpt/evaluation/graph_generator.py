@@ -3,26 +3,18 @@
 Does not check numbers (`python -m export verify`): only, by `xmdpt.repository`, that each file is the manifest's.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from xmdpt.evaluation.generators import Model, Pictures, Sampling
 from xmdpt.evaluation.mistakes import InputError, RunError
-from xmdpt.repository import (
-    WEIGHTS_FOLDER_OPTION,
-    RepositoryError,
-    check_files,
-    graph_path,
-    load_manifest,
-    weights_folder,
-)
-from xmdpt.sampler import initial_noise, sampling_plan
+from xmdpt.graph_session import RUNTIME, GraphSession
+from xmdpt.repository import RepositoryError, check_files, load_manifest, weights_folder
+from xmdpt.sampler import initial_noise, sampling_plan, stack_plans
 from xmdpt.spec import VARIANTS, graph_specs
-
-_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 class GraphGenerator:
@@ -56,30 +48,26 @@ class GraphGenerator:
             raise RunError(str(error)) from None
         self._variant = VARIANTS[name]
         self._sessions = {
-            graph: _session(root / graph_path(graph), weights_folder(root, manifest, graph), num_threads)
+            graph: _session(root, manifest, graph, num_threads)
             for graph in graph_specs(self._variant)
+            if graph != "tdnet_step"
         }
-        engine = f"onnxruntime {onnxruntime.__version__}"
-        self.model = Model(name, engine, manifest["model_digest"], weights["origin"], weights["is_trained"])
+        self.model = Model(name, RUNTIME, manifest["model_digest"], weights["origin"], weights["is_trained"])
 
     def pictures(self, photos: Pictures, skeletons: Pictures, seeds: list[int], sampling: Sampling) -> Pictures:
         """See Generator."""
         plan = sampling_plan(sampling.num_steps, sampling.guidance, sampling.sampler, self._variant.prediction)
         (pose_vector,) = self._run("pose_encoder", skeleton=skeletons)
         (condition,) = self._run("canet", source_vector=self.source_vectors(photos), pose_vector=pose_vector)
-        latents = np.stack([initial_noise(seed) for seed in seeds])
-        denoised = np.zeros_like(latents)
-        size = len(seeds)
-        for timestep, guidance, row in zip(plan.timesteps, plan.guidance, plan.coefficients, strict=True):
-            latents, denoised = self._run(
-                "tdnet_step",
-                latents=latents,
-                previous_denoised=denoised,
-                condition=condition,
-                timestep=np.full((size, 1), timestep),
-                guidance=np.full((size, 1), guidance),
-                coefficients=np.tile(row, (size, 1)),
-            )
+        plans = stack_plans([plan] * len(seeds))
+        (latents,) = self._run(
+            "sampler",
+            noise=np.stack([initial_noise(seed) for seed in seeds]),
+            condition=condition,
+            timesteps=plans.timesteps,
+            guidance=plans.guidance,
+            coefficients=plans.coefficients,
+        )
         return self.decode(latents)
 
     def decode(self, latents: NDArray[np.float32]) -> Pictures:
@@ -92,20 +80,17 @@ class GraphGenerator:
 
     def _run(self, graph: str, **feeds: NDArray) -> list:
         try:
-            return list(self._sessions[graph].run(None, feeds))
+            return self._sessions[graph].run(feeds)
         except Exception as error:  # ONNX Runtime's own exceptions share no other base
             raise RunError(f"{graph}: {_first_line(error)}; try a smaller --batch") from error
 
 
-def _session(path: Path, weights: Path, num_threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights))
-    options.intra_op_num_threads = num_threads
-    # Threads that wait by spinning would take the cores from torch, which scores on them.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    available = onnxruntime.get_available_providers()
+def _session(root: Path, manifest: Mapping, graph: str, num_threads: int) -> GraphSession:
+    entry = manifest["graphs"][graph]
+    path, weights = root / entry["path"], weights_folder(root, manifest, graph)
     try:
-        return onnxruntime.InferenceSession(path, options, providers=[name for name in _PROVIDERS if name in available])
+        # Threads that wait by spinning would take the cores from torch, which scores on them.
+        return GraphSession(path, weights, entry["max_batch_size"], num_threads=num_threads, is_alone=False)
     except Exception as error:  # ONNX Runtime's own exceptions share no other base
         raise RunError(f"{path}: ONNX Runtime refuses it: {_first_line(error)}") from error
 

@@ -73,10 +73,10 @@ class _Block(nn.Module):
     def __init__(self, config: Dinov2Config) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, eps=_LAYER_NORM_EPS)
-        self.attn = _Attention(config.width, config.heads)
+        self.attn = Attention(config.width, config.heads)
         self.ls1 = _LayerScale(config.width)
         self.norm2 = nn.LayerNorm(config.width, eps=_LAYER_NORM_EPS)
-        self.mlp = _Mlp(config.width) if config.ffn == "mlp" else _SwiGlu(config.width)
+        self.mlp = Mlp(config.width) if config.ffn == "mlp" else SwiGlu(config.width)
         self.ls2 = _LayerScale(config.width)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -84,7 +84,9 @@ class _Block(nn.Module):
         return tokens + self.ls2(self.mlp(self.norm2(tokens)))
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
+    """Multi-head self-attention, without position bias: positions are added to the tokens once."""
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -92,6 +94,7 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return [B, N, width] of tokens [B, N, width]."""
         # [B, N, 3 * width] -> three of [B, heads, N, width / heads]
         query, key, value = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         mixed = functional.scaled_dot_product_attention(query, key, value)
@@ -107,17 +110,22 @@ class _LayerScale(nn.Module):
         return tokens * self.gamma
 
 
-class _Mlp(nn.Module):
+class Mlp(nn.Module):
+    """The two-layer network of the base size's blocks, with the exact form of GELU."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return [B, N, width] of tokens [B, N, width]."""
         return self.fc2(functional.gelu(self.fc1(tokens)))
 
 
-class _SwiGlu(nn.Module):
+class SwiGlu(nn.Module):
+    """The gated network that the giant size has in its place."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         # Two thirds of the plain MLP's hidden width, rounded up to a multiple of 8: the same number of weights.
@@ -126,6 +134,7 @@ class _SwiGlu(nn.Module):
         self.w3 = nn.Linear(hidden, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return [B, N, width] of tokens [B, N, width]."""
         gate, value = self.w12(tokens).chunk(2, dim=-1)
         return self.w3(functional.silu(gate) * value)
 

@@ -1,0 +1,137 @@
+"""What `python -m export verify` and the end of `build` do and say: every check, row by row as it ends.
+
+Only words; the checks are in `export.manifest`, `export.verify` and `export.whole_run`, what is kept of them in
+`export.figures`.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.figures import record, write_page
+from export.manifest import read_manifest
+from export.verify import GraphCheck, check_graph
+from export.weights import WeightsOrigin, networks_of, read_origin
+from export.whole_run import NUM_STEPS, RunCheck, check_runs
+from xmdpt.nn.loading import WeightPaths
+from xmdpt.nn.pipeline import Networks
+from xmdpt.repository import MANIFEST_NAME, ONNX, RepositoryError
+from xmdpt.spec import VARIANTS, Variant, graph_specs
+
+REJECTED_NAME = "MANIFEST.rejected.json"
+"""What the manifest of a new repository is called that did not pass: without a manifest nobody serves it."""
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """What to compare and where to write it.
+
+    Attributes:
+        batch_sizes: of the single calls.
+        is_quick: leave out the runs of 50 steps.
+        is_recorded: write what was found into the manifest.
+        page: Markdown page that shows it; None for none.
+    """
+
+    batch_sizes: Sequence[int]
+    is_quick: bool
+    is_recorded: bool
+    page: Path | None
+
+
+def verify(
+    root: Path,
+    paths_for: Callable[[Variant], WeightPaths],
+    options: VerifyOptions,
+    weights: WeightsOrigin | None = None,
+) -> int:
+    """Check a repository; returns the exit status: 0, 1 for a failed check, 2 for other weights than it was built of.
+
+    Args:
+        root: the repository's folder.
+        paths_for: the files of weights that a variant's repository was built of.
+        options: what to compare and where to write it.
+        weights: what those files are, if they were just read.
+    """
+    try:
+        manifest = read_manifest(root)
+    except RepositoryError as error:
+        print(f"FAILED {error}", file=sys.stderr)
+        return 1
+    if manifest["platform"] != ONNX:
+        return refuse(f"{root}: holds TensorRT engines; verify the repository that they were built from")
+    print(f"{root}: {len(manifest['graphs'])} graphs, digests and configurations as the manifest says", flush=True)
+    stated, variant = manifest["weights"], VARIANTS[manifest["variant"]]
+    paths = paths_for(variant)
+    try:
+        weights = weights or read_origin(variant, paths, stated["is_rounded"])
+    except (OSError, ValueError) as error:
+        return refuse(error)
+    if _digests(weights.files) != _digests(stated["files"]):
+        return refuse(f"the repository was built of other weights ({stated['origin']}): give --weights, --vae, --dino")
+
+    def networks() -> Networks:
+        return networks_of(variant, paths, stated["is_rounded"])
+
+    checks = _check_graphs(root, manifest, variant, networks, options.batch_sizes)
+    runs = [] if options.is_quick else _check_runs(root, manifest, variant, networks)
+    is_good = all(error.is_within_tolerance for check in checks.values() for error in check.errors)
+    is_good &= all(run.is_within_tolerance for run in runs)
+    if is_good and options.is_recorded:
+        manifest = record(root, manifest, checks, runs)
+        if options.page:
+            write_page(options.page, manifest)
+    print("every graph agrees with torch" if is_good else "FAILED: a graph differs from torch")
+    return 0 if is_good else 1
+
+
+def reject(root: Path) -> None:
+    """Take the manifest from a repository that did not pass, so that it is none."""
+    (root / MANIFEST_NAME).replace(root / REJECTED_NAME)
+    print(f"{root}: not published; {REJECTED_NAME} says what was built", file=sys.stderr)
+
+
+def refuse(reason: object) -> int:
+    """Say why a call makes no sense; returns the exit status."""
+    print(f"python -m export: {reason}", file=sys.stderr)
+    return 2
+
+
+def _check_graphs(
+    root: Path, manifest: Mapping, variant: Variant, networks: Callable[[], Networks], batch_sizes: Sequence[int]
+) -> dict[str, GraphCheck]:
+    print(f"{'graph':<15} {'computes':<8} {'batch':>5} {'output':<14} {'error':>9} {'tolerance':>9} {'seconds':>8}")
+    checks, start = {}, time.monotonic()
+    for name in graph_specs(variant):
+        checks[name] = check = check_graph(root, manifest, variant, networks, name, batch_sizes)
+        for row in check.errors:
+            print(
+                f"{row.graph:<15} {check.precision:<8} {row.batch_size:>5} {row.output:<14} {row.error:>9.1e} "
+                f"{row.tolerance:>9.0e} {time.monotonic() - start:>8.1f} {_verdict(row.is_within_tolerance)}",
+                flush=True,
+            )
+        print(f"{name:<15} {check.speed:.2f} times as fast as torch in float32, run by {check.runtime}", flush=True)
+    return checks
+
+
+def _check_runs(root: Path, manifest: Mapping, variant: Variant, networks: Callable[[], Networks]) -> list[RunCheck]:
+    print(f"{NUM_STEPS} steps from photo to picture, against torch in float32")
+    runs = []
+    for run in check_runs(root, manifest, networks, variant):
+        runs.append(run)
+        print(
+            f"{run.sampler:<15} latents {run.latents_error:.1e}, picture {run.psnr:.1f} dB "
+            f"of at least {run.min_psnr:.0f} {_verdict(run.is_within_tolerance)}",
+            flush=True,
+        )
+    return runs
+
+
+def _verdict(is_good: bool) -> str:
+    return "ok" if is_good else "FAILED"
+
+
+def _digests(files: Mapping[str, Mapping]) -> dict[str, str]:
+    return {network: file["sha256"] for network, file in files.items()}

@@ -1,0 +1,122 @@
+"""Whole runs of a repository's graphs, from photo and skeleton to picture, against the same in torch and float32.
+
+The photos are rendered persons, which every variant takes; a network that nobody trained makes noise of them, which
+magnifies errors more than a trained one does. Single calls are `export.verify`'s.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.graphs import GRAPHS
+from export.precision import Precision, lowered
+from export.verify import ROUNDED_BY_TORCH, Runner, graph_runner, torch_runner
+from xmdpt.nn.pipeline import Networks
+from xmdpt.persons.domain import DEMO
+from xmdpt.persons.render import render_pair
+from xmdpt.sampler import SAMPLERS, initial_noise, sampling_plan, stack_plans
+from xmdpt.skeleton import draw_skeleton
+from xmdpt.spec import Variant
+
+NUM_STEPS = 50
+_GUIDANCE = 2.0
+_NUM_PICTURES = 2
+MIN_PSNR_DB: Mapping[Precision, float] = {"fp32": 60, "fp16": 50, "bf16": 40, "int8": 40}
+"""Of a picture of trained weights; 40 dB are 2.6 grey levels, which nobody sees."""
+MIN_PSNR_UNTRAINED_DB = 30
+_GRAPHS = ("source_encoder", "pose_encoder", "canet", "sampler", "vae_decoder")
+
+
+@dataclass(frozen=True)
+class RunCheck:
+    """What a run with one sampler showed.
+
+    Attributes:
+        sampler: its name.
+        latents_error: max|a - b| / max|b| of the finished latents.
+        psnr: of the pictures against torch's, in dB; infinite if they are equal.
+        min_psnr: below this the repository is refused.
+    """
+
+    sampler: str
+    latents_error: float
+    psnr: float
+    min_psnr: float
+
+    @property
+    def is_within_tolerance(self) -> bool:
+        """False also where either side is not a number."""
+        return self.psnr >= self.min_psnr and np.isfinite(self.latents_error)
+
+
+def check_runs(
+    root: Path,
+    manifest: Mapping,
+    networks: Callable[[], Networks],
+    variant: Variant,
+    num_steps: int = NUM_STEPS,
+) -> Iterator[RunCheck]:
+    """Run every sampler once.
+
+    Args:
+        root: a repository that `export.manifest.read_manifest` has accepted.
+        manifest: its manifest.
+        networks: makes the networks with the weights that the repository was built of, once a graph.
+        variant: of the repository.
+        num_steps: of each run.
+    """
+    precision, is_trained = manifest["precision"], manifest["weights"]["is_trained"]
+
+    def of_torch(name: str) -> Runner:
+        return torch_runner(GRAPHS[name](networks()).eval())
+
+    def of_repository(name: str) -> Runner:
+        precision = manifest["graphs"][name]["precision"]
+        if precision in ROUNDED_BY_TORCH:
+            return torch_runner(lowered(GRAPHS[name](networks()).eval(), precision, sums_in_float32=True))
+        return graph_runner(root, manifest, name)
+
+    wanted, found = (_Run(source, variant, num_steps) for source in (of_torch, of_repository))
+    for sampler in SAMPLERS:
+        (latents, pictures), (latents_found, pictures_found) = wanted.run(sampler), found.run(sampler)
+        error = float(np.abs(latents_found - latents).max() / np.abs(latents).max())
+        min_psnr = MIN_PSNR_DB[precision] if is_trained else MIN_PSNR_UNTRAINED_DB
+        yield RunCheck(sampler, error, psnr(pictures_found, pictures), min_psnr)
+
+
+def psnr(found: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio of pictures, all pixels together, in dB."""
+    error = np.mean((found.astype(np.float64) - wanted) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+class _Run:
+    """One side; graphs are loaded one after another, as two large ones do not fit beside each other."""
+
+    def __init__(self, source: Callable[[str], Runner], variant: Variant, num_steps: int) -> None:
+        self._source, self._variant, self._num_steps = source, variant, num_steps
+        views = [render_pair(number, DEMO, "held_out").views for number in range(_NUM_PICTURES)]
+        photos = np.stack([pair[0].picture for pair in views])
+        skeletons = np.stack([draw_skeleton(pair[1].key_points) for pair in views])
+        (source_vector,) = source("source_encoder")({"photo": photos})
+        (pose_vector,) = source("pose_encoder")({"skeleton": skeletons})
+        (self._condition,) = source("canet")({"source_vector": source_vector, "pose_vector": pose_vector})
+
+    def run(self, sampler: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Finished latents and pictures."""
+        plan = sampling_plan(self._num_steps, _GUIDANCE, sampler, self._variant.prediction)
+        plans = stack_plans([plan] * _NUM_PICTURES)
+        (latents,) = self._source("sampler")(
+            {
+                "noise": np.stack([initial_noise(seed) for seed in range(_NUM_PICTURES)]),
+                "condition": self._condition,
+                "timesteps": plans.timesteps,
+                "guidance": plans.guidance,
+                "coefficients": plans.coefficients,
+            }
+        )
+        (pictures,) = self._source("vae_decoder")({"latents": latents})
+        return latents, pictures

@@ -1,0 +1,206 @@
+"""Low precision reaches the large products and nothing else, leaves pictures as they are, and is refused where not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+
+from export.__main__ import main
+from export.graphs import GRAPHS
+from export.precision import PRECISIONS, Precision, lowered, parts_to_lower
+from export.to_onnx import to_onnx
+from export.verify import MAX_RELATIVE_ERRORS, check_graph, graph_runner
+from export.verify_command import REJECTED_NAME
+from export.whole_run import MIN_PSNR_DB, check_runs, psnr
+from tests.built_repositories import demo_networks, tiny_networks
+from tests.export.lowered_repositories import lowered_repository
+from xmdpt.nn.pipeline import Pipeline
+from xmdpt.repository import load_manifest
+from xmdpt.spec import VARIANTS, graph_specs
+
+LOW: tuple[Precision, ...] = ("fp16", "bf16", "int8")
+FLOATS = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+VARIANT_NETWORKS = {"tiny": tiny_networks, "demo": demo_networks}
+
+
+def step_of(networks: Pipeline, precision: Precision) -> onnx.GraphProto:
+    spec = graph_specs(networks.variant)["tdnet_step"]
+    return to_onnx(GRAPHS["tdnet_step"](networks), spec, precision=precision).graph
+
+
+def types_of_products(graph: onnx.GraphProto, op_type: str) -> list[int]:
+    """The type that each product gives, by shape inference."""
+    model = onnx.shape_inference.infer_shapes(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 22)])
+    )
+    types = {value.name: value.type.tensor_type.elem_type for value in (*model.graph.value_info, *model.graph.output)}
+    return [types[node.output[0]] for node in graph.node if node.op_type == op_type]
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_step_when_lowered_then_attention_and_mlps_are_low_and_the_control_stays_float32(
+    tiny: Pipeline, precision: Precision
+) -> None:
+    graph = step_of(tiny, precision)
+
+    # In each of the blocks six products of tokens; then the final layer. All Gemm is timestep and modulation.
+    assert types_of_products(graph, "MatMul") == [FLOATS[precision]] * 6 * tiny.variant.depth + [TensorProto.FLOAT]
+    assert set(types_of_products(graph, "Gemm")) == {TensorProto.FLOAT}
+    assert len(types_of_products(graph, "Gemm")) == 2 + tiny.variant.depth + 1
+    assert set(types_of_products(graph, "LayerNormalization")) == {TensorProto.FLOAT}
+
+
+def test_step_when_int8_then_four_products_a_block_are_and_each_activation_is_quantised_once(tiny: Pipeline) -> None:
+    graph = step_of(tiny, "int8")
+    depth = tiny.variant.depth
+
+    ops = [node.op_type for node in graph.node]
+    assert ops.count("MatMulInteger") == 4 * depth
+    assert ops.count("MatMul") == 2 * depth + 1, "scores and mixtures of attention, and the final layer"
+    assert ops.count("Gemm") == 2 + depth + 1
+    quantised = [node.input[0] for node in graph.node if node.op_type == "DynamicQuantizeLinear"]
+    assert len(quantised) == len(set(quantised)) == 4 * depth
+    weights = [
+        tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT8 and ".int8" in tensor.name
+    ]
+    assert len(weights) == 4 * depth
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_networks_when_a_graph_is_lowered_then_they_stay_as_they_were(tiny: Pipeline, precision: Precision) -> None:
+    before = {name: tensor.clone() for name, tensor in tiny.state_dict().items()}
+
+    for make in GRAPHS.values():
+        lowered(make(tiny), precision)
+
+    assert {name: tensor.dtype for name, tensor in tiny.state_dict().items()} == dict.fromkeys(before, torch.float32)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny.state_dict().items())
+
+
+def test_parts_when_listed_then_of_each_graph_what_may_be_low(tiny: Pipeline) -> None:
+    found = {name: parts_to_lower(make(tiny), "fp16") for name, make in GRAPHS.items()}
+
+    assert found["canet"] == []
+    assert found["tdnet_step"] == [f"tdnet.blocks.{n}.{part}" for n in range(4) for part in ("attn", "mlp")]
+    assert found["sampler"] == [f"step.{part}" for part in found["tdnet_step"]]
+    assert "extractor.patch_embed.proj" in found["source_encoder"]
+    assert not any("latent_embedder" in part or "canet" in part for part in found["source_encoder"])
+    assert all("conv" in part for part in found["vae_decoder"])
+    assert parts_to_lower(GRAPHS["vae_decoder"](tiny), "int8") == []
+    assert all(parts_to_lower(make(tiny), "fp32") == [] for make in GRAPHS.values())
+
+
+@pytest.mark.parametrize("precision", LOW)
+@pytest.mark.parametrize("variant", VARIANT_NETWORKS)
+def test_graphs_when_low_then_every_one_agrees_with_torch_within_its_bound(variant: str, precision: Precision) -> None:
+    networks, root = VARIANT_NETWORKS[variant](), lowered_repository(variant, precision)
+    manifest = load_manifest(root)
+
+    for name in GRAPHS:
+        check = check_graph(root, manifest, networks.variant, lambda: networks, name, (2,))
+        assert [error for error in check.errors if not error.is_within_tolerance] == []
+        # It is low where the manifest says so: float32 would be far better.
+        worst = max(error.error for error in check.errors)
+        assert name == "vae_decoder" or (worst > 1e-5) == (check.precision != "fp32"), (name, worst)
+
+
+@pytest.mark.parametrize("precision", LOW)
+def test_repository_when_int8_then_those_graphs_take_one_row_a_call(precision: Precision) -> None:
+    root = lowered_repository("tiny", precision)
+    manifest = load_manifest(root)
+
+    low = {name: entry["max_batch_size"] for name, entry in manifest["graphs"].items() if entry["precision"] == "int8"}
+
+    assert set(low.values()) == ({1} if precision == "int8" else set())
+    assert {"tdnet_step", "sampler", "source_encoder", "pose_encoder"} == set(low) or precision != "int8"
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_pictures_of_the_demo_when_made_in_any_precision_then_as_in_float32(
+    shipped: Path, precision: Precision
+) -> None:
+    from export.weights import networks_of, own_weights
+
+    variant = VARIANTS["demo"]
+    paths = own_weights(shipped, variant)
+    root = shipped if precision == "fp32" else lowered_repository("shipped", precision)
+
+    runs = list(check_runs(root, load_manifest(root), lambda: networks_of(variant, paths), variant))
+
+    assert [run.sampler for run in runs] == ["ddim", "dpmpp_2m"]
+    assert [run for run in runs if not run.is_within_tolerance] == []
+    assert {run.min_psnr for run in runs} == {MIN_PSNR_DB[precision]}
+    assert MIN_PSNR_DB[precision] >= 40
+
+
+def test_build_when_a_graph_is_over_the_bound_then_1_and_nothing_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(MAX_RELATIVE_ERRORS, "int8", 1e-6)
+    out = tmp_path / "models"
+
+    status = main(
+        ["build", "--variant", "tiny", "--precision", "int8", "--out", str(out), "--batch-sizes", "1", "--quick"]
+    )
+
+    assert status == 1
+    assert not (out / "MANIFEST.json").exists()
+    assert (out / REJECTED_NAME).exists()
+    shown = capsys.readouterr()
+    assert f"{out}: not published" in shown.err
+    assert "FAILED: a graph differs from torch" in shown.out
+    assert main(["verify", "--repository", str(out)]) == 1
+
+
+def test_build_when_verified_then_manifest_and_page_say_what_was_found(tmp_path: Path) -> None:
+    out, page = tmp_path / "models", tmp_path / "page.md"
+    page.write_text(
+        "above\n<!-- verified: begin; `python -m export verify --page` -->\n<!-- verified: end -->\nbelow\n"
+    )
+    command = ["build", "--variant", "tiny", "--precision", "int8", "--out", str(out), "--batch-sizes", "1"]
+
+    for _ in range(2):
+        assert main([*command, "--page", str(page)]) == 0
+
+    manifest = json.loads((out / "MANIFEST.json").read_text())
+    graphs, runs = manifest["verification"]["graphs"], manifest["verification"]["runs"]
+    assert set(graphs) == set(GRAPHS)
+    assert 1e-5 < graphs["tdnet_step"]["error"] <= graphs["tdnet_step"]["tolerance"] == 0.1
+    assert all(graph["speed"] > 0 for graph in graphs.values())
+    assert {run["num_steps"] for run in runs.values()} == {50}
+    lines = page.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("above", "below")
+    rows = [line for line in lines if line.startswith("| tiny | int8 |")]
+    assert len(rows) == len(GRAPHS) + len(runs), "once, though written twice"
+
+
+def test_page_when_it_has_no_place_then_an_error_names_it(tmp_path: Path) -> None:
+    from export.figures import write_page
+
+    page = tmp_path / "page.md"
+    page.write_text("nothing\n")
+    with pytest.raises(ValueError, match=r"page.md: there is no line <!-- verified"):
+        write_page(page, {})
+
+
+def test_psnr_when_pictures_differ_by_one_level_then_48_db_and_infinite_if_not() -> None:
+    grey = np.full((1, 8, 8, 3), 100, np.uint8)
+
+    assert psnr(grey, grey + 1) == pytest.approx(48.13, abs=0.01)
+    assert psnr(grey, grey) == float("inf")
+
+
+def test_runner_when_more_rows_come_than_a_call_may_have_then_they_are_as_alone(tiny: Pipeline) -> None:
+    root = lowered_repository("tiny", "int8")
+    run = graph_runner(root, load_manifest(root), "pose_encoder")
+    skeletons = np.random.default_rng(1).integers(0, 256, (3, 256, 256, 3), np.uint8)
+
+    (together,) = run({"skeleton": skeletons})
+
+    assert together.shape == (3, tiny.variant.width)
+    for row in range(3):
+        assert np.array_equal(run({"skeleton": skeletons[row : row + 1]})[0][0], together[row])
