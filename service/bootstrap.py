@@ -16,8 +16,7 @@ from fastapi import FastAPI
 
 from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.file_blobs import FileBlobs
-from service.adapters.model_repository import open_model_repository
-from service.adapters.onnx_backend import OnnxBackend
+from service.adapters.model_repository import ModelRepository, open_model_repository
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases, RedisJobUpkeep
@@ -27,12 +26,14 @@ from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.limits import UploadLimits, WaitLimits
 from service.domain.errors import ConfigurationError
-from service.engine.warmup import warm_up
+from service.domain.execution import Execution
+from service.engine.warmup import stall_warning, warm_up
 from service.engine.worker import Worker, WorkerLimits
 from service.gateway.jobs import Jobs
 from service.gateway.models import ServedModel
 from service.gateway.readiness import Readiness
 from service.gateway.upkeep import Upkeep
+from service.ports.backend import InferenceBackend
 from service.scheduling.policy import BatchPolicy
 from service.scheduling.scheduler import Scheduler
 from service.settings import Settings, WorkerSettings
@@ -59,7 +60,7 @@ def run_gateway(settings: Settings) -> None:
     """
     _stop_quietly_on_sigterm()
     configure_logs("gateway", settings.log_level, settings.log_format)
-    repository = open_model_repository(settings.model_repository)
+    repository = _open_repository(settings)
     model = ServedModel(
         repository.variant.name, repository.model_digest, repository.is_trained, repository.weights_origin
     )
@@ -129,16 +130,20 @@ def run_worker(settings: Settings) -> None:
     ops = _serve_operators(
         own, metrics, lambda: worker is None or worker.is_alive, lambda: worker is not None and worker.is_ready
     )
-    repository = open_model_repository(settings.model_repository)
+    repository = _open_repository(settings)
     _prepare_queue(settings)
-    backend = OnnxBackend(repository, own.num_threads)
-    warm_up(backend, own.max_batch)
+    backend = _open_backend(settings, repository)
+    warm_up(backend, own.max_batch, own.execution)
+    if own.execution is Execution.WHOLE_LOOP:
+        warning = stall_warning(backend, own.max_batch, policy.stall_timeout_seconds)
+        if warning:
+            get_logger().warning(warning)
     leases = RedisJobLeases(settings.redis_url, RedisKeys(settings.queue.prefix), policy)
     worker = Worker(
         backend,
         leases,
         FileBlobs(settings.data_dir / "blobs"),
-        Scheduler(BatchPolicy(max_batch=own.max_batch, max_slots=own.max_slots)),
+        Scheduler(BatchPolicy(max_batch=own.max_batch, max_slots=own.max_slots), own.execution),
         WorkerLimits(
             max_slots=own.max_slots,
             heartbeat_seconds=own.heartbeat_seconds,
@@ -151,7 +156,12 @@ def run_worker(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     get_logger().info(
-        "working", model=backend.variant, digest=backend.model_digest, runtime=backend.runtime, ops_port=ops.port
+        "working",
+        model=backend.variant,
+        digest=backend.model_digest,
+        runtime=backend.runtime,
+        execution=own.execution,
+        ops_port=ops.port,
     )
     try:
         worker.run()
@@ -172,6 +182,31 @@ def embedded_queue(settings: Settings) -> Iterator[EmbeddedValkey | None]:
         yield valkey
     finally:
         valkey.stop()
+
+
+def _open_repository(settings: Settings) -> ModelRepository:
+    return open_model_repository(settings.model_repository, has_files=settings.backend == "onnx")
+
+
+def _open_backend(settings: Settings, repository: ModelRepository) -> InferenceBackend:
+    """The runtime that the settings name; only its own library is imported, so that the other one may be absent."""
+    own, triton = settings.worker, settings.triton
+    try:
+        if settings.backend == "triton":
+            from service.adapters.triton_backend import TritonBackend
+            from service.adapters.triton_channel import TritonServer
+        else:
+            from service.adapters.onnx_backend import OnnxBackend
+    except (ImportError, RuntimeError) as error:  # RuntimeError: tritonclient without gRPC
+        extra = {"onnx": "cpu", "triton": "triton"}[settings.backend]
+        msg = f"XMDPT_BACKEND={settings.backend}: {error}; install xmdpt-serve[{extra}]"
+        raise ConfigurationError(" ".join(msg.split())) from None
+    if settings.backend == "onnx":
+        return OnnxBackend(repository, own.num_threads, own.execution)
+    server = TritonServer(
+        triton.url, triton.timeout_seconds, triton.startup_seconds, triton.tls, triton.root_certificates
+    )
+    return TritonBackend(repository, server, own.execution)
 
 
 def _prepare_queue(settings: Settings) -> None:

@@ -5,19 +5,24 @@ them a plain dataclass.
 """
 
 import os
+import re
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.domain.errors import ConfigurationError
+from service.domain.execution import Execution
 
 _PREFIX = "XMDPT_"
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
-Port = Annotated[int, Field(ge=0, le=65535)]
+_MAX_PORT = 65535
+Port = Annotated[int, Field(ge=0, le=_MAX_PORT)]
+_HOST_AND_PORT = re.compile(r"([^\s/:\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 
 
 class GatewaySettings(BaseModel):
@@ -57,8 +62,19 @@ class WorkerSettings(BaseModel):
     ops_port: Port = Field(
         default=8082, description="Port of the worker's /livez, /readyz and /metrics; 0 takes a free one."
     )
+    execution: Execution = Field(
+        default=Execution.STEPWISE,
+        description="`stepwise` makes one backend call a denoising step, which jobs of any steps share; `whole_loop` "
+        "one for all steps, which jobs of equal steps share: for a backend whose calls cost much next to a step.",
+    )
     max_batch: int = Field(default=8, ge=1, le=64, description="Most rows of one backend call.")
-    max_slots: int = Field(default=8, ge=1, le=256, description="Most jobs in flight in one worker.")
+    max_slots: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="Most jobs in flight in one worker; with `whole_loop` let it be several batches, so that jobs of "
+        "equal steps meet.",
+    )
     num_threads: int = Field(
         default=0, ge=0, le=256, description="Threads of one graph run; 0 takes the physical cores."
     )
@@ -68,6 +84,35 @@ class WorkerSettings(BaseModel):
     drain_seconds: float = Field(
         default=25.0, ge=0, le=600, description="After SIGTERM: time to finish or hand back, seconds."
     )
+
+
+class TritonSettings(BaseModel):
+    """The Triton server, with `XMDPT_BACKEND=triton`."""
+
+    model_config = _FROZEN
+
+    url: str = Field(default="", description="`host:port` of its gRPC endpoint, such as `127.0.0.1:8001`.")
+    timeout_seconds: float = Field(
+        default=20.0,
+        ge=0.1,
+        le=3600,
+        description="Longest time of one backend call, seconds; a server that is away for less is waited for.",
+    )
+    startup_seconds: float = Field(
+        default=60.0, ge=0, le=3600, description="How long a start waits for the server and its models, seconds."
+    )
+    tls: bool = Field(default=False, description="Encrypt, and check the server's certificate.")
+    root_certificates: str = Field(
+        default="", description="PEM file of who may have signed that certificate. Empty: gRPC's own list."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        match = _HOST_AND_PORT.fullmatch(url)
+        if url and not (match and 0 < int(match["port"]) <= _MAX_PORT):
+            raise ValueError(f"{url!r} is not host:port, such as 127.0.0.1:8001 or [::1]:8001")
+        return url
 
 
 class QueueSettings(BaseModel):
@@ -87,7 +132,10 @@ class QueueSettings(BaseModel):
     max_deliveries: int = Field(default=5, ge=1, le=100, description="Times a job is handed out before it fails.")
     max_failures: int = Field(default=3, ge=1, le=100, description="Times a job may raise before it fails.")
     stall_timeout_seconds: float = Field(
-        default=30.0, ge=1, le=3600, description="Longest time without progress, seconds."
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Longest time without progress, seconds; a `whole_loop` shows none before its end.",
     )
     retention_seconds: int = Field(default=3600, ge=60, le=86400, description="How long a picture is kept, seconds.")
     allow_unsafe_server: bool = Field(
@@ -114,6 +162,11 @@ class Settings(BaseSettings):
         "Empty: `xmdpt-serve all` runs its own.",
     )
     model_repository: Path = Field(default=Path("model_repository"), description="Folder of the exported graphs.")
+    backend: Literal["onnx", "triton"] = Field(
+        default="onnx",
+        description="`onnx` runs the graphs in the worker; `triton` in a server, and of the folder above only "
+        "`MANIFEST.json` is read.",
+    )
     data_dir: Path = Field(default=Path(".data"), description="Folder of pictures and of the embedded queue's log.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity logged."
@@ -123,6 +176,7 @@ class Settings(BaseSettings):
     )
     gateway: GatewaySettings = GatewaySettings()
     worker: WorkerSettings = WorkerSettings()
+    triton: TritonSettings = TritonSettings()
     queue: QueueSettings = QueueSettings()
 
     @model_validator(mode="after")
@@ -148,6 +202,22 @@ class Settings(BaseSettings):
         if self.gateway.default_wait_seconds > self.gateway.max_wait_seconds:
             msg = "XMDPT_GATEWAY__DEFAULT_WAIT_SECONDS must be at most XMDPT_GATEWAY__MAX_WAIT_SECONDS"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _check_triton(self) -> Self:
+        if self.triton.root_certificates and not self.triton.tls:
+            raise ValueError("XMDPT_TRITON__ROOT_CERTIFICATES needs XMDPT_TRITON__TLS=true")
+        if self.backend == "triton":
+            if not self.triton.url:
+                raise ValueError("XMDPT_BACKEND=triton needs XMDPT_TRITON__URL, such as 127.0.0.1:8001")
+            if self.triton.timeout_seconds >= self.queue.stall_timeout_seconds:
+                msg = (
+                    f"XMDPT_TRITON__TIMEOUT_SECONDS={self.triton.timeout_seconds} must be below "
+                    f"XMDPT_QUEUE__STALL_TIMEOUT_SECONDS={self.queue.stall_timeout_seconds}, or jobs are taken away "
+                    "before a call has failed"
+                )
+                raise ValueError(msg)
         return self
 
 
@@ -212,7 +282,8 @@ def _table(title: str, prefix: str, fields: Mapping[str, FieldInfo]) -> list[str
 
 def _range(field: FieldInfo) -> str:
     """The limits of a field as people write them."""
-    choices = get_args(field.annotation)
+    kind = field.annotation
+    choices = list(kind) if isinstance(kind, type) and issubclass(kind, Enum) else get_args(kind)
     if choices:
         return ", ".join(f"`{choice}`" for choice in choices)
     limits = {name: getattr(m, name) for m in field.metadata for name in ("ge", "gt", "le") if hasattr(m, name)}

@@ -10,6 +10,13 @@ import redis
 
 from service.domain.errors import StorageError
 
+_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc")
+
+
+def is_out_of_memory(text: str) -> bool:
+    """Tell from a runtime's error text whether a smaller batch may fit."""
+    return any(sign in text.lower() for sign in _OUT_OF_MEMORY)
+
 
 @contextmanager
 def queue_errors() -> Iterator[None]:

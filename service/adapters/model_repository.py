@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import ModelRepositoryError
-from xmdpt.repository import RepositoryError, check_files, graph_path, load_manifest, weights_folder
+from xmdpt.repository import RepositoryError, check_files, load_manifest, weights_folder
 from xmdpt.spec import VARIANTS, GraphSpec, Variant, graph_specs
 
 
@@ -19,9 +19,11 @@ class ModelRepository:
     Attributes:
         variant: the network's shape and constants.
         model_digest: `sha256:<hex>` over all graphs; decides with the request what the picture is.
-        graphs: path of each graph's ONNX file.
+        graphs: path of each graph's file.
+        graph_digests: SHA-256 of each of these files, hexadecimal.
         weights_folders: where each graph finds the file of weights that it names, if it names one.
         specs: what each graph takes and gives.
+        max_batch_sizes: most rows of one call of each graph, >= 1.
         is_trained: False for the placeholder weights, whose pictures are noise.
         weights_origin: where the weights come from, for people.
     """
@@ -29,17 +31,20 @@ class ModelRepository:
     variant: Variant
     model_digest: str
     graphs: Mapping[str, Path]
+    graph_digests: Mapping[str, str]
     weights_folders: Mapping[str, Path]
     specs: Mapping[str, GraphSpec]
+    max_batch_sizes: Mapping[str, int]
     is_trained: bool
     weights_origin: str
 
 
-def open_model_repository(root: Path) -> ModelRepository:
+def open_model_repository(root: Path, *, has_files: bool = True) -> ModelRepository:
     """Read the manifest and hash every file that it names.
 
     Args:
         root: folder that holds `MANIFEST.json` and one folder a graph; the setting `XMDPT_MODEL_REPOSITORY`.
+        has_files: False if only the manifest need be here, because the graphs run elsewhere.
 
     Raises:
         ModelRepositoryError: the manifest is missing, is not one of this version's, or a file differs from its digest.
@@ -47,17 +52,20 @@ def open_model_repository(root: Path) -> ModelRepository:
     """
     try:
         manifest = load_manifest(root)
-        check_files(root, manifest)
+        if has_files:
+            check_files(root, manifest)
     except RepositoryError as error:
         raise ModelRepositoryError(f"XMDPT_MODEL_REPOSITORY: {error}") from None
-    variant, weights = VARIANTS[manifest["variant"]], manifest["weights"]
+    variant, weights, entries = VARIANTS[manifest["variant"]], manifest["weights"], manifest["graphs"]
     specs = graph_specs(variant)
     return ModelRepository(
         variant,
         manifest["model_digest"],
-        {name: root / graph_path(name) for name in specs},
+        {name: root / entries[name]["path"] for name in specs},
+        {name: entries[name]["sha256"] for name in specs},
         {name: weights_folder(root, manifest, name) for name in specs},
         specs,
+        {name: entries[name]["max_batch_size"] for name in specs},
         weights["is_trained"],
         weights["origin"],
     )

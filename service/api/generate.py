@@ -11,7 +11,15 @@ from starlette.responses import Response
 
 from service.api.answers import accepted, finished
 from service.api.dependencies import EdgeDep
-from service.api.openapi import GENERATION_BODY, GENERATION_PROBLEMS, PREFER, job_answer, picture_answer, problems
+from service.api.openapi import (
+    GENERATION_BODY,
+    GENERATION_PROBLEMS,
+    JOB_PROBLEMS,
+    PREFER,
+    job_answer,
+    picture_answer,
+    problems,
+)
 from service.api.preferences import Answer, WaitPreference, negotiate, wait_preference
 from service.domain.request import ImageFormat
 
@@ -20,9 +28,7 @@ router = APIRouter(tags=["generate"])
 _RESPONSES = {
     200: picture_answer("The picture, or the job object if `Accept` prefers application/json", with_job=True),
     202: job_answer("Not ended in time, or `Prefer: respond-async`: accepted and durable", is_accepted=True),
-    **problems(
-        *GENERATION_PROBLEMS, "not_acceptable", "backend_error", "attempts_exhausted", "resource_exhausted", "expired"
-    ),
+    **problems(*GENERATION_PROBLEMS, *JOB_PROBLEMS, "not_acceptable", "expired"),
 }
 
 _ROUTE: dict[str, Any] = {

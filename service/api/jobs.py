@@ -7,7 +7,15 @@ from starlette.responses import Response
 
 from service.api.answers import accepted, finished, job_object
 from service.api.dependencies import EdgeDep
-from service.api.openapi import GENERATION_BODY, GENERATION_PROBLEMS, PREFER, job_answer, picture_answer, problems
+from service.api.openapi import (
+    GENERATION_BODY,
+    GENERATION_PROBLEMS,
+    JOB_PROBLEMS,
+    PREFER,
+    job_answer,
+    picture_answer,
+    problems,
+)
 from service.api.preferences import wait_preference
 from service.domain.errors import NotFoundError
 from service.domain.job import JOB_ID, JobId
@@ -58,16 +66,7 @@ async def get_job(request: Request, job_id: JobIdPath, edge: EdgeDep) -> Respons
     response_class=Response,
     responses={
         200: picture_answer("The picture's bytes"),
-        **problems(
-            "not_found",
-            "not_finished",
-            "expired",
-            "backend_error",
-            "attempts_exhausted",
-            "queue_unavailable",
-            "storage_unavailable",
-            "resource_exhausted",
-        ),
+        **problems("not_found", "not_finished", "expired", "queue_unavailable", "storage_unavailable", *JOB_PROBLEMS),
     },
 )
 async def get_job_result(request: Request, job_id: JobIdPath, edge: EdgeDep) -> Response:

@@ -70,6 +70,8 @@ GENERATION_BODY: dict[str, Any] = {
 }
 PREFER: dict[str, Any] = {"parameters": [_PREFER]}
 
+# How an accepted job can fail.
+JOB_PROBLEMS = ("backend_error", "attempts_exhausted", "resource_exhausted", "backend_unavailable", "backend_timeout")
 GENERATION_PROBLEMS = (
     "malformed_request",
     "body_too_large",

@@ -65,6 +65,8 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "queue_unavailable": ProblemKind(503, "Queue unavailable", "Send the call again later.", True),
     "storage_unavailable": ProblemKind(503, "Storage unavailable", "Send the call again later.", True),
     "resource_exhausted": ProblemKind(503, "Out of device memory", "Send the call again later.", True),
+    "backend_unavailable": ProblemKind(503, "The model's server is away", "Send the call again later.", True),
+    "backend_timeout": ProblemKind(504, "The model took too long", "Send the call again later.", True),
 }
 
 # Statuses that the framework answers by itself.

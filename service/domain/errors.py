@@ -93,6 +93,24 @@ class ResourceExhaustedError(BackendError):
         super().__init__("resource_exhausted", detail)
 
 
+class BackendTimeoutError(BackendError):
+    """A graph was called and gave no answer in time; nobody waits for it any more."""
+
+    is_retryable = True
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("backend_timeout", detail)
+
+
+class BackendUnavailableError(BackendError):
+    """Whatever runs the graphs is away, takes no more work, or no longer runs ours: no job's fault."""
+
+    is_retryable = True
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("backend_unavailable", detail)
+
+
 class StorageError(ServiceError):
     """The queue or the blob store does not answer; nothing was lost."""
 

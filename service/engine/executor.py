@@ -10,6 +10,7 @@ from service.domain.stage import Stage
 from service.engine.working_set import PreparedJob, WorkingSet
 from service.ports.backend import F32, InferenceBackend
 from service.scheduling.actions import RunBatch
+from xmdpt.sampler import stack_plans
 
 
 class Executor:
@@ -40,6 +41,8 @@ class Executor:
                 self._set.condition[slots] = _checked(batch.stage, condition)
             case Stage.DENOISE:
                 self._denoise(slots, jobs, [row.step_index for row in batch.rows])
+            case Stage.SAMPLE:
+                self._sample(slots, jobs)
             case Stage.DECODE:
                 pictures = self._backend.decode(self._set.latents[slots])
                 self._set.pictures.update((row.job_id, p) for row, p in zip(batch.rows, pictures, strict=True))
@@ -57,6 +60,14 @@ class Executor:
         )
         self._set.latents[slots] = _checked(Stage.DENOISE, latents)
         self._set.previous_denoised[slots] = denoised
+
+    def _sample(self, slots: list[int], jobs: list[PreparedJob]) -> None:
+        """All steps of every row; until now its latents are the noise that it came with."""
+        plan = stack_plans([job.plan for job in jobs])
+        latents = self._backend.sample(
+            self._set.latents[slots], self._set.condition[slots], plan.timesteps, plan.guidance, plan.coefficients
+        )
+        self._set.latents[slots] = _checked(Stage.SAMPLE, latents)
 
 
 def _checked(stage: Stage, output: F32) -> F32:

@@ -7,7 +7,13 @@ import threading
 import time
 from dataclasses import dataclass
 
-from service.domain.errors import BackendError, ResourceExhaustedError, ServiceError, StorageError
+from service.domain.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ResourceExhaustedError,
+    ServiceError,
+    StorageError,
+)
 from service.domain.job import ClaimedJob, JobFailure, JobId
 from service.domain.stage import Stage
 from service.engine.delivery import Delivery
@@ -77,6 +83,7 @@ class Worker:
         self._log = get_logger()
         self._stop = threading.Event()
         self._drain_at: float | None = None
+        self._device_error: BackendUnavailableError | None = None
         self._next_claim = 0.0
         self._last_turn = time.monotonic()
         self._is_queue_answering = False
@@ -100,13 +107,19 @@ class Worker:
         return self.is_alive and not self._stop.is_set() and self._is_queue_answering and self._heartbeat.is_answered
 
     def run(self) -> None:
-        """Work until `stop`; then finish what fits into the drain time and hand back the rest."""
+        """Work until `stop`; then finish what fits into the drain time and hand back the rest.
+
+        Raises:
+            BackendUnavailableError: the device is gone; every job has been handed back.
+        """
         self._heartbeat.start()
         try:
             while not (self._stop.is_set() and self._scheduler.is_idle):
                 self._turn()
         finally:
             self._heartbeat.stop()
+        if self._device_error:
+            raise self._device_error
 
     def _turn(self) -> None:
         now = self._last_turn = time.monotonic()
@@ -203,6 +216,8 @@ class Worker:
                 detail=error.detail,
                 cause=str(error.__cause__ or ""),
             )
+            if isinstance(error, BackendUnavailableError):
+                self._give_up(error)
         except Exception:
             # The loop outlives what nobody foresaw; the client is told no detail.
             outcome = BatchFailed(batch.batch_id, JobFailure("internal_error", "the worker met an unexpected error"))
@@ -210,11 +225,30 @@ class Worker:
         else:
             outcome = BatchFinished(batch.batch_id)
             self._spend([self._flights[job_id] for job_id in job_ids], batch.stage, time.monotonic() - started)
-            if batch.stage is Stage.DENOISE:
-                self._heartbeat.count_steps((row.job_id, row.step_index + 1) for row in batch.rows)
-                self._metrics.step_batch_rows.observe(len(batch.rows))
-                self._metrics.steps.inc(len(batch.rows))
+            self._count_steps(batch)
         self._scheduler.handle(outcome, time.monotonic())
+
+    def _give_up(self, error: BackendUnavailableError) -> None:
+        """Hand everything back and end: this process can do no work, and others may."""
+        self._device_error = error
+        self._stop.set()
+        self._drain_at = 0.0
+
+    def _count_steps(self, batch: RunBatch) -> None:
+        """Tell what the batch has denoised, if it has; a whole loop counts as the steps that are in it."""
+        match batch.stage:
+            case Stage.DENOISE:
+                num_steps, done = 1, {row.job_id: row.step_index + 1 for row in batch.rows}
+            case Stage.SAMPLE:
+                # The scheduler puts jobs of one number of steps into it.
+                num_steps = self._flights[batch.rows[0].job_id].job.request.params.num_steps
+                done = {row.job_id: num_steps for row in batch.rows}
+            case _:
+                return
+        self._heartbeat.count_steps(done.items())
+        for _ in range(num_steps):
+            self._metrics.step_batch_rows.observe(len(batch.rows))
+        self._metrics.steps.inc(num_steps * len(batch.rows))
 
     def _spend(self, flights: list[Flight], stage: str, seconds: float) -> None:
         self._metrics.stage_seconds.labels(stage).observe(seconds)

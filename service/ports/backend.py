@@ -13,7 +13,10 @@ F32 = NDArray[np.float32]
 
 
 class InferenceBackend(Protocol):
-    """Runs the graphs of one model repository on one device; B >= 1 rows, at most `max_batch`."""
+    """Runs the graphs of one model repository on one device; B >= 1 rows, at most `max_batch`.
+
+    Of `denoise_step` and `sample` it needs only the one that its execution calls.
+    """
 
     runtime: str
     variant: str
@@ -35,6 +38,10 @@ class InferenceBackend(Protocol):
         self, latents: F32, previous_denoised: F32, condition: F32, timestep: F32, guidance: F32, coefficients: F32
     ) -> tuple[F32, F32]:
         """[B,4,32,32] twice, [B,D], [B,1], [B,1], [B,5] -> next latents and denoised, [B,4,32,32] each."""
+        ...
+
+    def sample(self, noise: F32, condition: F32, timesteps: F32, guidance: F32, coefficients: F32) -> F32:
+        """[B,4,32,32], [B,D], [B,K], [B,K], [B,K,5] -> latents [B,4,32,32] after all K steps."""
         ...
 
     def decode(self, latents: F32) -> U8:

@@ -10,8 +10,8 @@ from service.domain.stage import Stage
 from service.scheduling.progress import JobProgress
 
 # Decode first: it frees a slot. Then admit, the earliest stage first, so that late-comers catch up and share the
-# stages after it. Only then step: every step is as full as the jobs in flight allow.
-STAGE_PRIORITY = (Stage.DECODE, Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION, Stage.DENOISE)
+# stages after it. Only then step, or loop: each is as full as the jobs in flight allow.
+STAGE_PRIORITY = (Stage.DECODE, Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION, Stage.DENOISE, Stage.SAMPLE)
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,13 @@ def choose_jobs(jobs: Sequence[JobProgress], limits: Mapping[Stage, int]) -> Seq
     a decode), and so does each newcomer in the slot of a job that left. If jobs leave only by ending well, that is
     5 * (max_slots - 1) batches.
 
+    A batch of whole loops holds one number of steps, that of the job that was served longest ago. A late-comer with
+    that number shares it and so passes those who have waited longer for another. The bound is then
+    4 * (max_slots - 1 + d): each other job gets its loop and its decode in first or, if it was company in a loop, its
+    admission and its decode, and so does each newcomer. If jobs leave only by ending well, that is
+    (max_slots - 1) * (2 * max_slots + 1) batches; at most max_slots - 1 of them are loops, because each of these begins
+    with another job that was served earlier.
+
     Args:
         jobs: the workable jobs, in order of arrival; at least one.
         limits: most rows of a batch, by stage.
@@ -71,6 +78,10 @@ def choose_jobs(jobs: Sequence[JobProgress], limits: Mapping[Stage, int]) -> Seq
     waiting = {job.stage for job in jobs}
     stage = next(stage for stage in STAGE_PRIORITY if stage in waiting)
     ready = sorted((job for job in jobs if job.stage is stage), key=lambda job: job.served)
-    if ready[0].must_run_alone:
-        return ready[:1]
-    return [job for job in ready if not job.must_run_alone][: limits[stage]]
+    first = ready[0]
+    if first.must_run_alone:
+        return [first]
+    company = [job for job in ready if not job.must_run_alone]
+    if stage is Stage.SAMPLE:
+        company = [job for job in company if job.num_steps == first.num_steps]
+    return company[: limits[stage]]

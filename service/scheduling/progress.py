@@ -6,18 +6,22 @@ It does not choose who runs next: that is `service.scheduling.policy`.
 from collections.abc import Set
 from dataclasses import dataclass
 
+from service.domain.execution import Execution
 from service.domain.job import JobId
 from service.domain.stage import Stage
 
 SKIPPABLE = frozenset({Stage.ENCODE_SOURCE, Stage.ENCODE_POSE})
 
 
-def stage_table(num_steps: int, skipped: Set[Stage] = frozenset()) -> tuple[tuple[Stage, int], ...]:
+def stage_table(
+    num_steps: int, skipped: Set[Stage] = frozenset(), execution: Execution = Execution.STEPWISE
+) -> tuple[tuple[Stage, int], ...]:
     """Every row that the job will take in a batch, in order, as (stage, step index).
 
     Args:
         num_steps: denoising steps, >= 1.
         skipped: stages whose output is already at hand; only the two encoders can be.
+        execution: whether each step is a row of its own, or all of them together are one.
 
     Raises:
         ValueError: num_steps is below 1, or a stage is skipped that is no encoder.
@@ -27,7 +31,10 @@ def stage_table(num_steps: int, skipped: Set[Stage] = frozenset()) -> tuple[tupl
     if not skipped <= SKIPPABLE:
         raise ValueError(f"skipped holds {', '.join(sorted(skipped - SKIPPABLE))}: only encoders can be skipped")
     encoders = (stage for stage in (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE) if stage not in skipped)
-    steps = ((Stage.DENOISE, index) for index in range(num_steps))
+    if execution is Execution.WHOLE_LOOP:
+        steps = [(Stage.SAMPLE, 0)]
+    else:
+        steps = [(Stage.DENOISE, index) for index in range(num_steps)]
     return (*((stage, 0) for stage in encoders), (Stage.CONDITION, 0), *steps, (Stage.DECODE, 0))
 
 
@@ -38,6 +45,7 @@ class JobProgress:
     Attributes:
         job_id: the job.
         table: what `stage_table` made for it.
+        num_steps: denoising steps, >= 1; jobs share a whole loop only if theirs are equal.
         is_suspect: it never shares a batch, and nothing else is in flight while it is at work.
         served: id of the last batch that brought it forward; at first the last one begun before it arrived.
         position: rows of the table that are done.
@@ -47,6 +55,7 @@ class JobProgress:
 
     job_id: JobId
     table: tuple[tuple[Stage, int], ...]
+    num_steps: int
     is_suspect: bool
     served: int
     position: int = 0

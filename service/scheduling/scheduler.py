@@ -4,6 +4,7 @@ It decides nothing about rows (`service.scheduling.policy`), and it runs nothing
 tells it what came of them.
 """
 
+from service.domain.execution import Execution
 from service.domain.job import JobId
 from service.domain.stage import Stage
 from service.scheduling.actions import Action, DropJob, EndJob, ReleaseJob, Row, RunBatch
@@ -16,12 +17,13 @@ class Scheduler:
     """Events in, actions out; the same events give the same actions.
 
     The shell calls `handle` for what happened, then `next_actions` until it gives nothing, then waits for an event.
-    There is no wake-up: jobs join at every step, so no batch ever waits for company.
+    There is no wake-up: jobs join at the next step or the next whole loop, so no batch ever waits for company.
     """
 
-    def __init__(self, policy: BatchPolicy) -> None:
-        """Start empty."""
+    def __init__(self, policy: BatchPolicy, execution: Execution = Execution.STEPWISE) -> None:
+        """Start empty; every job that arrives takes its steps as the execution says."""
         self._policy = policy
+        self._execution = execution
         self._jobs: dict[JobId, JobProgress] = {}  # in order of arrival
         self._exits: dict[JobId, Action] = {}  # how a job of the above leaves, once that is decided
         self._running: RunBatch | None = None
@@ -88,8 +90,10 @@ class Scheduler:
 
     def _arrive(self, event: JobArrived) -> None:
         if event.job_id not in self._jobs:
-            table = stage_table(event.num_steps, event.skipped)
-            self._jobs[event.job_id] = JobProgress(event.job_id, table, event.is_suspect, self._last_batch_id)
+            table = stage_table(event.num_steps, event.skipped, self._execution)
+            self._jobs[event.job_id] = JobProgress(
+                event.job_id, table, event.num_steps, event.is_suspect, self._last_batch_id
+            )
 
     def _finish(self, batch: RunBatch) -> None:
         for row in batch.rows:

@@ -9,7 +9,7 @@ from service.domain.errors import ServiceError
 
 # From a cache hit on a GPU (milliseconds) to a long job on a loaded CPU (minutes).
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 120.0, 300.0)
-_STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 _ROWS = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 64)
 
 LEAVING = ("succeeded", "failed", "retried", "released", "lost")

@@ -1,6 +1,7 @@
-"""The shipped graphs: a row does not depend on the rows beside it, and what goes wrong is said in our words."""
+"""What only ONNX Runtime has: graphs that don't load, and calls one after the other."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,150 +12,72 @@ from numpy.typing import NDArray
 from service.adapters.model_repository import open_model_repository
 from service.adapters.onnx_backend import OnnxBackend
 from service.domain.errors import BackendError, ModelRepositoryError
-from service.engine.warmup import warm_up
-from xmdpt.sampler import initial_noise, sampling_plan
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
 ROWS = 3
-# float32 sums of another order; with the CPU's kernels the rows are even equal.
-RELATIVE, GREY_LEVELS = 1e-5, 1
-# Rows of different jobs: other step counts, solvers, guidance and places in the loop.
-PLANS = [(sampling_plan(2, 1.0, "ddim"), 0), (sampling_plan(50, 10.0, "dpmpp_2m"), 20), (sampling_plan(5, 2.0), 4)]
 
 
-@pytest.fixture(scope="module")
-def backend() -> OnnxBackend:
-    return OnnxBackend(open_model_repository(SHIPPED))
+class CountingSession:
+    """A session that notes how many rows each of its calls had."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self.session = session
+        self.rows: list[int] = []
+
+    def run(self, outputs: None, feeds: dict[str, NDArray]) -> list[NDArray]:
+        self.rows += {len(array) for array in feeds.values()}
+        return self.session.run(outputs, feeds)
 
 
-@pytest.fixture(scope="module")
-def pixels() -> NDArray[np.uint8]:
-    """[ROWS,256,256,3]: three pictures with nothing in common."""
-    return np.random.default_rng(5).integers(0, 256, (ROWS, 256, 256, 3), np.uint8)
+def limited_backend(most_rows: int) -> tuple[OnnxBackend, CountingSession]:
+    """The shipped graphs, one of which takes fewer rows than it could."""
+    shipped = open_model_repository(SHIPPED)
+    backend = OnnxBackend(replace(shipped, max_batch_sizes={**shipped.max_batch_sizes, "canet": most_rows}))
+    graph = backend._sessions["canet"]
+    graph.session = session = CountingSession(graph.session)
+    return backend, session
 
 
-@pytest.fixture(scope="module")
-def vectors(backend: OnnxBackend, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """What each row of the whole batch became, stage by stage."""
-    source, pose = backend.encode_source(pixels), backend.encode_pose(pixels[::-1].copy())
-    return {"source": source, "pose": pose, "condition": backend.condition(source, pose)}
-
-
-@pytest.fixture(scope="module")
-def step(vectors: dict[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], ...]:
-    """The arguments of one denoising step whose rows belong to three different jobs."""
-    noise = np.stack([initial_noise(seed) for seed in range(2 * ROWS)])
-    return (
-        noise[:ROWS],
-        noise[ROWS:],
-        vectors["condition"],
-        np.array([[plan.timesteps[index]] for plan, index in PLANS], np.float32),
-        np.array([[plan.guidance[index]] for plan, index in PLANS], np.float32),
-        np.stack([plan.coefficients[index] for plan, index in PLANS]),
-    )
-
-
-def row(arrays: tuple[NDArray, ...], index: int) -> list[NDArray]:
-    return [array[index : index + 1] for array in arrays]
-
-
-def assert_rows_equal(batch: NDArray[np.float32], alone: Callable[[int], NDArray[np.float32]]) -> None:
-    """Each row of the batch is what it is alone, and no two rows are the same."""
-    for index in range(ROWS):
-        solo = alone(index)
-        assert solo.shape == (1, *batch.shape[1:])
-        assert np.abs(batch[index] - solo[0]).max() <= RELATIVE * np.abs(solo).max()
-        assert np.abs(batch[index] - batch[index - 1]).max() > 100 * RELATIVE * np.abs(solo).max()
-
-
-def test_encoders_when_rows_share_a_batch_then_each_is_as_alone(
-    backend: OnnxBackend, pixels: NDArray[np.uint8], vectors: dict[str, NDArray[np.float32]]
+@pytest.mark.parametrize(("most_rows", "calls"), [(1, [1, 1, 1]), (2, [2, 1]), (3, [3]), (4, [3])])
+def test_graph_when_more_rows_come_than_it_takes_then_its_calls_are_as_large_as_may_be(
+    most_rows: int, calls: list[int]
 ) -> None:
-    assert_rows_equal(vectors["source"], lambda index: backend.encode_source(pixels[index : index + 1]))
-    reverse = pixels[::-1].copy()
-    assert_rows_equal(vectors["pose"], lambda index: backend.encode_pose(reverse[index : index + 1]))
+    backend, session = limited_backend(most_rows)
+
+    backend.condition(*np.zeros((2, ROWS, 256), np.float32))
+
+    assert session.rows == calls
 
 
-def test_condition_when_rows_share_a_batch_then_each_is_as_alone(
-    backend: OnnxBackend, vectors: dict[str, NDArray[np.float32]]
-) -> None:
-    both = vectors["source"], vectors["pose"]
-    assert_rows_equal(vectors["condition"], lambda index: backend.condition(*row(both, index)))
+@pytest.mark.parametrize(("rows", "others"), [(2, 3), (0, 0)])
+def test_graph_when_its_arrays_differ_in_rows_or_have_none_then_none_is_run(rows: int, others: int) -> None:
+    backend, session = limited_backend(1)
+
+    with pytest.raises(BackendError):
+        backend.condition(np.zeros((rows, 256), np.float32), np.zeros((others, 256), np.float32))
+
+    assert session.rows == []
 
 
-def test_denoise_step_when_rows_of_different_jobs_share_a_batch_then_each_is_as_alone(
-    backend: OnnxBackend, step: tuple[NDArray[np.float32], ...]
-) -> None:
-    batch = backend.denoise_step(*step)
-
-    for output in (0, 1):
-        assert_rows_equal(batch[output], lambda index: backend.denoise_step(*row(step, index))[output])  # noqa: B023
+def test_backend_when_opened_then_it_names_the_librarys_version() -> None:
+    assert OnnxBackend(open_model_repository(SHIPPED)).runtime == f"onnxruntime-{ort.__version__}"
 
 
-def test_denoise_step_when_rows_change_places_then_so_do_their_results(
-    backend: OnnxBackend, step: tuple[NDArray[np.float32], ...]
-) -> None:
-    forward = backend.denoise_step(*step)[0]
-    backward = backend.denoise_step(*(array[::-1].copy() for array in step))[0]
+def damaged(content: bytes) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = folder / "model.onnx"
+        path.write_bytes(content)
+        return path
 
-    assert np.abs(forward - backward[::-1]).max() <= RELATIVE * np.abs(forward).max()
-
-
-def test_decode_when_rows_share_a_batch_then_each_picture_is_as_alone(
-    backend: OnnxBackend, step: tuple[NDArray[np.float32], ...]
-) -> None:
-    latents = backend.denoise_step(*step)[1]
-
-    pictures = backend.decode(latents).astype(int)
-
-    assert pictures.shape == (ROWS, 256, 256, 3)
-    for index in range(ROWS):
-        alone = backend.decode(latents[index : index + 1])[0].astype(int)
-        assert np.abs(pictures[index] - alone).max() <= GREY_LEVELS
-        assert np.abs(pictures[index] - pictures[index - 1]).max() > 10 * GREY_LEVELS
+    return write
 
 
-def test_backend_when_opened_then_it_says_what_it_is_and_runs_warm(backend: OnnxBackend) -> None:
-    repository = open_model_repository(SHIPPED)
-
-    assert (backend.variant, backend.model_digest) == (repository.variant.name, repository.model_digest)
-    assert backend.runtime == f"onnxruntime-{ort.__version__}"
-    assert warm_up(backend, max_batch=2) is None
-
-
-@pytest.mark.parametrize(
-    ("graph", "call"),
-    [
-        ("source_encoder", lambda backend: backend.encode_source(np.zeros((1, 128, 256, 3), np.uint8))),
-        ("pose_encoder", lambda backend: backend.encode_pose(np.zeros((1, 256, 256, 3), np.float32))),
-        ("canet", lambda backend: backend.condition(np.zeros((2, 64), np.float32), np.zeros((3, 64), np.float32))),
-        ("tdnet_step", lambda backend: backend.denoise_step(*[np.zeros((1, 1), np.float32)] * 6)),
-        ("vae_decoder", lambda backend: backend.decode(np.zeros((1, 4, 32), np.float32))),
-        ("vae_decoder", lambda backend: backend.decode([None])),
-    ],
-)
-def test_graph_when_it_can_not_run_then_a_backend_error_names_it_without_the_librarys_text(
-    backend: OnnxBackend, graph: str, call: Callable[[OnnxBackend], object]
-) -> None:
-    with pytest.raises(BackendError) as error:
-        call(backend)
-
-    assert (error.value.code, error.value.is_retryable) == ("backend_error", False)
-    assert error.value.detail.startswith(f"{graph}: ")
-    # The detail ends up in the job object, and the library's text may hold paths.
-    assert not any(sign in error.value.detail for sign in ("ONNXRuntime", "/onnxruntime", "INVALID", ".h:"))
-    assert error.value.__cause__ is not None
-    assert len(backend.encode_source(np.zeros((1, 256, 256, 3), np.uint8))) == 1, "the backend goes on"
-
-
-def test_graph_when_it_does_not_load_then_one_line_names_the_file(tmp_path: Path) -> None:
-    repository = open_model_repository(SHIPPED)
-    broken = tmp_path / "model.onnx"
-    broken.write_bytes(b"this is no graph")
-    graphs = {**repository.graphs, "canet": broken}
+@pytest.mark.parametrize("make", [damaged(b"this is no graph"), damaged(b""), lambda folder: folder / "missing.onnx"])
+def test_graph_when_it_does_not_load_then_one_line_names_the_file(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    repository, broken = open_model_repository(SHIPPED), make(tmp_path)
 
     with pytest.raises(ModelRepositoryError, match="ONNX Runtime refuses it") as error:
-        OnnxBackend(type(repository)(**(vars(repository) | {"graphs": graphs})))
+        OnnxBackend(replace(repository, graphs={**repository.graphs, "canet": broken}))
 
     assert error.value.detail.startswith(str(broken))
     assert "\n" not in error.value.detail

@@ -40,11 +40,22 @@ class FakeBackend:
         return source_vector - pose_vector + self._note("canet", source_vector)
 
     def denoise_step(self, latents, previous_denoised, condition, timestep, guidance, coefficients):
-        move = condition[:, :1] * 1e-3 + guidance * 1e-2 + timestep * 1e-5 + self._note("tdnet_step", latents)
-        moved = latents + move.reshape(-1, 1, 1, 1)
-        return moved.astype(np.float32), previous_denoised + 1
+        return _moved(latents, condition, timestep, guidance) + self._note("tdnet_step", latents), previous_denoised + 1
+
+    def sample(self, noise, condition, timesteps, guidance, coefficients):
+        """The steps above, one after the other."""
+        latents = noise + self._note("sampler", noise)
+        for step in range(timesteps.shape[1]):
+            column = slice(step, step + 1)
+            latents = _moved(latents, condition, timesteps[:, column], guidance[:, column])
+        return latents
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
         self._note("vae_decoder", latents)
         level = np.clip(np.abs(latents.reshape(len(latents), -1).mean(axis=1)) * 100, 0, 255)
         return np.repeat(level, 256 * 256 * 3).reshape(-1, 256, 256, 3).astype(np.uint8)
+
+
+def _moved(latents, condition, timestep, guidance) -> np.ndarray:
+    move = condition[:, :1] * 1e-3 + guidance * 1e-2 + timestep * 1e-5
+    return (latents + move.reshape(-1, 1, 1, 1)).astype(np.float32)

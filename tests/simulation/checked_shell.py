@@ -1,5 +1,6 @@
 """A shell without a device: a scheduler under the eyes of the checker, in virtual time."""
 
+from service.domain.execution import Execution
 from service.domain.job import JobFailure, JobId
 from service.domain.stage import Stage
 from service.scheduling.actions import Action, RunBatch
@@ -16,9 +17,14 @@ ENCODERS = frozenset({Stage.ENCODE_SOURCE, Stage.ENCODE_POSE})
 class CheckedShell:
     """Tells events, collects actions; raises BrokenInvariantError as soon as a rule is broken."""
 
-    def __init__(self, policy: BatchPolicy, kind: type[Scheduler] = Scheduler) -> None:
-        self.scheduler = kind(policy)
-        self.checker = Checker(policy.max_batch, policy.max_slots, policy.max_attempts)
+    def __init__(
+        self,
+        policy: BatchPolicy,
+        execution: Execution = Execution.STEPWISE,
+        kind: type[Scheduler] = Scheduler,
+    ) -> None:
+        self.scheduler = kind(policy, execution)
+        self.checker = Checker(policy.max_batch, policy.max_slots, policy.max_attempts, execution)
         self.now = 0.0
 
     @property

@@ -5,12 +5,15 @@ It does not import the scheduler: it sees only events, actions and the three ans
 
 from dataclasses import dataclass, field
 
+from service.domain.execution import Execution
 from service.domain.job import JobId
 from service.domain.stage import Stage
 from service.scheduling.actions import Action, DropJob, EndJob, ReleaseJob, RunBatch
 from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested, Event, JobArrived, LeaseLost
 
 ADMISSION = (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION)
+# The bound of policy.choose_jobs: batches that each other job may get in first.
+MOST_AHEAD = {Execution.STEPWISE: 3, Execution.WHOLE_LOOP: 4}
 
 
 class BrokenInvariantError(Exception):
@@ -28,6 +31,7 @@ class Tracked:
     """A job in flight, as the events and actions so far describe it."""
 
     arrival: JobArrived
+    execution: Execution
     encoders: set[Stage]
     is_conditioned: bool = False
     num_steps_done: int = 0
@@ -38,6 +42,7 @@ class Tracked:
     is_lost: bool = False
     has_begun: bool = False
     waited: int = 0
+    loops_waited: int = 0
     departures: int = 0
 
     @property
@@ -48,7 +53,8 @@ class Tracked:
         if not self.is_conditioned:
             return {(Stage.CONDITION, 0)}
         if self.num_steps_done < self.arrival.num_steps:
-            return {(Stage.DENOISE, self.num_steps_done)}
+            is_whole = self.execution is Execution.WHOLE_LOOP
+            return {(Stage.SAMPLE, 0) if is_whole else (Stage.DENOISE, self.num_steps_done)}
         return set() if self.is_decoded else {(Stage.DECODE, 0)}
 
     @property
@@ -60,10 +66,10 @@ class Tracked:
         """One row of it was done."""
         self.encoders.discard(stage)
         self.is_conditioned |= stage is Stage.CONDITION
-        self.num_steps_done += stage is Stage.DENOISE
+        self.num_steps_done += {Stage.DENOISE: 1, Stage.SAMPLE: self.arrival.num_steps}.get(stage, 0)
         self.is_decoded |= stage is Stage.DECODE
         self.has_shared_a_failure, self.num_failures = False, 0
-        self.waited = self.departures = 0
+        self.waited = self.loops_waited = self.departures = 0
 
 
 @dataclass
@@ -73,6 +79,7 @@ class Checker:
     max_batch: int
     max_slots: int
     max_attempts: int
+    execution: Execution = Execution.STEPWISE
     jobs: dict[JobId, Tracked] = field(default_factory=dict)
     running: RunBatch | None = None
     is_draining: bool = False
@@ -96,7 +103,7 @@ class Checker:
         match event:
             case JobArrived() if event.job_id not in self.jobs:
                 encoders = {Stage.ENCODE_SOURCE, Stage.ENCODE_POSE} - event.skipped
-                self.jobs[event.job_id] = Tracked(event, encoders)
+                self.jobs[event.job_id] = Tracked(event, self.execution, encoders)
                 self.num_arrived += 1
             case LeaseLost() if event.job_id in self.jobs:
                 self.jobs[event.job_id].is_lost = True
@@ -134,12 +141,14 @@ class Checker:
         if not any(self.jobs[row.job_id].arrival.is_suspect for row in batch.rows):
             for job in self._workable():
                 job.waited += 1
-                # The bound of policy.choose_jobs; advance() below forgives the rows that were served.
+                job.loops_waited += batch.stage is Stage.SAMPLE
+                # advance() below forgives the rows that were served.
         for row in batch.rows:
             self.jobs[row.job_id].advance(batch.stage)
         for job_id, job in self.jobs.items():
-            bound = 3 * (self.max_slots - 1 + job.departures)
+            bound = MOST_AHEAD[self.execution] * (self.max_slots - 1 + job.departures)
             require(job.waited <= bound, f"{job_id} has waited {job.waited} batches, more than {bound}")
+            require(job.loops_waited < self.max_slots, f"{job_id} has waited {job.loops_waited} whole loops")
         if len(batch.rows) == self.limits[batch.stage]:
             self.limits[batch.stage] = min(self.limits[batch.stage] + 1, self.max_batch)
 
@@ -164,6 +173,9 @@ class Checker:
         self.batch_ids.add(batch.batch_id)
         require(1 <= len(batch.rows) <= self.limits[batch.stage], f"{len(batch.rows)} rows in {batch.stage}")
         require(len({row.job_id for row in batch.rows}) == len(batch.rows), "a job twice in a batch")
+        if batch.stage is Stage.SAMPLE:
+            lengths = {self.jobs[row.job_id].arrival.num_steps for row in batch.rows if row.job_id in self.jobs}
+            require(len(lengths) <= 1, f"loops of {lengths} steps in one batch")
         for row in batch.rows:
             require(row.job_id in self.jobs, f"{row.job_id} is not in flight")
             job = self.jobs[row.job_id]
@@ -179,7 +191,7 @@ class Checker:
             self.jobs[row.job_id].has_begun = True
 
     def _check_order(self, batch: RunBatch) -> None:
-        """Decode before admission before steps; a suspect that has begun before everybody."""
+        """Decode before admission before steps or loops; a suspect that has begun before everybody."""
         begun = [job for job in self.jobs.values() if job.arrival.is_suspect and job.has_begun]
         if begun or any(self.jobs[row.job_id].arrival.is_suspect for row in batch.rows):
             served = [self.jobs[row.job_id] for row in batch.rows]
@@ -187,7 +199,8 @@ class Checker:
             return
         waiting = {stage for job in self._workable() for stage, _ in job.expected}
         require(batch.stage is Stage.DECODE or Stage.DECODE not in waiting, "a decode was put off")
-        require(batch.stage is not Stage.DENOISE or not waiting & set(ADMISSION), "an admission was put off")
+        is_late = batch.stage in (Stage.DENOISE, Stage.SAMPLE)
+        require(not is_late or not waiting & set(ADMISSION), "an admission was put off")
 
     def _check_exit(self, action: EndJob | ReleaseJob | DropJob) -> None:
         require(action.job_id in self.jobs, f"{action} of a job that is not in flight")

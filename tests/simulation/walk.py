@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from random import Random
 
+from service.domain.execution import Execution
 from service.domain.stage import Stage
 from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested
 from service.scheduling.policy import BatchPolicy
@@ -54,13 +55,15 @@ def random_policy(seed: int) -> BatchPolicy:
     return BatchPolicy(random.randint(1, 8), random.randint(1, 10), random.randint(1, 4))
 
 
-def walk(policy: BatchPolicy, moves: Iterable[Move], kind: type[Scheduler] = Scheduler) -> CheckedShell:
+def walk(
+    policy: BatchPolicy, moves: Iterable[Move], execution: Execution, kind: type[Scheduler] = Scheduler
+) -> CheckedShell:
     """Apply the moves, then let everything that is left end well.
 
     Raises:
         BrokenInvariantError: the scheduler broke a rule.
     """
-    shell = CheckedShell(policy, kind)
+    shell = CheckedShell(policy, execution, kind)
     for move in moves:
         _apply(shell, *move)
     shell.finish_all()

@@ -7,46 +7,11 @@ import numpy as np
 import pytest
 
 from service.adapters.file_blobs import FileBlobs
-from service.domain.digest import content_digest
-from service.domain.errors import BackendError, ResourceExhaustedError
+from service.domain.errors import BackendError, BackendTimeoutError, BackendUnavailableError, ResourceExhaustedError
 from service.domain.inputs import pack_inputs
-from service.domain.job import ClaimedJob
-from service.domain.request import GenerationRequest, OutputOptions, SamplingParams
-from service.engine.worker import Worker, WorkerLimits
-from service.scheduling.policy import BatchPolicy
-from service.scheduling.scheduler import Scheduler
-from service.telemetry.metrics import WorkerMetrics
 from tests.fakes.fake_backend import FakeBackend
 from tests.fakes.fake_leases import FakeLeases
-
-SLOTS = 4
-
-
-def a_job(number: int, blobs: FileBlobs | None, *, num_steps: int = 4, is_suspect: bool = False) -> ClaimedJob:
-    """A claimed job whose pictures are in the store, unless there is none to put them into."""
-    photo, skeleton = (np.full(256 * 256 * 3, level, np.uint8).tobytes() for level in (number, 2 * number))
-    job_id = f"job_{number:032x}"
-    if blobs:
-        blobs.put_input(job_id, pack_inputs(photo, skeleton))
-    params = SamplingParams(seed=number, num_steps=num_steps)
-    request = GenerationRequest("tiny", params, OutputOptions(), content_digest(photo), content_digest(skeleton))
-    return ClaimedJob(job_id, number, request, is_suspect, queue_seconds=0.1)
-
-
-def run_until_idle(leases: FakeLeases, blobs: FileBlobs, backend: FakeBackend, drain_seconds: float = 5) -> Worker:
-    """Run a worker in a thread until it has nothing left, then stop it."""
-    limits = WorkerLimits(SLOTS, 0.02, lease_seconds=2, drain_seconds=drain_seconds, max_turn_seconds=5)
-    scheduler = Scheduler(BatchPolicy(max_batch=SLOTS, max_slots=SLOTS))
-    worker = Worker(backend, leases, blobs, scheduler, limits, WorkerMetrics("test"))
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
-        assert leases.is_idle.wait(20)
-    finally:
-        worker.stop()
-        thread.join(20)
-    assert not thread.is_alive()
-    return worker
+from tests.fakes.running_worker import a_job, a_worker, run_until_idle
 
 
 @pytest.fixture
@@ -107,6 +72,37 @@ def test_worker_when_a_graph_raises_once_then_the_job_still_succeeds(blobs: File
     run_until_idle(leases, blobs, FakeBackend({"vae_decoder": first_call}))
 
     assert len(leases.succeeded) == 1
+
+
+def test_worker_when_a_graph_answers_too_late_once_then_the_job_still_succeeds(blobs: FileBlobs) -> None:
+    def first_call(rows: int, index: int) -> None:
+        if index == 0:
+            raise BackendTimeoutError("scripted")
+
+    leases = FakeLeases([a_job(1, blobs)])
+
+    run_until_idle(leases, blobs, FakeBackend({"tdnet_step": first_call}))
+
+    assert len(leases.succeeded) == 1
+
+
+@pytest.mark.parametrize("graph", ["source_encoder", "tdnet_step", "vae_decoder"])
+def test_worker_when_the_device_is_gone_then_it_hands_back_every_job_unharmed_and_ends(
+    blobs: FileBlobs, graph: str
+) -> None:
+    def gone(rows: int, index: int) -> None:
+        raise BackendUnavailableError("scripted")
+
+    jobs = [a_job(number, blobs) for number in (1, 2, 3)]
+    leases = FakeLeases(jobs)
+    worker = a_worker(leases, blobs, FakeBackend({graph: gone}))
+
+    with pytest.raises(BackendUnavailableError, match="scripted"):
+        worker.run()
+
+    assert sorted(leases.released) == [job.id for job in jobs]
+    assert (leases.succeeded, leases.failed) == ({}, {})
+    assert not worker.is_ready
 
 
 def test_worker_when_something_unforeseen_is_raised_then_the_job_fails_and_the_loop_goes_on(blobs: FileBlobs) -> None:

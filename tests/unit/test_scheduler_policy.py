@@ -2,11 +2,13 @@
 
 import pytest
 
+from service.domain.execution import Execution
 from service.domain.stage import Stage
 from service.scheduling.policy import STAGE_PRIORITY, BatchPolicy, choose_jobs, workable_jobs
 from service.scheduling.progress import JobProgress, stage_table
 
-POSITIONS = {stage: position for position, (stage, _) in enumerate(stage_table(1))}
+TABLES = [stage_table(1, execution=execution) for execution in Execution]
+TABLE_OF = {stage: table for table in TABLES for stage, _ in table}
 LIMITS = dict.fromkeys(Stage, 4)
 
 
@@ -14,12 +16,14 @@ def a_job(
     job_id: str = "a",
     stage: Stage = Stage.DENOISE,
     *,
+    num_steps: int = 1,
     served: int = 0,
     is_suspect: bool = False,
     must_run_alone: bool = False,
 ) -> JobProgress:
+    table = TABLE_OF[stage]
     return JobProgress(
-        job_id, stage_table(1), is_suspect, served, position=POSITIONS[stage], must_run_alone=must_run_alone
+        job_id, table, num_steps, is_suspect, served, position=table.index((stage, 0)), must_run_alone=must_run_alone
     )
 
 
@@ -62,7 +66,7 @@ def test_choose_jobs_when_stages_differ_then_follows_the_priorities() -> None:
         jobs.remove(job)
     assert tuple(chosen) == STAGE_PRIORITY
     assert chosen[0] is Stage.DECODE
-    assert chosen[-1] is Stage.DENOISE
+    assert set(chosen[-2:]) == {Stage.DENOISE, Stage.SAMPLE}
 
 
 def test_choose_jobs_when_more_are_ready_than_fit_then_the_longest_unserved_go() -> None:
@@ -87,3 +91,31 @@ def test_choose_jobs_when_the_first_must_run_alone_then_it_does() -> None:
 def test_choose_jobs_when_a_later_one_must_run_alone_then_it_is_left_out() -> None:
     jobs = [a_job("a"), a_job("b", must_run_alone=True), a_job("c")]
     assert ids(choose_jobs(jobs, LIMITS)) == "ac"
+
+
+def test_choose_jobs_when_loops_wait_then_those_as_long_as_the_one_of_the_longest_unserved_go() -> None:
+    jobs = [
+        a_job("a", Stage.SAMPLE, num_steps=10, served=5),
+        a_job("b", Stage.SAMPLE, num_steps=50, served=3),
+        a_job("c", Stage.SAMPLE, num_steps=50, served=9),
+        a_job("d", Stage.SAMPLE, num_steps=10, served=4),
+        a_job("e", Stage.SAMPLE, num_steps=50, served=6),
+    ]
+    assert ids(choose_jobs(jobs, LIMITS)) == "bec"
+    assert ids(choose_jobs(jobs, LIMITS | {Stage.SAMPLE: 2})) == "be"
+
+
+def test_choose_jobs_when_nothing_else_tells_loops_apart_then_the_first_arrival_decides() -> None:
+    jobs = [a_job(name, Stage.SAMPLE, num_steps=steps) for name, steps in (("a", 50), ("b", 10), ("c", 50))]
+    assert ids(choose_jobs(jobs, LIMITS)) == "ac"
+
+
+def test_choose_jobs_when_a_loop_must_run_alone_then_equals_do_not_join_it() -> None:
+    jobs = [a_job("a", Stage.SAMPLE, must_run_alone=True), a_job("b", Stage.SAMPLE)]
+    assert ids(choose_jobs(jobs, LIMITS)) == "a"
+    assert ids(choose_jobs(jobs[::-1], LIMITS)) == "b"
+
+
+def test_choose_jobs_when_steps_wait_then_their_numbers_do_not_matter() -> None:
+    jobs = [a_job(name, num_steps=steps) for name, steps in (("a", 50), ("b", 10), ("c", 50))]
+    assert ids(choose_jobs(jobs, LIMITS)) == "abc"

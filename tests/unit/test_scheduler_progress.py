@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.domain.execution import Execution
 from service.domain.stage import Stage
 from service.scheduling.progress import SKIPPABLE, JobProgress, stage_table
 
@@ -14,6 +15,16 @@ def test_stage_table_when_nothing_is_skipped_then_holds_every_row_in_order() -> 
         (Stage.DENOISE, 0),
         (Stage.DENOISE, 1),
         (Stage.DENOISE, 2),
+        (Stage.DECODE, 0),
+    )
+
+
+@pytest.mark.parametrize("num_steps", [1, 50])
+def test_stage_table_when_the_loop_is_whole_then_one_row_stands_for_all_steps(num_steps: int) -> None:
+    assert stage_table(num_steps, {Stage.ENCODE_POSE}, Execution.WHOLE_LOOP) == (
+        (Stage.ENCODE_SOURCE, 0),
+        (Stage.CONDITION, 0),
+        (Stage.SAMPLE, 0),
         (Stage.DECODE, 0),
     )
 
@@ -41,7 +52,7 @@ def test_stage_table_when_another_stage_is_skipped_then_refuses(stage: Stage) ->
 
 def test_progress_when_every_row_is_done_then_is_complete() -> None:
     table = stage_table(2)
-    job = JobProgress("a", table, is_suspect=False, served=0)
+    job = JobProgress("a", table, 2, is_suspect=False, served=0)
     seen: list[tuple[Stage, int]] = []
     while not job.is_complete:
         seen.append((job.stage, job.step_index))
@@ -51,13 +62,13 @@ def test_progress_when_every_row_is_done_then_is_complete() -> None:
 
 
 def test_progress_when_it_comes_forward_then_failures_are_forgiven() -> None:
-    job = JobProgress("a", stage_table(2), is_suspect=False, served=0, num_failures=2, must_run_alone=True)
+    job = JobProgress("a", stage_table(2), 2, is_suspect=False, served=0, num_failures=2, must_run_alone=True)
     job.advance(batch_id=1)
     assert (job.num_failures, job.must_run_alone) == (0, False)
 
 
 def test_progress_when_nothing_ran_then_is_not_started() -> None:
-    job = JobProgress("a", stage_table(2), is_suspect=True, served=0)
+    job = JobProgress("a", stage_table(2), 2, is_suspect=True, served=0)
     assert not job.is_started
     job.num_failures = 1
     assert job.is_started

@@ -20,6 +20,18 @@ ROOT = Path(__file__).resolve().parents[2]
         ("XMDPT_REDIS_URL", "redis://queue", "there is no such setting"),
         ("XMDPT_LOG_LEVEL__X", "info", "there is no such setting"),
         ("XMDPT_GATEWAY", "{}", "there is no such setting"),
+        ("XMDPT_WORKER__EXECUTION", "by step", "'stepwise' or 'whole_loop'"),
+        ("XMDPT_BACKEND", "tensorrt", "'onnx' or 'triton'"),
+        ("XMDPT_BACKEND", "triton", "XMDPT_TRITON__URL"),
+        ("XMDPT_TRITON__URL", "http://triton:8001", "is not host:port"),
+        ("XMDPT_TRITON__URL", "triton", "is not host:port"),
+        ("XMDPT_TRITON__URL", "triton:", "is not host:port"),
+        ("XMDPT_TRITON__URL", "triton:0", "is not host:port"),
+        ("XMDPT_TRITON__URL", "triton:65536", "is not host:port"),
+        ("XMDPT_TRITON__URL", "::1:8001", "is not host:port"),
+        ("XMDPT_TRITON__URL", "triton:8001\n", "is not host:port"),
+        ("XMDPT_TRITON__TIMEOUT_SECONDS", "0", "XMDPT_TRITON__TIMEOUT_SECONDS"),
+        ("XMDPT_TRITON__ROOT_CERTIFICATES", "roots.pem", "XMDPT_TRITON__TLS"),
         ("XMDPT_WORKER__MAX_SLOTS", "2", "XMDPT_WORKER__MAX_BATCH"),
         ("XMDPT_QUEUE__LEASE_SECONDS", "1", "XMDPT_WORKER__HEARTBEAT_SECONDS"),
         ("XMDPT_QUEUE__LEASE_SECONDS", "40", "XMDPT_QUEUE__STALL_TIMEOUT_SECONDS"),
@@ -36,6 +48,30 @@ def test_settings_when_wrong_then_the_start_stops_with_the_variable_or_limit(
 
     assert words in error.value.detail
     assert "\n" not in error.value.detail
+
+
+@pytest.mark.parametrize(
+    "url", ["triton:8001", "127.0.0.1:8001", "[::1]:8001", "triton-0.models.svc.cluster.local:65535"]
+)
+def test_triton_when_only_its_address_is_set_then_that_is_enough(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("XMDPT_BACKEND", "triton")
+    monkeypatch.setenv("XMDPT_TRITON__URL", url)
+
+    settings = load_settings()
+
+    assert (settings.backend, settings.triton.url, settings.triton.tls) == ("triton", url, False)
+
+
+def test_triton_when_a_call_may_outlast_the_patience_with_a_job_then_the_start_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XMDPT_TRITON__TIMEOUT_SECONDS", "30")
+    assert load_settings().triton.timeout_seconds == 30, "without Triton it is of no matter"
+    monkeypatch.setenv("XMDPT_BACKEND", "triton")
+    monkeypatch.setenv("XMDPT_TRITON__URL", "triton:8001")
+
+    with pytest.raises(ConfigurationError, match=r"XMDPT_TRITON__TIMEOUT_SECONDS=30.0 must be below"):
+        load_settings()
 
 
 def test_settings_when_one_of_a_group_is_set_then_the_others_keep_their_defaults(

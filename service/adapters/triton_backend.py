@@ -1,0 +1,97 @@
+"""The graphs in a Triton server, which holds the same model repository as our manifest describes.
+
+It knows graphs and arrays, not jobs. That the server still holds ours is checked all the time, because it may be
+started anew on another repository while we run.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.adapters.graph_methods import GraphMethods, called_graphs
+from service.adapters.model_repository import ModelRepository
+from service.adapters.triton_channel import TritonChannel, TritonServer
+from service.adapters.triton_tensors import check_config, infer_requests, output_arrays
+from service.domain.errors import BackendError, BackendUnavailableError, ModelRepositoryError
+from service.domain.execution import Execution
+from service.ports.backend import F32, U8
+
+# No server starts within this time: who was right so shortly before an answer has given it.
+_TRUST_SECONDS = 1.0
+
+
+class TritonBackend(GraphMethods):
+    """InferenceBackend over gRPC; it needs neither the graphs' files nor a runtime for them."""
+
+    def __init__(
+        self, repository: ModelRepository, server: TritonServer, execution: Execution = Execution.STEPWISE
+    ) -> None:
+        """Wait for the server, and check that it runs the graphs that the manifest names.
+
+        Args:
+            repository: what the server must hold; only its manifest is needed.
+            server: where it is.
+            execution: whether steps are asked for one by one or as a whole loop.
+
+        Raises:
+            BackendUnavailableError: it is not ready in time.
+            ModelRepositoryError: it serves other graphs.
+            ConfigurationError: its certificates can't be read.
+        """
+        self.variant = repository.variant.name
+        self.model_digest = repository.model_digest
+        graphs = called_graphs(execution)
+        self._specs = {graph: repository.specs[graph] for graph in graphs}
+        self._digests: Mapping[str, str] = repository.graph_digests
+        self._checked_at = dict.fromkeys(graphs, 0.0)
+        self._max_batch_sizes: dict[str, int] = {}
+        self._channel = TritonChannel(server)
+        try:
+            self.runtime = f"triton-{self._channel.wait_until_ready(graphs)}"
+            for graph in graphs:
+                config = self._channel.config(graph, self._channel.deadline())
+                self._check(graph, config)
+                self._max_batch_sizes[graph] = min(repository.max_batch_sizes[graph], config.max_batch_size)
+        except ValueError as error:
+            hint = "start it on the repository that XMDPT_MODEL_REPOSITORY names"
+            self.close()
+            raise ModelRepositoryError(f"Triton at {server.url} serves another {error}; {hint}") from None
+        except BackendError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the connection."""
+        self._channel.close()
+
+    def run_graph(self, graph: str, **feeds: F32 | U8) -> Sequence[Any]:
+        """See GraphMethods; rows above the largest batch go in several requests at one time."""
+        if graph not in self._specs:
+            raise BackendError("backend_error", f"{graph}: not called in this execution")
+        spec, limit = self._specs[graph], self._max_batch_sizes[graph]
+        try:
+            requests = infer_requests(spec, feeds, limit)
+        except (TypeError, ValueError) as error:
+            raise BackendError("backend_error", f"{graph}: called with wrong arrays") from error
+        deadline = self._channel.deadline()
+        responses = self._channel.infer(requests, deadline)
+        if time.monotonic() - self._checked_at[graph] > _TRUST_SECONDS:
+            self._check_again(graph, deadline)
+        try:
+            return output_arrays(spec, responses, [request.inputs[0].shape[0] for request in requests])
+        except ValueError as error:
+            raise BackendError("backend_error", f"{graph}: the answer is not what it gives") from error
+
+    def _check_again(self, graph: str, deadline: float) -> None:
+        try:
+            self._check(graph, self._channel.config(graph, deadline))
+        except ValueError as error:
+            raise BackendUnavailableError(f"{graph}: the inference server runs another model now") from error
+
+    def _check(self, graph: str, config: Any) -> None:
+        """Raises ValueError, which begins with the graph's name."""
+        try:
+            check_config(self._specs[graph], self._digests[graph], config)
+        except ValueError as error:
+            raise ValueError(f"{graph}: {error}") from None
+        self._checked_at[graph] = time.monotonic()

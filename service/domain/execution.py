@@ -1,0 +1,10 @@
+"""How a job's denoising steps become backend calls: one a step, or one for all."""
+
+from enum import StrEnum
+
+
+class Execution(StrEnum):
+    """STEPWISE shares each step with whoever is there; WHOLE_LOOP pays for one call a job, and nobody joins within."""
+
+    STEPWISE = "stepwise"
+    WHOLE_LOOP = "whole_loop"
