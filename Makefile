@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality export verify load docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality export verify triton bench load docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -51,7 +51,7 @@ setup-dev: $(DEV)  ## .venv for everything
 
 setup-system:  ## Debian packages that some tests use (root)
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends prometheus redis-server
+	apt-get install -y -qq --no-install-recommends libpython3.11 prometheus redis-server
 
 parity: $(DEV)  ## recompute a folder of golden numbers (REFERENCE=DIR)
 	$(BIN)/python -m xmdpt parity --golden "$(REFERENCE)"
@@ -74,6 +74,13 @@ export: $(DEV)  ## build and verify a model repository (VARIANT= REPOSITORY= WEI
 
 verify: $(DEV)  ## compare the graphs of a model repository with torch (REPOSITORY= WEIGHTS= VAE= DINO=)
 	$(BIN)/python -m export verify --repository "$(REPOSITORY)" $(WEIGHT_FILES)
+
+triton: $(BIN)/python  ## install and start a real Triton on a model repository, CPU (REPOSITORY= TRITON="--http-port 9000")
+	$(BIN)/python deploy/triton/server.py install
+	$(BIN)/python deploy/triton/server.py run --repository "$(REPOSITORY)" $(TRITON)
+
+bench: $(DEV)  ## how fast the graphs are, as ratios; report in build/bench/ (BENCH="--only B1", "--page docs/benchmarks.md")
+	$(BIN)/python -m benchmarks $(BENCH)
 
 load: $(DEV)  ## Locust against a running service (HOST=), report in build/load/
 	mkdir -p build/load
