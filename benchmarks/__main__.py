@@ -1,0 +1,83 @@
+"""`python -m benchmarks`: options, words and exit statuses; the work is in one module a benchmark."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.catalogue import TITLES, run_benchmark
+from benchmarks.figures import DisagreementError, Result
+from benchmarks.report import PageError, read_page, table, write_page, write_report
+
+_EPILOG = """benchmarks:
+{titles}
+
+examples:
+  python -m benchmarks                                        # all of them, some minutes
+  python -m benchmarks --only B1 B5
+  python -m benchmarks --quick                                # does everything run? seconds; the figures mean nothing
+  python -m benchmarks --page docs/benchmarks.md
+
+exit status: 0 measured, whether targets were met or not; 1 sides that must agree do not, or the run was stopped; 2 a
+mistake in the call. What is measured and how: docs/benchmarks.md
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run benchmarks and write their report; returns the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.quick and options.page:
+        parser.error("--page is for figures that mean something, which those of --quick don't")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        if options.page:
+            # Before minutes of measuring, not behind them.
+            read_page(options.page)
+        results = [_run(key, options.quick) for key in TITLES if key in (options.only or TITLES)]
+        write_report(options.out, results)
+        if options.page:
+            write_page(options.page, results)
+    except (OSError, PageError) as error:
+        return _refuse(error, 2)
+    except DisagreementError as error:
+        return _refuse(error, 1)
+    except KeyboardInterrupt:
+        return _refuse("stopped", 1)
+    print("\n".join([*table(results), f"wrote {options.page or options.out}"]), flush=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure how fast the graphs are, as ratios of sides that take turns on one thread.",
+        epilog=_EPILOG.format(titles="\n".join(f"  {key}  {title}" for key, title in TITLES.items())),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", nargs="+", choices=tuple(TITLES), metavar="KEY", help="some of them (default: all)")
+    parser.add_argument("--quick", action="store_true", help="a cut of seconds, to see that everything runs")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/bench"), metavar="DIR", help="for the report (default: build/bench)"
+    )
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the figures into this page too")
+    return parser
+
+
+def _run(key: str, is_quick: bool) -> Result:
+    start = time.monotonic()
+
+    def report(line: str) -> None:
+        print(f"{key} {time.monotonic() - start:6.1f} s  {line}", flush=True)
+
+    report(TITLES[key])
+    return run_benchmark(key, is_quick, report)
+
+
+def _refuse(reason: object, status: int) -> int:
+    print(f"python -m benchmarks: {reason}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
