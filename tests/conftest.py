@@ -14,6 +14,7 @@ from xmdpt.repository import load_manifest
 from xmdpt.spec import VARIANTS
 
 if TYPE_CHECKING:
+    from tests.fakes.triton_process import TritonProcess
     from xmdpt.nn.pipeline import Pipeline
 
 # A busy computer is no failure of what is tested.
@@ -72,3 +73,13 @@ def valkey_server(running_valkey: EmbeddedValkey) -> EmbeddedValkey:
         client.flushall()
         load_functions(client)
     return running_valkey
+
+
+@pytest.fixture(scope="session")
+def triton_process(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[TritonProcess]":
+    """One Triton for the whole run, with the shipped repository; who kills it starts it again."""
+    from tests.fakes.triton_process import TritonProcess
+
+    process = TritonProcess(tmp_path_factory.mktemp("triton"))
+    yield process
+    process.stop()

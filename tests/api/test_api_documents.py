@@ -74,7 +74,7 @@ def test_codes_when_raised_anywhere_then_the_table_has_them_and_no_others() -> N
 def test_table_when_read_then_statuses_are_errors_and_only_passing_ones_may_be_repeated() -> None:
     for code, kind in PROBLEMS.items():
         assert 400 <= kind.status <= 599, code
-        assert kind.is_retryable == (kind.status in (409, 503)), code
+        assert kind.is_retryable == (kind.status in (409, 503, 504)), code
         assert kind.title, code
         assert kind.remedy.endswith("."), code
 

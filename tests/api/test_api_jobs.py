@@ -111,6 +111,8 @@ def test_result_when_the_file_went_before_the_record_then_410(edge: Edge) -> Non
         ("backend_error", 500, "backend_error"),
         ("attempts_exhausted", 500, "attempts_exhausted"),
         ("resource_exhausted", 503, "resource_exhausted"),
+        ("backend_unavailable", 503, "backend_unavailable"),
+        ("backend_timeout", 504, "backend_timeout"),
         ("a_code_of_another_version", 500, "internal_error"),
     ],
 )

@@ -19,6 +19,7 @@ KUBERNETES_DIR = ROOT / "deploy/kubernetes"
 PROVISIONING_DIR = ROOT / "deploy/grafana/provisioning"
 DASHBOARD_PATH = ROOT / "deploy/grafana/dashboards/xmdpt.json"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+ENGINES_DOCKERFILE = (ROOT / "deploy/tensorrt.Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 KUSTOMIZATION = yaml.safe_load((KUBERNETES_DIR / "kustomization.yaml").read_text())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings
-from tests.deployment.artifacts import DOCKERFILE, PROJECT, ROOT, setting_names
+from tests.deployment.artifacts import DOCKERFILE, ENGINES_DOCKERFILE, PROJECT, ROOT, setting_names
 from tests.integration.processes import RunningService, free_port
 
 BIN = Path(sys.executable).parent
@@ -99,9 +99,8 @@ def test_image_when_built_then_every_dependency_is_checked_by_its_hash() -> None
 def test_image_when_built_then_the_context_holds_what_is_copied() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     allowed = {line.removeprefix("!") for line in ignored if line.startswith("!")}
-    copied = {
-        source for line in LINES if line.startswith("COPY ") and "--from" not in line for source in line.split()[1:-1]
-    }
+    copies = [line for line in (*LINES, *ENGINES_DOCKERFILE.splitlines()) if line.startswith("COPY ")]
+    copied = {source for line in copies if "--from" not in line for source in line.split()[1:-1]}
 
     assert "*" in ignored
     assert {source.split("/*")[0] for source in copied} == allowed

@@ -143,7 +143,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "configuration cut short": (cut("canet/config.pbtxt"), 1, "canet/config.pbtxt: its SHA-256 is"),
     "graph gone": (lambda root: (root / CANET).unlink(), 1, f"{CANET}: No such file or directory, though"),
     "further weights altered": (alter_further_weights, 1, f"{CANET}.data: its SHA-256 is"),
-    "manifest leads elsewhere": (lead_elsewhere, 2, "MANIFEST.json: the files of canet are not canet/1/model.onnx and"),
+    "manifest leads elsewhere": (lead_elsewhere, 2, "MANIFEST.json: the file of canet is not canet/1/model.onnx;"),
     "manifest cut short": (lambda root: (root / "MANIFEST.json").write_text("{"), 2, "MANIFEST.json: not JSON"),
 }
 
