@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.endings import fail, refuse
 from export.tensorrt_command import add_tensorrt, run_tensorrt
 from xmdpt.repository import RepositoryError
 from xmdpt.spec import VARIANTS
@@ -110,7 +111,6 @@ def _parser() -> argparse.ArgumentParser:
 def _build(options: argparse.Namespace) -> "WeightsOrigin | None":
     """Return what the repository was built of; None if that could not be read, which has been said."""
     from export.repository import build_repository
-    from export.verify_command import refuse
     from export.weights import networks_of, read_origin
 
     variant = VARIANTS[options.variant]
@@ -147,13 +147,11 @@ def _verify(options: argparse.Namespace, repository: Path, weights: "WeightsOrig
 
 def _link(repository: Path) -> int:
     from export.links import link_weights
-    from export.verify_command import refuse
 
     try:
         links = link_weights(repository)
     except RepositoryError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     except OSError as error:
         return refuse(f"{error.filename}: {error.strerror}; link a copy of the repository that can be written to")
     for link in links:
@@ -169,8 +167,7 @@ def _seal(repository: Path) -> int:
     try:
         changed = seal_configs(repository)
     except RepositoryError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     except OSError as error:
         print(f"python -m export: {error.filename}: {error.strerror}; seal a copy of the repository", file=sys.stderr)
         return 2

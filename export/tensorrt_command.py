@@ -4,11 +4,11 @@ Only words; the work is in `export.tensorrt_repository` and `export.tensorrt_pac
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from export.endings import fail, refuse
 from export.tensorrt_package import PACKAGES, RTX, TensorrtError, open_toolkit
 
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32)
@@ -62,18 +62,18 @@ def run_tensorrt(options: argparse.Namespace) -> int:
         toolkit = open_toolkit(options.package, options.target, gpu_at_hand())
         manifest = read_source(source, out)
     except TensorrtError as error:
-        return _refuse(error)
+        return refuse(error)
     except RepositoryError as error:
-        return _fail(error)
+        return fail(error)
     made_with = f"{toolkit.package} {toolkit.version} for {toolkit.target}"
     print(f"{source}: {manifest['variant']} in {manifest['precision']}, {made_with}", flush=True)
     sizes = EngineSizes(options.batch_sizes, options.max_steps)
     try:
         build_engines(source, manifest, out, toolkit, sizes, lambda line: print(line, flush=True))
     except TensorrtError as error:
-        return _fail(error)
+        return fail(error)
     except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}; name another --out")
+        return refuse(f"{error.filename}: {error.strerror}; name another --out")
     if toolkit.package == RTX:
         print("these are for programs with TensorRT for RTX; Triton runs engines of the package tensorrt", flush=True)
     print(f"wrote {out}/{MANIFEST_NAME} after {time.monotonic() - start:.1f} s", flush=True)
@@ -85,13 +85,3 @@ def _from_one(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is less than 1")
     return number
-
-
-def _refuse(reason: object) -> int:
-    print(f"python -m export: {reason}", file=sys.stderr)
-    return 2
-
-
-def _fail(error: Exception) -> int:
-    print(f"FAILED {error}", file=sys.stderr)
-    return 1

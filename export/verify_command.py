@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.endings import fail, refuse
 from export.figures import record, write_page
 from export.manifest import read_manifest
 from export.verify import GraphCheck, check_graph
@@ -58,8 +59,7 @@ def verify(
     try:
         manifest = read_manifest(root)
     except RepositoryError as error:
-        print(f"FAILED {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     if manifest["platform"] != ONNX:
         return refuse(f"{root}: holds TensorRT engines; verify the repository that they were built from")
     print(f"{root}: {len(manifest['graphs'])} graphs, digests and configurations as the manifest says", flush=True)
@@ -91,12 +91,6 @@ def reject(root: Path) -> None:
     """Take the manifest from a repository that did not pass, so that it is none."""
     (root / MANIFEST_NAME).replace(root / REJECTED_NAME)
     print(f"{root}: not published; {REJECTED_NAME} says what was built", file=sys.stderr)
-
-
-def refuse(reason: object) -> int:
-    """Say why a call makes no sense; returns the exit status."""
-    print(f"python -m export: {reason}", file=sys.stderr)
-    return 2
 
 
 def _check_graphs(

@@ -10,9 +10,10 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deploy.triton.installation import Installation
 from service.adapters.parent_death import die_with_parent
@@ -80,6 +81,8 @@ class TritonServer:
         """
         self._listeners, self._log = listeners, log
         self._num_signals = 0
+        early: list[int] = []
+        _handle_signals(lambda number, _frame: early.append(number))
         self._region_prefix = f"xmdpt-triton-{os.getpid()}-"
         # Through which the server and the models' processes pass arrays.
         regions = f"--backend-config=python,shm-region-prefix-name={self._region_prefix}"
@@ -93,8 +96,9 @@ class TritonServer:
                 start_new_session=True,
                 preexec_fn=die_with_parent(),  # noqa: PLW1509 - we have one thread
             )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
+        _handle_signals(self._pass_on)
+        for number in early:
+            self._pass_on(number, None)
 
     def wait_until_ready(self, limit_seconds: float) -> str:
         """Return a line that says where it answers and with what; empty if a signal came first.
@@ -109,10 +113,12 @@ class TritonServer:
                 self._call("/v2/health/ready")
                 return self._ready_line(seconds)
             except OSError:
-                if self._process.poll() is not None:
-                    raise self._failure(_end(self._process.returncode)) from None
-                if seconds > limit_seconds:
-                    raise self._failure(f"was not ready within {limit_seconds:g} s") from None
+                status = self._process.poll()
+            # In this order: a signal may have come meanwhile, and be why it has ended.
+            if status is not None and not self._num_signals:
+                raise self._failure(_end(status))
+            if seconds > limit_seconds:
+                raise self._failure(f"was not ready within {limit_seconds:g} s")
             time.sleep(_PAUSE_SECONDS)
         return ""
 
@@ -170,6 +176,11 @@ def _command(installation: Installation, repository: Path, listeners: Listeners)
         *(f"--{name}-address={listeners.host}" for name in listeners.ports),
         *(f"--{name}-port={port}" for name, port in listeners.ports.items()),
     ]
+
+
+def _handle_signals(handler: Callable[[int, Any], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
 
 
 def _end(status: int) -> str:

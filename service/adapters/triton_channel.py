@@ -156,7 +156,9 @@ class TritonChannel:
                 if is_over or _code(error) not in _PASSING or _EXPIRED_IN_QUEUE in _text(error):
                     raise self._ours(graph, error) from error
                 if not is_repeated:
-                    get_logger().warning("inference server refuses, trying again", graph=graph, reason=_reason(error))
+                    get_logger().warning(
+                        "inference server away or busy, trying again", graph=graph, reason=_reason(error)
+                    )
                 is_repeated = True
             time.sleep(_PAUSE_SECONDS)
 

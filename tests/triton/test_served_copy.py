@@ -22,7 +22,9 @@ def test_repository_when_its_graphs_share_weights_then_a_copy_is_served_and_itse
     tmp_path: Path,
 ) -> None:
     root, copy = tmp_path / "models", tmp_path / "copy"
-    shutil.copytree(SHIPPED, root, ignore=lambda folder, _names: ["demo.safetensors"] if folder.endswith("/1") else [])
+    shutil.copytree(
+        SHIPPED, root, ignore=lambda folder, _names: ["demo.safetensors"] if Path(folder).name == "1" else []
+    )
     before = listing(root)
 
     served = servable(root, copy)
