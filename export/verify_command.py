@@ -18,7 +18,7 @@ from export.weights import WeightsOrigin, networks_of, read_origin
 from export.whole_run import NUM_STEPS, RunCheck, check_runs
 from xmdpt.nn.loading import WeightPaths
 from xmdpt.nn.pipeline import Networks
-from xmdpt.repository import MANIFEST_NAME, ONNX, RepositoryError
+from xmdpt.repository import MANIFEST_NAME, RepositoryError, check_runs_here
 from xmdpt.spec import VARIANTS, Variant, graph_specs
 
 REJECTED_NAME = "MANIFEST.rejected.json"
@@ -58,10 +58,9 @@ def verify(
     """
     try:
         manifest = read_manifest(root)
+        check_runs_here(root, manifest)
     except RepositoryError as error:
         return fail(error)
-    if manifest["platform"] != ONNX:
-        return refuse(f"{root}: holds TensorRT engines; verify the repository that they were built from")
     print(f"{root}: {len(manifest['graphs'])} graphs, digests and configurations as the manifest says", flush=True)
     stated, variant = manifest["weights"], VARIANTS[manifest["variant"]]
     paths = paths_for(variant)

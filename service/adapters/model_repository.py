@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import ModelRepositoryError
-from xmdpt.repository import RepositoryError, check_files, load_manifest, weights_folder
+from xmdpt.repository import RepositoryError, check_files, check_runs_here, load_manifest, weights_folder
 from xmdpt.spec import VARIANTS, GraphSpec, Variant, graph_specs
 
 
@@ -53,6 +53,7 @@ def open_model_repository(root: Path, *, has_files: bool = True) -> ModelReposit
     try:
         manifest = load_manifest(root)
         if has_files:
+            check_runs_here(root, manifest)
             check_files(root, manifest)
     except RepositoryError as error:
         raise ModelRepositoryError(f"XMDPT_MODEL_REPOSITORY: {error}") from None

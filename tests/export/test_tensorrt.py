@@ -23,9 +23,13 @@ from export.tensorrt_package import Toolkit, open_toolkit
 from export.tensorrt_repository import EngineSizes, build_engines, read_source
 from export.to_tensorrt import ReadGraph, profiles
 from export.verify import example_inputs
+from service.adapters.model_repository import open_model_repository
+from service.domain.errors import ModelRepositoryError
 from tests.built_repositories import tiny_repository
 from tests.export.lowered_repositories import lowered_repository
 from tests.export.repository_edits import edit_manifest
+from xmdpt.evaluation.graph_generator import GraphGenerator
+from xmdpt.evaluation.mistakes import InputError
 from xmdpt.repository import load_manifest, weights_folder
 from xmdpt.spec import VARIANTS, graph_specs
 
@@ -310,3 +314,15 @@ def test_engines_when_built_then_torch_is_not_needed() -> None:
     script = "import sys, export.tensorrt_repository, export.__main__; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_engines_when_a_runtime_for_graphs_is_given_them_then_one_line_says_what_they_are(
+    tiny_engines: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ModelRepositoryError, match="holds TensorRT engines; a Triton server runs them"):
+        open_model_repository(tiny_engines)
+    with pytest.raises(InputError, match="holds TensorRT engines"):
+        GraphGenerator(tiny_engines)
+    assert main(["verify", "--repository", str(tiny_engines)]) == 1
+    assert "holds TensorRT engines" in capsys.readouterr().err
+    assert open_model_repository(tiny_engines, has_files=False).variant.name == "tiny", "a worker of a Triton takes it"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xmdpt.evaluation.generators import Model, Pictures, Sampling
 from xmdpt.evaluation.mistakes import InputError, RunError
 from xmdpt.graph_session import RUNTIME, GraphSession
-from xmdpt.repository import RepositoryError, check_files, load_manifest, weights_folder
+from xmdpt.repository import RepositoryError, check_files, check_runs_here, load_manifest, weights_folder
 from xmdpt.sampler import initial_noise, sampling_plan, stack_plans
 from xmdpt.spec import VARIANTS, graph_specs
 
@@ -34,6 +34,7 @@ class GraphGenerator:
         """
         try:
             manifest = load_manifest(root)
+            check_runs_here(root, manifest)
         except RepositoryError as error:
             raise InputError(f"--repository: {error}") from None
         name, weights = manifest["variant"], manifest["weights"]
