@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.catalogue import TITLES, run_benchmark
 from benchmarks.figures import DisagreementError, Result
-from benchmarks.report import PageError, read_page, table, write_page, write_report
+from benchmarks.report import read_page, table, write_page, write_report
 
 _EPILOG = """benchmarks:
 {titles}
@@ -38,10 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
         write_report(options.out, results)
         if options.page:
             write_page(options.page, results)
-    except (OSError, PageError) as error:
-        return _refuse(error, 2)
     except DisagreementError as error:
         return _refuse(error, 1)
+    except (OSError, ValueError) as error:
+        return _refuse(error, 2)
     except KeyboardInterrupt:
         return _refuse("stopped", 1)
     print("\n".join([*table(results), f"wrote {options.page or options.out}"]), flush=True)

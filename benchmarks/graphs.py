@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from export.graphs import GRAPHS
 from export.loop import sampler_model
-from export.precision import Precision
 from export.to_onnx import to_onnx
 from xmdpt.nn.bundle import load_bundle
 from xmdpt.nn.pipeline import Pipeline, build_pipeline
 from xmdpt.nn.untrained import fill_untrained
-from xmdpt.repository import shared_weights_path
+from xmdpt.repository import Precision, shared_weights_path
 from xmdpt.sampler import SamplingPlan, stack_plans
 from xmdpt.spec import VARIANTS, Dinov2Config, Variant, graph_specs
 

@@ -23,15 +23,16 @@ from benchmarks.graphs import (
     step_inputs,
     untrained,
 )
-from benchmarks.turns import Report, one_thread, take_turns
+from benchmarks.turns import Report, take_turns
 from export.graphs import GRAPHS
-from export.precision import Precision
 from export.verify import torch_runner
 from xmdpt.evaluation.metrics import psnr
 from xmdpt.nn.pipeline import Pipeline
 from xmdpt.nn.pixels import from_pixels
 from xmdpt.nn.reference import condition_of
+from xmdpt.nn.threads import one_thread
 from xmdpt.quality.held_out import Pictures, held_out_pairs
+from xmdpt.repository import Precision
 from xmdpt.sampler import initial_noise, sampling_plan
 from xmdpt.spec import graph_specs
 

@@ -1,15 +1,12 @@
 """Sides that take turns, and the CPU time that each turn took.
 
 CPU time, because other work on the computer makes a run wait but hardly makes it work; turns, because what slows the
-processor down for a while then slows down all sides. Every side must keep to one thread: `one_thread` for torch,
+processor down for a while then slows down all sides. Every side must keep to one thread: `xmdpt.nn.threads` for torch,
 `benchmarks.graphs.Graph` for ONNX Runtime.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-
-import torch
+from collections.abc import Callable, Mapping
 
 Report = Callable[[str], object]
 """Told a line whenever there is something to see."""
@@ -42,14 +39,3 @@ def cpu_seconds(run: Callable[[], object]) -> float:
     start = time.process_time()
     run()
     return time.process_time() - start
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep torch's operations to the calling thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from export.endings import fail, refuse
 from export.tensorrt_command import add_tensorrt, run_tensorrt
-from xmdpt.repository import RepositoryError
+from xmdpt.repository import PRECISIONS, RepositoryError
 from xmdpt.spec import VARIANTS
+from xmdpt.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     from export.weights import WeightsOrigin
@@ -35,7 +36,10 @@ docs/weights.md says where the files come from, docs/tensorrt.md what engines ne
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for a failed check, 2 for a mistake in the call."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if getattr(options, "quick", False) and (options.page or getattr(options, "record", False)):
+        parser.error("--quick leaves out what is to be recorded")
     if command := {"link": _link, "seal": _seal}.get(options.command):
         return command(options.repository)
     if options.command == "tensorrt":
@@ -68,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--out", type=Path, default=Path("model_repository"), help="folder (default: model_repository)")
     build.add_argument(
         "--precision",
-        choices=("fp32", "fp16", "bf16", "int8"),
+        choices=PRECISIONS,
         default="fp32",
         help="of attention, MLPs and convolutions; bf16 is for TensorRT, int8 for CPUs (default: fp32)",
     )
@@ -97,13 +101,13 @@ def _parser() -> argparse.ArgumentParser:
         files.add_argument("--dino", type=Path, metavar="DIR", help="folder with DINOv2's hub files for vitb14, vitg14")
         command.add_argument(
             "--batch-sizes",
-            type=int,
+            type=whole_number(1, 1024),
             nargs="+",
             default=[1, 2, 3, 8],
             metavar="N",
             help="to compare (default: 1 2 3 8)",
         )
-        command.add_argument("--quick", action="store_true", help="leave out the whole runs of 50 steps")
+        command.add_argument("--quick", action="store_true", help="leave out the runs of 50 steps, record nothing")
         command.add_argument("--page", type=Path, metavar="FILE", help="put the recorded figures into this page too")
     return parser
 
@@ -123,15 +127,19 @@ def _build(options: argparse.Namespace) -> "WeightsOrigin | None":
         refuse(error)
         return None
     _print_origin(weights)
-    build_repository(
-        variant,
-        lambda: networks_of(variant, paths, options.half_weights),
-        weights,
-        options.out,
-        report=lambda line: print(line, flush=True),
-        bundle=paths.files(variant).get("bundle"),
-        precision=options.precision,
-    )
+    try:
+        build_repository(
+            variant,
+            lambda: networks_of(variant, paths, options.half_weights),
+            weights,
+            options.out,
+            report=lambda line: print(line, flush=True),
+            bundle=paths.files(variant).get("bundle"),
+            precision=options.precision,
+        )
+    except OSError as error:
+        refuse(f"{error.filename or options.out}: {error.strerror}; name another --out")
+        return None
     print(f"wrote {options.out}/MANIFEST.json after {time.monotonic() - start:.1f} s", flush=True)
     return weights
 
@@ -169,8 +177,7 @@ def _seal(repository: Path) -> int:
     except RepositoryError as error:
         return fail(error)
     except OSError as error:
-        print(f"python -m export: {error.filename}: {error.strerror}; seal a copy of the repository", file=sys.stderr)
-        return 2
+        return refuse(f"{error.filename}: {error.strerror}; seal a copy of the repository that can be written to")
     for path in changed:
         print(f"{repository / path}: sealed")
     if not changed:

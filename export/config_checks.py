@@ -77,7 +77,12 @@ def _mistakes_of_graph(config: Any, spec: GraphSpec, entry: Mapping, platform: s
     digest = config.parameters["sha256"].string_value if "sha256" in config.parameters else "missing"
     if digest != entry["sha256"]:
         yield f"`parameters.sha256` is {digest[:12]}, {MANIFEST_NAME} says {entry['sha256'][:12]} of {entry['path']}"
-    yield from _instances(config, wanted.instance_group[0].kind, platform)
+    num_profiles = len(entry["engine"]["batch_sizes"]) if platform == TENSORRT else 0
+    yield from _instances(config, wanted.instance_group[0].kind, num_profiles)
+    for graph in config.optimization.cuda.graph_spec:
+        if graph.batch_size > config.max_batch_size:
+            limit = f"max_batch_size {config.max_batch_size}"
+            yield f"`optimization.cuda.graph_spec` is of {graph.batch_size} rows, {limit}"
     if config.HasField("dynamic_batching"):
         yield from _queueing(config.dynamic_batching, config.max_batch_size)
     for warmup in config.model_warmup:
@@ -119,7 +124,7 @@ def _tensor_type(tensor: Any) -> str:
     return f"{_pb.DataType.Name(tensor.data_type)} {list(tensor.dims)}"
 
 
-def _instances(config: Any, kind: int, platform: str) -> Iterable[str]:
+def _instances(config: Any, kind: int, num_profiles: int) -> Iterable[str]:
     if not config.instance_group:
         yield "`instance_group` is missing"
     for group in config.instance_group:
@@ -130,8 +135,11 @@ def _instances(config: Any, kind: int, platform: str) -> Iterable[str]:
             yield f"`instance_group.count` is {group.count}, it must be at least 1"
         if group.gpus and kind == _pb.ModelInstanceGroup.KIND_CPU:
             yield "`instance_group.gpus` must be left out in this file"
-        if group.profile and platform != TENSORRT:
+        if group.profile and not num_profiles:
             yield "`instance_group.profile` is for TensorRT only"
+        for profile in group.profile if num_profiles else ():
+            if profile not in map(str, range(num_profiles)):
+                yield f"`instance_group.profile` {profile!r} is not within 0 to {num_profiles - 1}, the engine's"
 
 
 def _queueing(batching: Any, max_rows: int) -> Iterable[str]:

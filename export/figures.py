@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
-from export.precision import PRECISIONS
 from export.verify import GraphCheck
 from export.whole_run import NUM_STEPS, RunCheck
-from xmdpt.repository import write_manifest
+from xmdpt.repository import PRECISIONS, write_manifest
 from xmdpt.spec import VARIANTS, graph_specs
 
 _BEGIN, _END = "<!-- verified: begin; `python -m export verify --page` -->", "<!-- verified: end -->"
@@ -59,23 +58,33 @@ def record(root: Path, manifest: Mapping, checks: Mapping[str, GraphCheck], runs
     return whole
 
 
+def read_page(page: Path) -> tuple[str, str, str]:
+    """Return what a page says before, in and behind the place for figures.
+
+    Raises:
+        OSError: there is no such page.
+        ValueError: it has no place for them.
+    """
+    before, begin, rest = page.read_text().partition(_BEGIN)
+    old, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise ValueError(f"{page}: there is no line {_BEGIN} with a line {_END} below it")
+    return before, old, after
+
+
 def write_page(page: Path, manifest: Mapping) -> None:
     """Put a manifest's figures into a page, in the place of those of the same variant and precision.
 
     Raises:
         ValueError: the page has no place for them.
     """
-    text = page.read_text()
-    before, begin, rest = text.partition(_BEGIN)
-    old, end, after = rest.partition(_END)
-    if not (begin and end):
-        raise ValueError(f"{page}: there is no line {_BEGIN} with a line {_END} below it")
+    before, old, after = read_page(page)
     own = (manifest["variant"], manifest["precision"])
     rows = [cells for line in old.splitlines() if len(cells := _cells(line)) > 1 and cells[0] in VARIANTS]
     rows = [cells for cells in rows if (cells[0], cells[1]) != own] + _rows(manifest)
     rows.sort(key=_place)
     lines = [*_HEAD, *(f"| {' | '.join(cells)} |" for cells in rows)]
-    page.write_text(f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{after}")
+    page.write_text(f"{before}{_BEGIN}\n" + "\n".join(lines) + f"\n{_END}{after}")
 
 
 def _rows(manifest: Mapping) -> list[list[str]]:

@@ -8,7 +8,6 @@ weights are stored (`export.storage`) nor what an error may be (`export.verify`)
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -18,9 +17,7 @@ from onnx.helper import make_node
 from torch import Tensor, nn
 
 from xmdpt.nn import dinov2, layers
-
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
+from xmdpt.repository import Precision
 
 _FLOATS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _TRANSFORMER_PARTS = (layers.Attention, layers.Mlp, dinov2.Attention, dinov2.Mlp, dinov2.SwiGlu)

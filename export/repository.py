@@ -17,7 +17,7 @@ from export.config_files import write_configs, write_ensemble
 from export.graphs import GRAPHS
 from export.links import remove_links
 from export.loop import sampler_model
-from export.precision import Precision, parts_to_lower
+from export.precision import parts_to_lower
 from export.shared_weights import SharedWeights
 from export.to_onnx import MAX_INLINE_BYTES, to_onnx
 from export.triton_config import config_texts, max_batch_size
@@ -26,6 +26,7 @@ from xmdpt.nn.pipeline import Networks
 from xmdpt.repository import (
     MANIFEST_FORMAT,
     ONNX,
+    Precision,
     data_path,
     file_digest,
     graph_path,

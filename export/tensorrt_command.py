@@ -10,6 +10,7 @@ from typing import Any
 
 from export.endings import fail, refuse
 from export.tensorrt_package import PACKAGES, RTX, TensorrtError, open_toolkit
+from xmdpt.whole_numbers import whole_number
 
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 _MAX_STEPS = 1000
@@ -36,7 +37,7 @@ def add_tensorrt(commands: Any) -> None:
     )
     command.add_argument(
         "--batch-sizes",
-        type=_from_one,
+        type=whole_number(1, 1024),
         nargs="+",
         default=list(_BATCH_SIZES),
         metavar="N",
@@ -44,7 +45,7 @@ def add_tensorrt(commands: Any) -> None:
     )
     command.add_argument(
         "--max-steps",
-        type=_from_one,
+        type=whole_number(1, 1000),
         default=_MAX_STEPS,
         metavar="N",
         help="most denoising steps of one call of the sampler (default: 1000)",
@@ -78,10 +79,3 @@ def run_tensorrt(options: argparse.Namespace) -> int:
         print("these are for programs with TensorRT for RTX; Triton runs engines of the package tensorrt", flush=True)
     print(f"wrote {out}/{MANIFEST_NAME} after {time.monotonic() - start:.1f} s", flush=True)
     return 0
-
-
-def _from_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number

@@ -15,9 +15,10 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from export.precision import Precision, lowered, parts_to_lower, quantise
+from export.precision import lowered, parts_to_lower, quantise
 from export.shared_weights import SharedWeights, with_weights_inside
 from export.storage import MIN_NUMBERS, store_compactly
+from xmdpt.repository import Precision
 from xmdpt.spec import GraphSpec
 
 OPSETS: Mapping[Precision, int] = {"fp32": 20, "fp16": 20, "bf16": 22, "int8": 20}

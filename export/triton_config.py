@@ -5,17 +5,14 @@ somebody made of them (`export.config_checks`).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from export.triton_policy import profile_sizes, set_for_cpu, set_for_gpu
-from xmdpt.repository import CPU_CONFIG, ONNX, TENSORRT, config_paths
+from xmdpt.repository import CPU_CONFIG, ONNX, TENSORRT, Precision, config_paths
 from xmdpt.spec import STEPS_AXIS, GraphSpec, TensorSpec, ensemble_spec
-
-if TYPE_CHECKING:
-    from export.precision import Precision
 
 _HEADER = """\
 # Written by `python -m export {command}`; MANIFEST.json holds this file's digest. To be tuned: batching, queues,
@@ -35,7 +32,7 @@ _MAX_BATCH_SIZES = {
 _TRITON_TYPES = {"f32": _pb.TYPE_FP32, "u8": _pb.TYPE_UINT8}
 
 
-def max_batch_size(graph: str, precision: "Precision") -> int:
+def max_batch_size(graph: str, precision: Precision) -> int:
     """Most rows of one call of a graph.
 
     One of an int8 graph: it takes the scale of its activations from all rows of a call, and a picture must not depend

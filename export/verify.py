@@ -15,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from export.bfloat16 import computed_in_float32
 from export.graphs import GRAPHS
-from export.precision import Precision, lowered
+from export.precision import lowered
 from xmdpt.graph_session import RUNTIME, GraphSession
 from xmdpt.nn.pipeline import Networks
-from xmdpt.repository import weights_folder
+from xmdpt.nn.threads import one_thread
+from xmdpt.repository import Precision, weights_folder
 from xmdpt.spec import GraphSpec, TensorSpec, Variant, graph_specs
 
 Arrays = Mapping[str, NDArray]
@@ -32,17 +34,16 @@ MAX_RELATIVE_ERRORS: Mapping[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3, "b
 the others leave a network that nobody trained about four times what it shows."""
 MAX_GREY_LEVELS: Mapping[Precision, float] = {"fp32": 1, "fp16": 2, "bf16": 8, "int8": 1}
 """A pixel on the edge between two grey levels may round either way; convolutions are not computed in int8."""
-RUN_BY_ONNXRUNTIME: frozenset[Precision] = frozenset({"fp32", "fp16", "int8"})
-"""Its CPU has no products in bfloat16."""
 ROUNDED_BY_TORCH: frozenset[Precision] = frozenset({"fp16", "bf16"})
-"""ONNX Runtime's CPU has none in float16 either: it computes these graphs in float32 and rounds next to nothing. Torch
-rounds as the graph says."""
+"""ONNX Runtime's CPU has no products in these: it shows that a graph is right, computed in float32, and torch what its
+roundings cost."""
 # Grey levels of the darkest picture. A photo of one level would meet norms of constant channels, where ONNX Runtime
 # loses two digits and torch none.
 _DARK_LEVELS = {"photo": 16, "skeleton": 1}
 _NUM_STEPS = 4
 _TIMESTEPS = ("timestep", "timesteps")
 _TIMED_CALLS = 3
+_TIMED_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class GraphCheck:
         precision: of its large products.
         runtime: what ran it.
         errors: of each output at each batch size.
-        speed: processor time of torch in float32 per time of the graph, for one row.
+        speed: seconds of torch in float32 per second of the graph, for one row on one thread.
     """
 
     precision: Precision
@@ -96,25 +97,26 @@ def check_graph(
         name: of the graph.
         batch_sizes: each is tried with arrays of its own.
     """
-    spec, precision = graph_specs(variant)[name], manifest["graphs"][name]["precision"]
+    spec, entry = graph_specs(variant)[name], manifest["graphs"][name]
+    precision: Precision = entry["precision"]
     inputs = [example_inputs(spec, batch_size) for batch_size in batch_sizes]
     module = GRAPHS[name](networks()).eval()
-    run_torch = torch_runner(module)
-    wanted, torch_seconds = [run_torch(arrays) for arrays in inputs], _seconds(run_torch, spec)
-    found, runtimes, seconds = [], [], float("inf")
-    if precision in ROUNDED_BY_TORCH:
-        run_rounded = torch_runner(lowered(module, precision, sums_in_float32=True))
-        found.append([run_rounded(arrays) for arrays in inputs])
-        runtimes.append(f"torch-{torch.__version__.split('+')[0]}")
-        seconds = _seconds(run_rounded, spec)
-        del run_rounded
-    # Torch's copy goes first: both at once need twice the memory.
-    del module, run_torch
-    if precision in RUN_BY_ONNXRUNTIME:
-        run_graph = graph_runner(root, manifest, name)
-        found.append([run_graph(arrays) for arrays in inputs])
-        runtimes.append(RUNTIME)
-        seconds = _seconds(run_graph, spec)
+    with one_thread():
+        run_torch = torch_runner(module)
+        wanted, torch_seconds = [run_torch(arrays) for arrays in inputs], _seconds(run_torch, spec)
+        found, runtimes, seconds = [], [], float("inf")
+        if precision in ROUNDED_BY_TORCH:
+            run_rounded = torch_runner(lowered(module, precision, sums_in_float32=True))
+            found.append([run_rounded(arrays) for arrays in inputs])
+            runtimes.append(f"torch-{torch.__version__.split('+')[0]}")
+            seconds = _seconds(run_rounded, spec)
+            del run_rounded
+        # Torch's copy goes first: both at once need twice the memory.
+        del module, run_torch
+        if run_graph := graph_runner(root, manifest, name):
+            found.append([run_graph(arrays) for arrays in inputs])
+            runtimes.append(RUNTIME)
+            seconds = _seconds(run_graph, spec)
     errors = [
         _error(spec, index, precision, [outputs[call][index] for outputs in found], wanted[call][index])
         for call in range(len(inputs))
@@ -123,8 +125,8 @@ def check_graph(
     return GraphCheck(precision, " and ".join(runtimes), errors, torch_seconds / seconds)
 
 
-def graph_runner(root: Path, manifest: Mapping, name: str) -> Runner:
-    """Load a graph for the CPU.
+def graph_runner(root: Path, manifest: Mapping, name: str) -> Runner | None:
+    """Load a graph for one thread of the CPU, one in bfloat16 to be computed in float32; None if it cannot be.
 
     Args:
         root: the repository's folder.
@@ -132,14 +134,12 @@ def graph_runner(root: Path, manifest: Mapping, name: str) -> Runner:
         name: of the graph.
     """
     entry = manifest["graphs"][name]
-    session = GraphSession(
-        root / entry["path"],
-        weights_folder(root, manifest, name),
-        entry["max_batch_size"],
-        is_alone=False,
-        on_cpu=True,
-    )
-    return session.run
+    path = root / entry["path"]
+    model = computed_in_float32(path) if entry["precision"] == "bf16" else path
+    if model is None:
+        return None
+    folder, max_rows = weights_folder(root, manifest, name), entry["max_batch_size"]
+    return GraphSession(model, folder, max_rows, num_threads=1, is_alone=False, on_cpu=True).run
 
 
 def torch_runner(module: nn.Module) -> Runner:
@@ -179,9 +179,9 @@ def example_inputs(spec: GraphSpec, batch_size: int) -> dict[str, NDArray]:
 
 
 def _seconds(runner: Runner, spec: GraphSpec) -> float:
-    """Of all processors for a call with one row, once warm: the clock on the wall would count other programs too."""
+    """Of one processor for a call with one row, once warm: the clock on the wall would count other programs too."""
     inputs, seconds = example_inputs(spec, 1), []
-    for _ in range(_TIMED_CALLS):
+    while len(seconds) < _TIMED_CALLS or sum(seconds) < _TIMED_SECONDS:
         start = time.process_time()
         runner(inputs)
         seconds.append(time.process_time() - start)

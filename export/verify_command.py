@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.endings import fail, refuse
-from export.figures import record, write_page
+from export.figures import read_page, record, write_page
 from export.manifest import read_manifest
 from export.verify import GraphCheck, check_graph
 from export.weights import WeightsOrigin, networks_of, read_origin
@@ -31,7 +31,7 @@ class VerifyOptions:
 
     Attributes:
         batch_sizes: of the single calls.
-        is_quick: leave out the runs of 50 steps.
+        is_quick: leave out the runs of 50 steps; then nothing is recorded.
         is_recorded: write what was found into the manifest.
         page: Markdown page that shows it; None for none.
     """
@@ -57,6 +57,12 @@ def verify(
         weights: what those files are, if they were just read.
     """
     try:
+        if options.page:
+            # Before minutes of work, not behind them.
+            read_page(options.page)
+    except (OSError, ValueError) as error:
+        return refuse(error)
+    try:
         manifest = read_manifest(root)
         check_runs_here(root, manifest)
     except RepositoryError as error:
@@ -78,10 +84,13 @@ def verify(
     runs = [] if options.is_quick else _check_runs(root, manifest, variant, networks)
     is_good = all(error.is_within_tolerance for check in checks.values() for error in check.errors)
     is_good &= all(run.is_within_tolerance for run in runs)
-    if is_good and options.is_recorded:
-        manifest = record(root, manifest, checks, runs)
-        if options.page:
-            write_page(options.page, manifest)
+    if is_good and options.is_recorded and not options.is_quick:
+        try:
+            manifest = record(root, manifest, checks, runs)
+            if options.page:
+                write_page(options.page, manifest)
+        except OSError as error:
+            return refuse(f"{error.filename}: {error.strerror}; what was found is not recorded")
     print("every graph agrees with torch" if is_good else "FAILED: a graph differs from torch")
     return 0 if is_good else 1
 

@@ -14,7 +14,7 @@ lists them all."""
 
 
 def main() -> None:
-    """Entry point; exits 0 after a stop that was asked for, 78 on a configuration error, 75 if the queue is away."""
+    """Entry point; exits 0 after a stop that was asked for, 78 on a configuration error, 75 without queue or Triton."""
     parser = argparse.ArgumentParser(prog="xmdpt-serve", description="Serve X-MDPT over HTTP.", epilog=_EPILOG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("gateway", help="the HTTP edge; needs REDIS_URL")

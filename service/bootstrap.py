@@ -194,7 +194,7 @@ def _open_backend(settings: Settings, repository: ModelRepository) -> InferenceB
     try:
         if settings.backend == "triton":
             from service.adapters.triton_backend import TritonBackend
-            from service.adapters.triton_channel import TritonServer
+            from service.adapters.triton_channel import TritonEndpoint
         else:
             from service.adapters.onnx_backend import OnnxBackend
     except (ImportError, RuntimeError) as error:  # RuntimeError: tritonclient without gRPC
@@ -203,7 +203,7 @@ def _open_backend(settings: Settings, repository: ModelRepository) -> InferenceB
         raise ConfigurationError(" ".join(msg.split())) from None
     if settings.backend == "onnx":
         return OnnxBackend(repository, own.num_threads, own.execution)
-    server = TritonServer(
+    server = TritonEndpoint(
         triton.url, triton.timeout_seconds, triton.startup_seconds, triton.tls, triton.root_certificates
     )
     return TritonBackend(repository, server, own.execution)

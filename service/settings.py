@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.domain.errors import ConfigurationError
-from service.domain.execution import Execution
+from service.domain.execution import PROBE_SECONDS, Execution
 
 _PREFIX = "XMDPT_"
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -211,9 +211,10 @@ class Settings(BaseSettings):
         if self.backend == "triton":
             if not self.triton.url:
                 raise ValueError("XMDPT_BACKEND=triton needs XMDPT_TRITON__URL, such as 127.0.0.1:8001")
-            if self.triton.timeout_seconds >= self.queue.stall_timeout_seconds:
+            if self.triton.timeout_seconds + PROBE_SECONDS >= self.queue.stall_timeout_seconds:
                 msg = (
-                    f"XMDPT_TRITON__TIMEOUT_SECONDS={self.triton.timeout_seconds} must be below "
+                    f"XMDPT_TRITON__TIMEOUT_SECONDS={self.triton.timeout_seconds} must be more than "
+                    f"{PROBE_SECONDS:g} s below "
                     f"XMDPT_QUEUE__STALL_TIMEOUT_SECONDS={self.queue.stall_timeout_seconds}, or jobs are taken away "
                     "before a call has failed"
                 )

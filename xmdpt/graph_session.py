@@ -29,7 +29,7 @@ class GraphSession:
 
     def __init__(
         self,
-        path: Path,
+        model: Path | bytes,
         weights_folder: Path,
         max_rows: int,
         *,
@@ -40,7 +40,7 @@ class GraphSession:
         """Load a graph.
 
         Args:
-            path: of its file.
+            model: path of its file, or what would be in it.
             weights_folder: where the file of weights is that it names, if it names one.
             max_rows: most rows of one call, >= 1.
             num_threads: of one run on CPUs; 0 takes the physical cores.
@@ -55,7 +55,7 @@ class GraphSession:
         options.log_severity_level = _ERRORS_ONLY
         available = _PROVIDERS[1:] if on_cpu else onnxruntime.get_available_providers()
         providers = [name for name in _PROVIDERS if name in available]
-        self.session = onnxruntime.InferenceSession(path, options, providers=providers)
+        self.session = onnxruntime.InferenceSession(model, options, providers=providers)
         self._max_rows = max_rows
 
     def run(self, feeds: Mapping[str, NDArray]) -> list[NDArray]:

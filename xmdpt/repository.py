@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from xmdpt.spec import ENSEMBLE, VARIANTS, Variant, graph_specs
 
@@ -18,6 +19,9 @@ WEIGHTS_FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 
 ONNX, TENSORRT = "onnxruntime_onnx", "tensorrt_plan"
 """What a repository's graphs are made for, in Triton's words."""
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
+"""What the large products of a repository's graphs are computed in."""
 _FILE_NAMES = {ONNX: "model.onnx", TENSORRT: "model.plan"}
 GPU_CONFIG, CPU_CONFIG = "config.pbtxt", "configs/cpu.pbtxt"
 """Where in a graph's folder Triton looks for its description, without and with `--model-config-name=cpu`."""
@@ -108,6 +112,7 @@ def load_manifest(root: Path) -> dict:
             raise RepositoryError(f"{path}: platform is not one of {', '.join(_FILE_NAMES)}; {_REBUILD}")
         for name in names:
             _check_entry(path, name, entries[name], shared_weights_path(variant.name), manifest["platform"])
+        _check_precisions(path, manifest)
         _check_configs(path, ENSEMBLE, manifest["ensemble"], manifest["platform"])
         digest = repository_digest(entries)
         if manifest["model_digest"] != digest:
@@ -184,6 +189,16 @@ def _check_weights(path: Path, weights: dict) -> None:
         raise RepositoryError(f"{path}: {hint}; {_REBUILD}")
     if not all(isinstance(file["sha256"], str) for file in weights["files"].values()):
         raise RepositoryError(f"{path}: weights must state the digest of each file; {_REBUILD}")
+
+
+def _check_precisions(path: Path, manifest: dict) -> None:
+    """A graph computes in the repository's precision or, where nothing of it may be low, in float32."""
+    precision = manifest["precision"]
+    if precision not in PRECISIONS:
+        raise RepositoryError(f"{path}: precision is not one of {', '.join(PRECISIONS)}; {_REBUILD}")
+    for name, entry in manifest["graphs"].items():
+        if entry["precision"] not in (precision, PRECISIONS[0]):
+            raise RepositoryError(f"{path}: {name} must be in {precision} or {PRECISIONS[0]}; {_REBUILD}")
 
 
 def _check_entry(manifest_path: Path, graph: str, entry: dict, shared: str, platform: str) -> None:

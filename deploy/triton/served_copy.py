@@ -13,13 +13,12 @@ def servable(repository: Path, copy: Path) -> Path:
 
     Args:
         repository: may be read-only. Without a manifest it is taken as it is.
-        copy: where the copy would be; what is there is removed.
+        copy: where the copy would be; must not exist.
 
     Raises:
         RepositoryError: there is none, it is not what its manifest says, or its graphs are no ONNX.
         OSError: the copy could not be made.
     """
-    shutil.rmtree(copy, ignore_errors=True)
     if not repository.is_dir():
         raise RepositoryError(f"{repository}: no such folder; name one with --repository")
     if not (repository / MANIFEST_NAME).exists():

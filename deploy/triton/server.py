@@ -4,8 +4,9 @@ It stands in for NVIDIA's container where there is none: the real server, with a
 """
 
 import argparse
-import shutil
+import signal
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,8 @@ Exit status: 0 done or stopped by SIGTERM or SIGINT, 2 not, 3 this computer lack
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
+    # Until there is a server that it is passed on to, it ends us as ctrl-C does: what was begun is cleared away.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.command == "install":
             print(f"Triton is in {install(options.venv).root}")
@@ -48,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (InstallationError, StartError, RepositoryError, OSError) as error:
         print(f"triton: {error}", file=sys.stderr)
         return _FAILED
+    except KeyboardInterrupt:
+        if options.command == "install":
+            print("triton: interrupted", file=sys.stderr)
+            return _FAILED
     return 0
 
 
@@ -90,10 +97,13 @@ def _run(installation: Installation, options: argparse.Namespace) -> None:
     listeners = Listeners(options.host, ports)
     listeners.check()
     work = (options.work or installation.root / "run" / str(options.http_port)).resolve()
+    source = options.repository.resolve()
+    if work.is_relative_to(source):
+        raise StartError(f"{work}: is in the repository, which is never written to; choose another with --work")
     work.mkdir(parents=True, exist_ok=True)
-    copy = work / "models"
-    try:
-        repository = servable(options.repository.resolve(), copy)
+    # A new name: what lies there already is not ours.
+    with tempfile.TemporaryDirectory(prefix="models-", dir=work) as folder:
+        repository = servable(source, Path(folder) / "copy")
         server = TritonServer(installation, repository, listeners, work / "triton.log", options.further)
         try:
             ready = server.wait_until_ready(options.start_seconds)
@@ -102,8 +112,6 @@ def _run(installation: Installation, options: argparse.Namespace) -> None:
             server.wait()
         finally:
             server.clear_away()
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)
 
 
 if __name__ == "__main__":

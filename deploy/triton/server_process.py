@@ -3,6 +3,7 @@
 Where its files come from is `deploy.triton.installation`'s and `deploy.triton.served_copy`'s to know.
 """
 
+import errno
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ _TRACEBACK = r"\n\nAt:"
 _MAX_REASONS = 10
 _PROBE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
+_MAX_PORT = 65535
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -51,16 +53,26 @@ class Listeners:
         """Nobody may listen there yet.
 
         Raises:
-            StartError: somebody does, or the address is not ours.
+            StartError: somebody does, the address is not ours, or a number is no port.
         """
         if len(set(self.ports.values())) != len(self.ports):
             raise StartError(f"the ports {', '.join(map(str, self.ports.values()))} must differ")
+        try:
+            socket.getaddrinfo(self.host, None, socket.AF_INET)
+        except (socket.gaierror, UnicodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no name of a computer"
+            raise StartError(f"{self.host}: {reason}; choose another with --host") from None
         for name, port in self.ports.items():
+            if not 1 <= port <= _MAX_PORT:
+                raise StartError(f"{port}: no port; choose one of 1 to {_MAX_PORT} with --{name}-port")
             try:
                 # Refused only where somebody listens: it sets SO_REUSEADDR.
                 socket.create_server((self.host, port)).close()
-            except (OSError, OverflowError) as error:
-                reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+            except OSError as error:
+                # Without what create_server adds to its text.
+                reason = os.strerror(error.errno or 0)
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise StartError(f"{self.host}: {reason}; choose another with --host") from None
                 raise StartError(f"{self.host}:{port}: {reason}; choose another with --{name}-port") from None
 
 

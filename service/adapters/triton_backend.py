@@ -10,13 +10,14 @@ from typing import Any
 
 from service.adapters.graph_methods import GraphMethods, called_graphs
 from service.adapters.model_repository import ModelRepository
-from service.adapters.triton_channel import TritonChannel, TritonServer
+from service.adapters.triton_channel import TritonChannel, TritonEndpoint
 from service.adapters.triton_tensors import check_config, infer_requests, output_arrays
 from service.domain.errors import BackendError, BackendUnavailableError, ModelRepositoryError
 from service.domain.execution import Execution
 from service.ports.backend import F32, U8
 
-# No server starts within this time: who was right so shortly before an answer has given it.
+# No server starts within this time: who was right so shortly before an answer has given it. Only a model that explicit
+# control loads anew may be up sooner, and answer for this long before it is found out.
 _TRUST_SECONDS = 1.0
 
 
@@ -24,7 +25,7 @@ class TritonBackend(GraphMethods):
     """InferenceBackend over gRPC; it needs neither the graphs' files nor a runtime for them."""
 
     def __init__(
-        self, repository: ModelRepository, server: TritonServer, execution: Execution = Execution.STEPWISE
+        self, repository: ModelRepository, server: TritonEndpoint, execution: Execution = Execution.STEPWISE
     ) -> None:
         """Wait for the server, and check that it runs the graphs that the manifest names.
 

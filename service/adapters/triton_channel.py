@@ -23,6 +23,7 @@ from service.domain.errors import (
     ConfigurationError,
     ResourceExhaustedError,
 )
+from service.domain.execution import PROBE_SECONDS
 from service.telemetry.logs import get_logger
 
 # Its classes are made when it is imported, so that no type checker knows them.
@@ -40,15 +41,13 @@ _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusC
 _EXPIRED_IN_QUEUE, _QUEUE_IS_FULL = "timeout expired", "maximum queue size"
 _PAUSE_SECONDS = 0.1
 _START_PAUSE_SECONDS = 0.25
-# A probe's answer needs no graph.
-_PROBE_SECONDS = 2.0
 _MAX_REASON_LENGTH = 200
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class TritonServer:
+class TritonEndpoint:
     """Where a server is and how long it may take.
 
     Attributes:
@@ -69,7 +68,7 @@ class TritonServer:
 class TritonChannel:
     """One connection, which gRPC makes anew whenever it is lost; for one thread."""
 
-    def __init__(self, server: TritonServer) -> None:
+    def __init__(self, server: TritonEndpoint) -> None:
         """Connect with the first call.
 
         Raises:
@@ -97,7 +96,7 @@ class TritonChannel:
             try:
                 missing = self._missing(graphs)
                 if not missing:
-                    return self._stub.ServerMetadata(_pb.ServerMetadataRequest(), timeout=_PROBE_SECONDS).version
+                    return self._stub.ServerMetadata(_pb.ServerMetadataRequest(), timeout=PROBE_SECONDS).version
                 reason = f"{', '.join(missing)} not ready there"
             except grpc.RpcError as error:
                 reason = _reason(error)
@@ -147,19 +146,23 @@ class TritonChannel:
 
     def _insist(self, graph: str, deadline: float, attempt: Callable[[float], T]) -> T:
         """Call with the seconds that are left, again and again, until there is an answer or an error that stays."""
-        is_repeated = False
+        before: grpc.RpcError | None = None
         while True:
+            seconds = max(deadline - time.monotonic(), 1e-3)
             try:
-                return attempt(max(deadline - time.monotonic(), 1e-3))
+                return attempt(seconds)
             except grpc.RpcError as error:
+                if before and _is_late(error) and seconds < self._server.timeout_seconds / 2:
+                    # It came too late only because the others were refused for so long.
+                    raise self._ours(graph, before) from before
                 is_over = time.monotonic() + _PAUSE_SECONDS > deadline
-                if is_over or _code(error) not in _PASSING or _EXPIRED_IN_QUEUE in _text(error):
+                if is_over or _code(error) not in _PASSING or _is_late(error):
                     raise self._ours(graph, error) from error
-                if not is_repeated:
+                if not before:
                     get_logger().warning(
                         "inference server away or busy, trying again", graph=graph, reason=_reason(error)
                     )
-                is_repeated = True
+                before = error
             time.sleep(_PAUSE_SECONDS)
 
     def _ours(self, graph: str, error: grpc.RpcError) -> BackendError:
@@ -179,17 +182,17 @@ class TritonChannel:
     def _is_live(self) -> bool:
         """The server answers, so that whoever waited did wait for the graph."""
         try:
-            return self._stub.ServerLive(_pb.ServerLiveRequest(), timeout=_PROBE_SECONDS).live
+            return self._stub.ServerLive(_pb.ServerLiveRequest(), timeout=PROBE_SECONDS).live
         except grpc.RpcError:
             return False
 
     def _missing(self, graphs: Sequence[str]) -> list[str]:
-        live = self._stub.ServerLive(_pb.ServerLiveRequest(), timeout=_PROBE_SECONDS).live
+        live = self._stub.ServerLive(_pb.ServerLiveRequest(), timeout=PROBE_SECONDS).live
         return [graph for graph in graphs if not (live and self._is_ready(graph))]
 
     def _is_ready(self, graph: str) -> bool:
         request = _pb.ModelReadyRequest(name=graph, version=GRAPH_VERSION)
-        return self._stub.ModelReady(request, timeout=_PROBE_SECONDS).ready
+        return self._stub.ModelReady(request, timeout=PROBE_SECONDS).ready
 
 
 def _credentials(root_certificates: str) -> grpc.ChannelCredentials:
@@ -206,6 +209,10 @@ def _credentials(root_certificates: str) -> grpc.ChannelCredentials:
 
 def _code(error: Any) -> grpc.StatusCode:
     return error.code()
+
+
+def _is_late(error: Any) -> bool:
+    return _code(error) is grpc.StatusCode.DEADLINE_EXCEEDED or _EXPIRED_IN_QUEUE in _text(error)
 
 
 def _text(error: Any) -> str:

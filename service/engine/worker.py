@@ -110,7 +110,7 @@ class Worker:
         """Work until `stop`; then finish what fits into the drain time and hand back the rest.
 
         Raises:
-            BackendUnavailableError: the device is gone; every job has been handed back.
+            BackendUnavailableError: the device went before a stop was asked for; every job has been handed back.
         """
         self._heartbeat.start()
         try:
@@ -206,8 +206,12 @@ class Worker:
         try:
             self._executor.run(batch)
         except BackendError as error:
-            is_memory = isinstance(error, ResourceExhaustedError)
-            outcome = BatchFailed(batch.batch_id, JobFailure(error.code, error.detail), is_memory)
+            outcome = BatchFailed(
+                batch.batch_id,
+                JobFailure(error.code, error.detail),
+                is_out_of_memory=isinstance(error, ResourceExhaustedError),
+                is_device_gone=isinstance(error, BackendUnavailableError),
+            )
             self._log.warning(
                 "batch failed",
                 stage=batch.stage,
@@ -230,7 +234,8 @@ class Worker:
 
     def _give_up(self, error: BackendUnavailableError) -> None:
         """Hand everything back and end: this process can do no work, and others may."""
-        self._device_error = error
+        if not self._stop.is_set():
+            self._device_error = error
         self._stop.set()
         self._drain_at = 0.0
 

@@ -45,11 +45,13 @@ class BatchFailed:
         batch_id: which one.
         failure: why, as it would be told to the client.
         is_out_of_memory: a smaller batch may fit.
+        is_device_gone: no batch could have run, so that this is no attempt of its jobs.
     """
 
     batch_id: int
     failure: JobFailure
     is_out_of_memory: bool = False
+    is_device_gone: bool = False
 
 
 @dataclass(frozen=True)

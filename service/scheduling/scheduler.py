@@ -105,6 +105,8 @@ class Scheduler:
             self._limits[batch.stage] = min(len(batch.rows) + 1, self._policy.max_batch)
 
     def _fail(self, batch: RunBatch, event: BatchFailed) -> None:
+        if event.is_device_gone:
+            return
         jobs = [self._jobs[row.job_id] for row in batch.rows]
         if len(jobs) > 1 and event.is_out_of_memory:
             # Half of what didn't fit, not of the limit: a half-full batch must not be repeated as it was.

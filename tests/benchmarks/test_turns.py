@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from benchmarks.turns import cpu_seconds, one_thread, take_turns
+from benchmarks.turns import cpu_seconds, take_turns
+from xmdpt.nn.threads import one_thread
 
 
 def test_sides_when_they_take_turns_then_after_a_warm_up_every_round_has_all_in_changing_order() -> None:

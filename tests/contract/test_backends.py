@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.adapters.model_repository import ModelRepository, open_model_repository
 from service.adapters.onnx_backend import OnnxBackend
 from service.adapters.triton_backend import TritonBackend
-from service.adapters.triton_channel import TritonServer
+from service.adapters.triton_channel import TritonEndpoint
 from service.domain.errors import BackendError
 from service.domain.execution import Execution
 from service.engine.warmup import stall_warning, warm_up
@@ -42,7 +42,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
     backends: list[TritonBackend] = []
 
     def open_triton(repository: ModelRepository, execution: Execution) -> InferenceBackend:
-        backends.append(TritonBackend(repository, TritonServer(url, 30.0, 30.0), execution))
+        backends.append(TritonBackend(repository, TritonEndpoint(url, 30.0, 30.0), execution))
         return backends[-1]
 
     yield open_triton

@@ -6,11 +6,10 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from export.precision import Precision
 from export.repository import build_repository
 from export.weights import networks_of, read_origin
-from tests.built_repositories import demo_weights
 from xmdpt.nn.loading import WeightPaths
+from xmdpt.repository import Precision
 from xmdpt.spec import VARIANTS
 
 _SHIPPED = Path(__file__).resolve().parents[2] / "model_repository" / "demo.safetensors"
@@ -21,12 +20,10 @@ def lowered_repository(kind: str, precision: Precision) -> Path:
     """About 10 s.
 
     Args:
-        kind: `tiny` by rule, `demo` with weights that nobody trained, or `shipped`: demo with the project's weights.
+        kind: `tiny` by rule, or `shipped`: demo with the project's weights.
         precision: of its large products.
     """
-    variant = VARIANTS["tiny" if kind == "tiny" else "demo"]
-    bundle = {"tiny": None, "demo": demo_weights, "shipped": lambda: _SHIPPED}[kind]
-    file = bundle() if bundle else None
+    variant, file = (VARIANTS["demo"], _SHIPPED) if kind == "shipped" else (VARIANTS[kind], None)
     paths, out = WeightPaths(file), _folder() / f"{kind}-{precision}"
     build_repository(
         variant,

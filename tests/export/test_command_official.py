@@ -61,8 +61,8 @@ def test_build_when_of_official_files_then_a_verified_repository_that_names_them
     assert list(weights["files"]) == sorted(["xmdpt", "pose_extractor", "photo_extractor", "vae"])
     assert all(file["sha256"] in printed for file in weights["files"].values())
     assert "weights are rounded to float16" in printed
-    assert len(re.findall(r"^\w+: [\d,]+ bytes, sha256 \w{12}, \d+\.\d s$", printed, flags=re.MULTILINE)) == 5
-    assert len(re.findall(r"^\w+ +[12] .* ok$", printed, flags=re.MULTILINE)) == 12
+    assert len(re.findall(r"^\w+: [\d,]+ bytes, sha256 \w{12}, \d+\.\d s$", printed, flags=re.MULTILINE)) == 6
+    assert len(re.findall(r"^\w+ +fp32 +[12] .* ok$", printed, flags=re.MULTILINE)) == 14
     assert printed.endswith("every graph agrees with torch\n")
 
 

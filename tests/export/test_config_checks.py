@@ -11,6 +11,7 @@ from tritonclient.grpc import model_config_pb2
 
 from export.config_checks import check_configs
 from export.triton_config import config_texts, ensemble_texts
+from export.triton_policy import profile_sizes
 from xmdpt.repository import ONNX, TENSORRT, RepositoryError
 from xmdpt.spec import VARIANTS, graph_specs
 
@@ -30,7 +31,12 @@ def write_configs(root: Path, platform: str = ONNX) -> dict:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     entries = {
-        name: {"path": f"{name}/1/model.onnx", "sha256": f"digest of {name}", "max_batch_size": MAX_ROWS[name]}
+        name: {
+            "path": f"{name}/1/model.onnx",
+            "sha256": f"digest of {name}",
+            "max_batch_size": MAX_ROWS[name],
+            "engine": {"batch_sizes": list(profile_sizes(MAX_ROWS[name]))},
+        }
         for name in SPECS
     }
     return {"variant": "s", "platform": platform, "graphs": entries}
@@ -365,6 +371,22 @@ def test_config_when_for_tensorrt_then_checked_as_such(tmp_path: Path) -> None:
     change(field("default_model_filename", "model.onnx"))
 
     assert "`default_model_filename` is 'model.onnx', it must be 'model.plan'" in refusal(tmp_path, manifest)
+
+
+def test_config_when_it_names_a_profile_that_the_engine_does_not_have_then_refused(tmp_path: Path) -> None:
+    manifest = write_configs(tmp_path, TENSORRT)
+
+    edit(tmp_path / "canet" / GPU, lambda config: config.instance_group[0].profile.append("6"))
+
+    assert "`instance_group.profile` '6' is not within 0 to 3, the engine's" in refusal(tmp_path, manifest)
+
+
+def test_config_when_a_cuda_graph_has_more_rows_than_there_may_be_then_refused(tmp_path: Path) -> None:
+    manifest = write_configs(tmp_path, TENSORRT)
+
+    edit(tmp_path / "canet" / GPU, lambda config: setattr(config.optimization.cuda.graph_spec[-1], "batch_size", 64))
+
+    assert "`optimization.cuda.graph_spec` is of 64 rows, max_batch_size 8" in refusal(tmp_path, manifest)
 
 
 def test_config_when_gone_then_refused(tmp_path: Path) -> None:

@@ -146,6 +146,12 @@ CASES: dict[str, tuple[Damage, str, str]] = {
     "other format": (state(format=1), MANIFEST, "format is 1"),
     "other platform": (state(platform="pytorch"), MANIFEST, "platform is not one of"),
     "platform of other files": (state(platform="tensorrt_plan"), MANIFEST, "is not source_encoder/1/model.plan"),
+    "unknown precision": (state(precision="fp8"), MANIFEST, "precision is not one of fp32"),
+    "graph in another precision": (
+        lambda root: edit_manifest(root, lambda manifest: manifest["graphs"]["canet"].update(precision="bf16")),
+        MANIFEST,
+        "canet must be in fp32",
+    ),
     "other latent scale": (state(latent_scale=0.5), MANIFEST, "latent_scale is 0.5"),
     "other prediction": (state(prediction="v"), MANIFEST, "prediction is 'v'"),
     "no word on the weights": (state(weights={}), MANIFEST, "'is_trained'"),

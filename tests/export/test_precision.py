@@ -1,6 +1,8 @@
 """Low precision reaches the large products and nothing else, leaves pictures as they are, and is refused where not."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +12,32 @@ import torch
 from onnx import TensorProto
 
 from export.__main__ import main
+from export.figures import write_page
 from export.graphs import GRAPHS
-from export.precision import PRECISIONS, Precision, lowered, parts_to_lower
+from export.precision import lowered, parts_to_lower
 from export.to_onnx import to_onnx
 from export.verify import MAX_RELATIVE_ERRORS, check_graph, graph_runner
 from export.verify_command import REJECTED_NAME
+from export.weights import networks_of, own_weights
 from export.whole_run import MIN_PSNR_DB, check_runs, psnr
-from tests.built_repositories import demo_networks, tiny_networks
+from tests.built_repositories import tiny_networks
 from tests.export.lowered_repositories import lowered_repository
-from xmdpt.nn.pipeline import Pipeline
-from xmdpt.repository import load_manifest
+from tests.export.planted_mistakes import changed_input
+from xmdpt.nn.pipeline import Networks, Pipeline
+from xmdpt.repository import PRECISIONS, Precision, load_manifest
 from xmdpt.spec import VARIANTS, graph_specs
 
 LOW: tuple[Precision, ...] = ("fp16", "bf16", "int8")
 FLOATS = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
-VARIANT_NETWORKS = {"tiny": tiny_networks, "demo": demo_networks}
+SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
+
+
+def shipped_networks() -> Networks:
+    demo = VARIANTS["demo"]
+    return networks_of(demo, own_weights(SHIPPED, demo))
+
+
+NETWORKS: dict[str, Callable[[], Networks]] = {"tiny": tiny_networks, "shipped": shipped_networks}
 
 
 def step_of(networks: Pipeline, precision: Precision) -> onnx.GraphProto:
@@ -95,9 +108,9 @@ def test_parts_when_listed_then_of_each_graph_what_may_be_low(tiny: Pipeline) ->
 
 
 @pytest.mark.parametrize("precision", LOW)
-@pytest.mark.parametrize("variant", VARIANT_NETWORKS)
-def test_graphs_when_low_then_every_one_agrees_with_torch_within_its_bound(variant: str, precision: Precision) -> None:
-    networks, root = VARIANT_NETWORKS[variant](), lowered_repository(variant, precision)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_graphs_when_low_then_every_one_agrees_with_torch_within_its_bound(kind: str, precision: Precision) -> None:
+    networks, root = NETWORKS[kind](), lowered_repository(kind, precision)
     manifest = load_manifest(root)
 
     for name in GRAPHS:
@@ -120,16 +133,10 @@ def test_repository_when_int8_then_those_graphs_take_one_row_a_call(precision: P
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_pictures_of_the_demo_when_made_in_any_precision_then_as_in_float32(
-    shipped: Path, precision: Precision
-) -> None:
-    from export.weights import networks_of, own_weights
+def test_pictures_of_the_demo_when_made_in_any_precision_then_as_in_float32(precision: Precision) -> None:
+    root = SHIPPED if precision == "fp32" else lowered_repository("shipped", precision)
 
-    variant = VARIANTS["demo"]
-    paths = own_weights(shipped, variant)
-    root = shipped if precision == "fp32" else lowered_repository("shipped", precision)
-
-    runs = list(check_runs(root, load_manifest(root), lambda: networks_of(variant, paths), variant))
+    runs = list(check_runs(root, load_manifest(root), shipped_networks, VARIANTS["demo"]))
 
     assert [run.sampler for run in runs] == ["ddim", "dpmpp_2m"]
     assert [run for run in runs if not run.is_within_tolerance] == []
@@ -163,10 +170,10 @@ def test_build_when_verified_then_manifest_and_page_say_what_was_found(tmp_path:
     )
     command = ["build", "--variant", "tiny", "--precision", "int8", "--out", str(out), "--batch-sizes", "1"]
 
-    for _ in range(2):
-        assert main([*command, "--page", str(page)]) == 0
-
+    assert main([*command, "--page", str(page)]) == 0
     manifest = json.loads((out / "MANIFEST.json").read_text())
+    write_page(page, manifest)
+
     graphs, runs = manifest["verification"]["graphs"], manifest["verification"]["runs"]
     assert set(graphs) == set(GRAPHS)
     assert 1e-5 < graphs["tdnet_step"]["error"] <= graphs["tdnet_step"]["tolerance"] == 0.1
@@ -178,13 +185,46 @@ def test_build_when_verified_then_manifest_and_page_say_what_was_found(tmp_path:
     assert len(rows) == len(GRAPHS) + len(runs), "once, though written twice"
 
 
-def test_page_when_it_has_no_place_then_an_error_names_it(tmp_path: Path) -> None:
-    from export.figures import write_page
-
+@pytest.mark.parametrize(("content", "words"), [("nothing", "there is no line <!-- verified"), (None, "No such file")])
+def test_verify_when_the_page_has_no_place_for_figures_then_2_before_any_work(
+    shipped: Path, tmp_path: Path, content: str | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = tmp_path / "page.md"
-    page.write_text("nothing\n")
-    with pytest.raises(ValueError, match=r"page.md: there is no line <!-- verified"):
-        write_page(page, {})
+    if content:
+        page.write_text(content)
+
+    assert main(["verify", "--repository", str(shipped), "--page", str(page)]) == 2
+
+    shown = capsys.readouterr()
+    assert str(page) in shown.err
+    assert words in shown.err
+    assert not shown.out
+
+
+@pytest.mark.parametrize("option", [["--record"], ["--page", "page.md"]])
+def test_verify_when_quick_then_nothing_can_be_recorded(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["verify", "--quick", *option])
+    assert end.value.code == 2
+    assert "--quick leaves out what is to be recorded" in capsys.readouterr().err
+
+
+def test_graph_in_bfloat16_when_its_file_is_wrong_then_over_the_bound(tiny: Pipeline, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(lowered_repository("tiny", "bf16"), tmp_path / "models"))
+    path = root / "tdnet_step/1/model.onnx"
+    model = onnx.load(path)
+    changed_input("timestep", "Add", 1)(model)
+    path.write_bytes(model.SerializeToString())
+
+    check = check_graph(root, load_manifest(root), tiny.variant, lambda: tiny, "tdnet_step", (2,))
+
+    assert check.runtime.startswith("torch-")
+    assert "onnxruntime-" in check.runtime
+    assert any(error.error > 1e-4 for error in check.errors)
+    right = check_graph(
+        lowered_repository("tiny", "bf16"), load_manifest(root), tiny.variant, lambda: tiny, "tdnet_step", (2,)
+    )
+    assert max(error.error for error in check.errors) > max(error.error for error in right.errors)
 
 
 def test_psnr_when_pictures_differ_by_one_level_then_48_db_and_infinite_if_not() -> None:

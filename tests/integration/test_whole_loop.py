@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.integration.processes import RunningService, pixels, running_service
+from tests.integration.processes import RunningService, pixels, running_service, wait_until
 
 
 class Case(NamedTuple):
@@ -28,12 +28,18 @@ CASES = [
     Case(5, 10, "ddim", 4.0),
     Case(6, 2, "ddim", 2.0),
 ]
+FRONT_STEPS = 240
 
 
 @pytest.fixture(scope="module")
 def loop_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("loops")
-    with running_service(folder, XMDPT_WORKER__EXECUTION="whole_loop", XMDPT_LOG_FORMAT="json") as running:
+    settings = {
+        "XMDPT_WORKER__EXECUTION": "whole_loop",
+        "XMDPT_WORKER__HEARTBEAT_SECONDS": "0.1",
+        "XMDPT_LOG_FORMAT": "json",
+    }
+    with running_service(folder, **settings) as running:
         yield running
 
 
@@ -44,13 +50,17 @@ def test_pictures_when_loops_are_whole_and_shared_then_at_most_one_grey_level_fr
     steps_before = loop_service.metric("xmdpt_steps_total")
     shared_before = shared_steps(loop_service)
 
+    # While it runs the others come, so that they meet.
+    front = loop_service.submit(photo, pose, seed=9, steps=FRONT_STEPS)["id"]
+    wait_until(lambda: loop_service.job(front)["progress"]["stage"] == "sampler", 60, "its loop runs")
     with ThreadPoolExecutor(len(CASES)) as pool:
         answers = list(pool.map(lambda case: loop_service.generate(photo, pose, **case._asdict()), CASES))
 
     assert [answer.status_code for answer in answers] == [httpx.codes.OK] * len(CASES)
+    assert loop_service.ended(front)["status"] == "succeeded"
     for answer, expected in zip(answers, stepwise, strict=True):
         assert np.abs(pixels(answer.content) - expected).max() <= 1
-    assert loop_service.metric("xmdpt_steps_total") - steps_before == sum(case.steps for case in CASES)
+    assert loop_service.metric("xmdpt_steps_total") - steps_before == FRONT_STEPS + sum(case.steps for case in CASES)
     assert shared_steps(loop_service) > shared_before
 
 

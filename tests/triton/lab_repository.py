@@ -22,7 +22,7 @@ MANIFEST = load_manifest(SHIPPED)
 TABLE = np.arange(8, dtype=np.float32).reshape(4, 2)
 _pb: Any = model_config_pb2
 # Of which any computer needs a fraction.
-_PATIENCE_MICROSECONDS = 20_000_000
+PATIENCE_MICROSECONDS = 60_000_000
 
 
 def a_shipped_model(root: Path, name: str, graph: str, change: Callable[[Any], object] = lambda _config: None) -> Path:
@@ -60,7 +60,7 @@ def a_lookup(root: Path, name: str, batch: int) -> None:
         output=[_pb.ModelOutput(name="row", data_type=_pb.TYPE_FP32, dims=[1, 2])],
         # The wait ends as soon as all of them are there.
         dynamic_batching=_pb.ModelDynamicBatching(
-            preferred_batch_size=[batch], max_queue_delay_microseconds=_PATIENCE_MICROSECONDS
+            preferred_batch_size=[batch], max_queue_delay_microseconds=PATIENCE_MICROSECONDS
         ),
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

@@ -145,6 +145,29 @@ def test_request_when_an_input_is_missing_then_it_is_refused_and_the_model_goes_
     assert_rows(model.execute([a_request(2)])[0], 2)
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("node " * 100 + "\n\nFailed to allocate memory"), "node Failed to allocate memory"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_request_when_the_memory_is_full_then_the_answer_says_so(
+    backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    model = a_model(backend, tmp_path)
+
+    def fail(*_arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(model._session, "run", fail)
+
+    (refused,) = model.execute([a_request(1)])
+
+    assert refused.error.message.endswith(reason)
+    assert "\n" not in refused.error.message
+
+
 def test_requests_when_the_model_takes_no_batches_then_each_is_a_call(backend: Any, tmp_path: Path) -> None:
     model = a_model(backend, tmp_path, max_batch_size=0)
 

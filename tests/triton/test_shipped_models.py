@@ -106,7 +106,7 @@ def test_metrics_when_a_model_answers_then_its_requests_rows_and_calls_are_count
 
     infer(triton, "grpc", "tdnet_step", example_inputs(SPECS["tdnet_step"], 3), [])
 
-    counted = triton.counted_since(before, "tdnet_step")
+    counted = triton.counted_since(before, "tdnet_step", 1)
     assert counted.pop("seconds") > 0
     assert counted == {"succeeded": 1, "cancelled": 0, "failed": 0, "rows": 3, "calls": 1}
 
@@ -119,7 +119,7 @@ def test_encoder_when_it_has_seen_the_photo_then_the_server_knows_the_answer(tri
     again = infer(triton, "http", "source_encoder", feeds, ["source_vector"])
 
     assert_same(again, first)
-    counted = triton.counted_since(before, "source_encoder")
+    counted = triton.counted_since(before, "source_encoder", 1)
     assert (counted["succeeded"], counted["calls"]) == (1, 0)
 
 

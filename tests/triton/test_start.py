@@ -1,7 +1,9 @@
 """The project's command around Triton: what it starts, what it refuses in a line, and that nothing of it is left."""
 
 import contextlib
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -67,6 +69,20 @@ def test_server_when_told_to_stop_then_it_has_said_one_line_and_nothing_is_left(
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["triton.log"]
 
 
+def test_server_when_its_folder_has_one_of_the_users_then_that_survives(tmp_path: Path) -> None:
+    users = tmp_path / "models"
+    shutil.copytree(SHIPPED, users)
+    before = sorted(users.rglob("*"))
+    with started(tmp_path, users) as process:
+        assert process.stdout
+        assert "is ready" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=60) == ("", "")
+
+    assert sorted(users.rglob("*")) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "triton.log"]
+
+
 def test_server_when_told_to_stop_before_it_is_ready_then_it_ends(tmp_path: Path) -> None:
     with started(tmp_path, SHIPPED) as process:
         server = server_of(process)
@@ -76,6 +92,37 @@ def test_server_when_told_to_stop_before_it_is_ready_then_it_ends(tmp_path: Path
 
     assert process.returncode == 0
     assert not command_line(server)
+
+
+def test_server_when_told_to_stop_before_it_is_started_then_no_copy_is_left(tmp_path: Path) -> None:
+    with started(tmp_path, SHIPPED) as process:
+        wait_until(lambda: list(tmp_path.glob("models-*")), 20, "the copy is begun")
+        process.send_signal(signal.SIGTERM)
+
+        assert process.communicate(timeout=60) == ("", "")
+
+    assert process.returncode == 0
+    assert not list(tmp_path.glob("models-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_installation_when_interrupted_then_it_says_so_in_a_line(tmp_path: Path, number: signal.Signals) -> None:
+    install_triton()
+    with (tmp_path / ".lock").open("w") as lock:
+        # It waits for another one.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [*COMMAND, "install", "--venv", str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                opened = Path(f"/proc/{process.pid}/fd")
+                wait_until(
+                    lambda: any(path.resolve() == tmp_path / ".lock" for path in opened.iterdir()), 20, "it waits"
+                )
+                process.send_signal(number)
+                assert process.communicate(timeout=20) == ("", "triton: interrupted\n")
+            finally:
+                process.kill()
+    assert process.returncode == 2
 
 
 def test_server_when_its_starter_is_killed_then_it_does_not_live_on(toys: Path, tmp_path: Path) -> None:
@@ -137,6 +184,11 @@ def test_server_when_the_call_is_wrong_then_a_line_says_what_to_change(tmp_path:
     free = str(free_port())
     for options, reason in (
         (("--http-port", free, "--grpc-port", free), f"triton: the ports {free}, {free}, 8002 must differ"),
+        (("--http-port", "0"), "triton: 0: no port; choose one of 1 to 65535 with --http-port"),
+        (("--grpc-port", "65536"), "triton: 65536: no port; choose one of 1 to 65535 with --grpc-port"),
+        (("--host", "no host"), "triton: no host: Name or service not known; choose another with --host"),
+        (("--host", "::1"), "triton: ::1: Address family for hostname not supported; choose another with --host"),
+        (run_command(SHIPPED / "work")[3:], "work: is in the repository, which is never written to; choose another"),
         (("--venv", str(tmp_path)), f"{tmp_path}: Triton is not installed there; run `server.py install --venv "),
         (run_command(tmp_path, "--repository", "nowhere")[3:], "nowhere: no such folder; name one with --repository"),
         ([*run_command(tmp_path)[3:], "--", "--nonsense"], "tritonserver: unrecognized option '--nonsense'"),

@@ -11,12 +11,12 @@ import pytest
 from service.adapters.file_blobs import FileBlobs
 from service.domain.errors import BackendError, ResourceExhaustedError
 from service.domain.execution import Execution
-from service.domain.job import Progress
+from service.domain.job import ClaimedJob, Progress
 from service.engine.warmup import stall_warning, warm_up
 from service.telemetry.metrics import WorkerMetrics
 from tests.fakes.fake_backend import FakeBackend
 from tests.fakes.fake_leases import FakeLeases
-from tests.fakes.running_worker import a_job, run_until_idle
+from tests.fakes.running_worker import a_job, a_worker, run_until_idle
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def blobs(tmp_path: Path) -> FileBlobs:
     return FileBlobs(tmp_path)
 
 
-def run_loops(leases: FakeLeases, blobs: FileBlobs, backend: FakeBackend, drain_seconds: float = 5) -> WorkerMetrics:
-    return run_until_idle(leases, blobs, backend, drain_seconds, Execution.WHOLE_LOOP)
+def run_loops(leases: FakeLeases, blobs: FileBlobs, backend: FakeBackend) -> WorkerMetrics:
+    return run_until_idle(leases, blobs, backend, execution=Execution.WHOLE_LOOP)
 
 
 def loops(backend: FakeBackend) -> list[int]:
@@ -139,37 +139,54 @@ def test_worker_when_a_loop_raises_once_then_it_starts_again_from_the_same_noise
     assert picture("faulty", {"sampler": first_call}) == picture("sound", {})
 
 
-@pytest.mark.parametrize(("drain_seconds", "is_finished"), [(0, False), (10, True)])
+@pytest.mark.parametrize(("drain_seconds", "is_finished"), [(0, False), (60, True)])
 def test_worker_when_stopped_in_a_loop_then_the_job_ends_or_goes_back_after_it(
     blobs: FileBlobs, drain_seconds: float, is_finished: bool
 ) -> None:
     job = a_job(1, blobs)
     leases = FakeLeases([job])
 
-    def say_idle(rows: int, index: int) -> None:
-        leases.is_idle.set()  # lets the test stop the worker within the loop
-        threading.Event().wait(0.3)
+    is_in_loop, is_stopped = threading.Event(), threading.Event()
 
-    run_loops(leases, blobs, FakeBackend({"sampler": say_idle}), drain_seconds)
+    def until_stopped(rows: int, index: int) -> None:
+        is_in_loop.set()
+        assert is_stopped.wait(20)
 
+    backend = FakeBackend({"sampler": until_stopped})
+    worker = a_worker(leases, blobs, backend, drain_seconds, Execution.WHOLE_LOOP)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        assert is_in_loop.wait(20)
+    finally:
+        worker.stop()
+        is_stopped.set()
+        thread.join(20)
+
+    assert not thread.is_alive()
     assert list(leases.succeeded) == [job.id] * is_finished
     assert leases.released == [job.id] * (not is_finished)
 
 
 def test_worker_when_a_lease_is_lost_in_a_loop_then_the_job_is_dropped_after_it(blobs: FileBlobs) -> None:
-    job = a_job(1, blobs)
-    leases = FakeLeases([job])
+    job, other = (a_job(number, blobs, num_steps=4 + number) for number in (1, 2))
+    leases = FakeLeases([job, other])
 
-    def lose(rows: int, index: int) -> None:
-        leases.lost, num_told = {job.id}, len(leases.progress.get(job.id, []))
-        wait_until(lambda: len(leases.progress.get(job.id, [])) > num_told)
-        threading.Event().wait(0.05)  # for the heartbeat to take in the answer
+    def num_told(of: ClaimedJob) -> int:
+        return len(leases.progress.get(of.id, []))
 
-    backend = FakeBackend({"sampler": lose})
+    def lose_the_first(rows: int, index: int) -> None:
+        if index == 0:
+            leases.lost = {job.id}
+            # Once the heartbeat goes on without it, it has taken in the answer.
+            wait_until(lambda: num_told(other) > num_told(job) + 1)
+
+    backend = FakeBackend({"sampler": lose_the_first})
     run_loops(leases, blobs, backend)
 
-    assert (leases.succeeded, leases.failed, leases.released) == ({}, {}, [])
-    assert [graph for graph, _ in backend.calls][-1] == "sampler"
+    assert (list(leases.succeeded), leases.failed, leases.released) == ([other.id], {}, [])
+    assert loops(backend) == [1, 1]
+    assert [rows for graph, rows in backend.calls if graph == "vae_decoder"] == [1]
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,36 @@ def test_worker_when_the_device_is_gone_then_it_hands_back_every_job_unharmed_an
     assert not worker.is_ready
 
 
+def test_worker_when_the_device_goes_at_a_jobs_last_attempt_then_that_is_none(blobs: FileBlobs) -> None:
+    def late_twice_then_gone(rows: int, index: int) -> None:
+        raise BackendTimeoutError("scripted") if index < 2 else BackendUnavailableError("scripted")
+
+    job = a_job(1, blobs)
+    leases = FakeLeases([job])
+    worker = a_worker(leases, blobs, FakeBackend({"tdnet_step": late_twice_then_gone}))
+
+    with pytest.raises(BackendUnavailableError):
+        worker.run()
+
+    assert (leases.released, leases.failed) == ([job.id], {})
+
+
+def test_worker_when_the_device_goes_after_a_stop_was_asked_for_then_it_hands_back_and_ends_well(
+    blobs: FileBlobs,
+) -> None:
+    def stopped_then_gone(rows: int, index: int) -> None:
+        worker.stop()
+        raise BackendUnavailableError("scripted")
+
+    job = a_job(1, blobs)
+    leases = FakeLeases([job])
+    worker = a_worker(leases, blobs, FakeBackend({"tdnet_step": stopped_then_gone}))
+
+    worker.run()
+
+    assert (leases.released, leases.failed) == ([job.id], {})
+
+
 def test_worker_when_something_unforeseen_is_raised_then_the_job_fails_and_the_loop_goes_on(blobs: FileBlobs) -> None:
     def unforeseen(rows: int, index: int) -> None:
         if index < 10:

@@ -1,8 +1,10 @@
 """Batches that fail: who is to blame, what is repeated, and when patience ends."""
 
 from service.domain.stage import Stage
-from service.scheduling.actions import Action, EndJob, Row, RunBatch
+from service.scheduling.actions import Action, EndJob, ReleaseJob, Row, RunBatch
+from service.scheduling.events import BatchFailed, DrainRequested, JobArrived
 from service.scheduling.policy import BatchPolicy
+from service.scheduling.scheduler import Scheduler
 from tests.simulation.checked_shell import ENCODERS, FAULT, OUT_OF_MEMORY, CheckedShell
 
 
@@ -118,6 +120,17 @@ def test_scheduler_when_memory_runs_out_then_the_first_in_line_still_comes_first
 def test_scheduler_when_memory_runs_out_for_a_job_alone_then_it_ends_at_once() -> None:
     shell = a_shell("a")
     assert shell.fail(OUT_OF_MEMORY) == [EndJob("a", OUT_OF_MEMORY)]
+
+
+def test_scheduler_when_the_device_is_gone_then_that_is_no_attempt_and_a_drain_hands_back() -> None:
+    scheduler = Scheduler(BatchPolicy(8, 8))
+    scheduler.handle(JobArrived("a", 2, ENCODERS), 0)
+    for is_device_gone in (False, False, True):
+        (batch,) = scheduler.next_actions(0)
+        assert isinstance(batch, RunBatch)
+        scheduler.handle(BatchFailed(batch.batch_id, FAULT, is_device_gone=is_device_gone), 0)
+    scheduler.handle(DrainRequested(), 0)
+    assert scheduler.next_actions(0) == [ReleaseJob("a")]
 
 
 def test_scheduler_when_a_suspect_fails_then_it_is_repeated_before_others_begin() -> None:

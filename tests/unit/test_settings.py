@@ -65,13 +65,16 @@ def test_triton_when_only_its_address_is_set_then_that_is_enough(monkeypatch: py
 def test_triton_when_a_call_may_outlast_the_patience_with_a_job_then_the_start_stops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("XMDPT_TRITON__TIMEOUT_SECONDS", "30")
-    assert load_settings().triton.timeout_seconds == 30, "without Triton it is of no matter"
+    monkeypatch.setenv("XMDPT_TRITON__TIMEOUT_SECONDS", "28")
+    assert load_settings().triton.timeout_seconds == 28, "without Triton it is of no matter"
     monkeypatch.setenv("XMDPT_BACKEND", "triton")
     monkeypatch.setenv("XMDPT_TRITON__URL", "triton:8001")
 
-    with pytest.raises(ConfigurationError, match=r"XMDPT_TRITON__TIMEOUT_SECONDS=30.0 must be below"):
+    with pytest.raises(ConfigurationError, match=r"XMDPT_TRITON__TIMEOUT_SECONDS=28.0 must be more than 2 s below"):
         load_settings()
+
+    monkeypatch.setenv("XMDPT_TRITON__TIMEOUT_SECONDS", "27.9")
+    assert load_settings().triton.timeout_seconds == 27.9
 
 
 def test_settings_when_one_of_a_group_is_set_then_the_others_keep_their_defaults(

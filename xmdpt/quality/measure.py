@@ -4,15 +4,14 @@ The pairs are drawn and scored by `xmdpt.quality.study`; options are those of `x
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import astuple
 
 import numpy as np
-import torch
 
 from xmdpt.evaluation.mistakes import RunError
 from xmdpt.evaluation.pictures import Tally
+from xmdpt.nn.threads import one_thread
 from xmdpt.persons.domain import DEMO
 from xmdpt.quality.charts import save_box_plots, save_nearest_truths
 from xmdpt.quality.features import FeatureExtractor
@@ -44,7 +43,8 @@ def measure(request: Request) -> str:
         InputError: something that the user gave does not fit.
         RunError: the model or the disk failed.
     """
-    with _one_thread_each():
+    # The pairs are what is worked on at the same time.
+    with one_thread():
         study = Study(request)
         start = time.monotonic()
         parts = study.parts()
@@ -78,14 +78,3 @@ def _write(request: Request, run: Run, figures: Mapping[str, Figures], nearest: 
     lines.append(nearest_line(nearest))
     lines.append(f"{run.tally.num_made} pictures drawn, {run.tally.num_kept} kept, {run.seconds:.0f} s")
     return "\n".join([*lines, f"wrote {out}/report.md, report.json, {', '.join(images)}"])
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Keep torch from starting threads of its own: the pairs are what is worked on at the same time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

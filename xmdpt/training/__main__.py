@@ -14,8 +14,8 @@ from xmdpt.sampler import SAMPLERS
 from xmdpt.spec import VARIANTS
 from xmdpt.training.quality_command import add_quality
 from xmdpt.training.training_commands import add_autoencoder, add_denoiser, add_prepare
-from xmdpt.training.whole_numbers import whole_number
 from xmdpt.training.workers import num_cores
+from xmdpt.whole_numbers import whole_number
 
 _count = whole_number(1, 10**9)
 _jobs = whole_number(1, 256)

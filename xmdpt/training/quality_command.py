@@ -6,8 +6,8 @@ The work is in `xmdpt.quality.measure`, which is imported when the command runs:
 import argparse
 from pathlib import Path
 
-from xmdpt.training.whole_numbers import whole_number
 from xmdpt.training.workers import num_cores
+from xmdpt.whole_numbers import whole_number
 
 _EPILOG = """examples:
   # the shipped checkpoint, as the README shows it

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from xmdpt.evaluation.mistakes import InputError
 from xmdpt.spec import VARIANTS
-from xmdpt.training.whole_numbers import whole_number
 from xmdpt.training.workers import num_cores
+from xmdpt.whole_numbers import whole_number
 
 _count = whole_number(1, 10**9)
 _jobs = whole_number(1, 256)

@@ -14,7 +14,8 @@ import onnxruntime
 import triton_python_backend_utils as pb  # pyright: ignore[reportMissingImports]  # The server brings it.
 
 _DEFAULT_FILE_NAME = "model.onnx"
-_MAX_REASON_LENGTH = 300
+# What failed comes first, why it did last: a full memory among others.
+_MAX_REASON_LENGTH = 2000
 
 
 class TritonPythonModel:
@@ -58,7 +59,7 @@ class TritonPythonModel:
         except Exception as error:
             # Whatever it is, the instance lives on.
             if len(requests) == 1:
-                return [_refusal(f"ONNX Runtime could not run it: {_first_line(error)}", pb.TritonError.INTERNAL)]
+                return [_refusal(f"ONNX Runtime could not run it: {_one_line(error)}", pb.TritonError.INTERNAL)]
             # A batch fails for one of its rows, or for their number.
             return self._answers_one_by_one(requests)
 
@@ -96,7 +97,7 @@ def _open_session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise pb.TritonModelException(f"{path}: ONNX Runtime refuses it: {_first_line(error)}") from None
+        raise pb.TritonModelException(f"{path}: ONNX Runtime refuses it: {_one_line(error)}") from None
 
 
 def _check_digest(path: Path, stated: str) -> None:
@@ -127,5 +128,7 @@ def _refusal(reason: str, code: int) -> Any:
     return pb.InferenceResponse(error=pb.TritonError(reason, code))
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:_MAX_REASON_LENGTH]
+def _one_line(error: Exception) -> str:
+    # It has no text of its own, or numpy's, which says it in other words.
+    text = f"out of memory {error}" if isinstance(error, MemoryError) else str(error)
+    return " ".join(text.split())[:_MAX_REASON_LENGTH] or type(error).__name__
