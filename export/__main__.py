@@ -177,7 +177,7 @@ def _seal(repository: Path) -> int:
     except RepositoryError as error:
         return fail(error)
     except OSError as error:
-        return refuse(f"{error.filename}: {error.strerror}; seal a copy of the repository that can be written to")
+        return refuse(f"{error.filename}: {error.strerror}; seal a copy of the repository")
     for path in changed:
         print(f"{repository / path}: sealed")
     if not changed:

@@ -225,4 +225,4 @@ def test_command_when_no_package_fits_then_the_exit_status_is_that_of_a_mistake(
     assert capsys.readouterr().err.startswith("python -m export: tensorrt_rtx")
     with pytest.raises(SystemExit):
         main([*call, "--batch-sizes", "0"])
-    assert "0 is less than 1" in capsys.readouterr().err
+    assert "must be a whole number from 1 to 1024, not 0" in capsys.readouterr().err

@@ -37,7 +37,14 @@ def test_example_when_run_then_it_draws_what_the_graphs_draw_in_process(
 
 
 def test_make_triton_when_given_a_repository_and_options_then_it_installs_and_starts() -> None:
-    command = ["make", "--dry-run", "triton", "REPOSITORY=some models", "TRITON=--http-port 9000"]
+    command = [
+        "make",
+        "--no-print-directory",
+        "--dry-run",
+        "triton",
+        "REPOSITORY=some models",
+        "TRITON=--http-port 9000",
+    ]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 

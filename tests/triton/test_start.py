@@ -112,6 +112,8 @@ def test_installation_when_interrupted_then_it_says_so_in_a_line(tmp_path: Path,
         # It waits for another one.
         fcntl.flock(lock, fcntl.LOCK_EX)
         command = [*COMMAND, "install", "--venv", str(tmp_path)]
+        # Where this run is in the background of a shell, SIGINT is ignored, here and by whom we start.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 opened = Path(f"/proc/{process.pid}/fd")
@@ -122,6 +124,7 @@ def test_installation_when_interrupted_then_it_says_so_in_a_line(tmp_path: Path,
                 assert process.communicate(timeout=20) == ("", "triton: interrupted\n")
             finally:
                 process.kill()
+                signal.signal(signal.SIGINT, before)
     assert process.returncode == 2
 
 
