@@ -79,11 +79,12 @@ def check_runs(
         # Where ONNX Runtime would round nothing, torch shows what rounding does to a picture.
         return run or torch_runner(lowered(GRAPHS[name](networks()).eval(), precision, sums_in_float32=True))
 
-    wanted, found = (_Run(source, variant, num_steps) for source in (of_torch, of_repository))
-    for sampler in SAMPLERS:
-        (latents, pictures), (latents_found, pictures_found) = wanted.run(sampler), found.run(sampler)
+    photos, skeletons = _persons()
+    wanted, found = (_run(source, variant, num_steps, photos, skeletons) for source in (of_torch, of_repository))
+    min_psnr = MIN_PSNR_DB[precision] if is_trained else MIN_PSNR_UNTRAINED_DB
+    for sampler, (latents, pictures) in wanted.items():
+        latents_found, pictures_found = found[sampler]
         error = float(np.abs(latents_found - latents).max() / np.abs(latents).max())
-        min_psnr = MIN_PSNR_DB[precision] if is_trained else MIN_PSNR_UNTRAINED_DB
         yield RunCheck(sampler, error, psnr(pictures_found, pictures), min_psnr)
 
 
@@ -93,30 +94,31 @@ def psnr(found: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
-class _Run:
-    """One side; graphs are loaded one after another, as two large ones do not fit beside each other."""
+def _persons() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Photos, and skeletons of the same persons in other poses, [B, 256, 256, 3] each."""
+    views = [render_pair(number, DEMO, "held_out").views for number in range(_NUM_PICTURES)]
+    return np.stack([source.picture for source, _ in views]), np.stack(
+        [draw_skeleton(target.key_points) for _, target in views]
+    )
 
-    def __init__(self, source: Callable[[str], Runner], variant: Variant, num_steps: int) -> None:
-        self._source, self._variant, self._num_steps = source, variant, num_steps
-        views = [render_pair(number, DEMO, "held_out").views for number in range(_NUM_PICTURES)]
-        photos = np.stack([pair[0].picture for pair in views])
-        skeletons = np.stack([draw_skeleton(pair[1].key_points) for pair in views])
-        (source_vector,) = source("source_encoder")({"photo": photos})
-        (pose_vector,) = source("pose_encoder")({"skeleton": skeletons})
-        (self._condition,) = source("canet")({"source_vector": source_vector, "pose_vector": pose_vector})
 
-    def run(self, sampler: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Finished latents and pictures."""
-        plan = sampling_plan(self._num_steps, _GUIDANCE, sampler, self._variant.prediction)
-        plans = stack_plans([plan] * _NUM_PICTURES)
-        (latents,) = self._source("sampler")(
-            {
-                "noise": np.stack([initial_noise(seed) for seed in range(_NUM_PICTURES)]),
-                "condition": self._condition,
-                "timesteps": plans.timesteps,
-                "guidance": plans.guidance,
-                "coefficients": plans.coefficients,
-            }
-        )
-        (pictures,) = self._source("vae_decoder")({"latents": latents})
-        return latents, pictures
+def _run(
+    source: Callable[[str], Runner],
+    variant: Variant,
+    num_steps: int,
+    photos: NDArray[np.uint8],
+    skeletons: NDArray[np.uint8],
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Finished latents and pictures by sampler; graphs are loaded one after another, as two large ones do not fit."""
+    (source_vector,) = source("source_encoder")({"photo": photos})
+    (pose_vector,) = source("pose_encoder")({"skeleton": skeletons})
+    (condition,) = source("canet")({"source_vector": source_vector, "pose_vector": pose_vector})
+    noise = np.stack([initial_noise(seed) for seed in range(len(photos))])
+    sample, latents = source("sampler"), {}
+    for sampler in SAMPLERS:
+        plan = sampling_plan(num_steps, _GUIDANCE, sampler, variant.prediction)
+        plans = vars(stack_plans([plan] * len(photos)))
+        (latents[sampler],) = sample({"noise": noise, "condition": condition, **plans})
+    del sample
+    decode = source("vae_decoder")
+    return {sampler: (finished, decode({"latents": finished})[0]) for sampler, finished in latents.items()}

@@ -65,7 +65,7 @@ def test_matrix_when_pictures_are_compared_then_its_diagonal_are_the_distances(
 
     matrix = distance_matrix(sources, truths)
 
-    assert np.diag(matrix) == pytest.approx(distances(sources, truths), abs=1e-4)
+    assert np.diag(matrix) == pytest.approx(distances(sources, truths), abs=1e-6)
     assert np.allclose(matrix.T, distance_matrix(truths, sources), atol=1e-6)
 
 

@@ -69,7 +69,11 @@ def distances(features: Features, others: Features) -> NDArray[np.float64]:
 
 def distance_matrix(features: Features, others: Features) -> NDArray[np.float64]:
     """Return [N, M], the distance of each of N pictures from each of M others."""
-    cosines = [torch.einsum("nchw,mchw->nm", a, b) / a[0, 0].numel() for a, b in zip(features, others, strict=True)]
+    # One sum over hundreds of thousands of products: in float32 its last digits depend on the processor.
+    cosines = [
+        torch.einsum("nchw,mchw->nm", a.double(), b.double()) / a[0, 0].numel()
+        for a, b in zip(features, others, strict=True)
+    ]
     return _distance(torch.stack(cosines).mean(dim=0))
 
 
