@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from export.graphs import GRAPHS
 from export.loop import sampler_model
 from export.to_onnx import to_onnx
+from xmdpt.graph_session import GraphSession
 from xmdpt.nn.bundle import load_bundle
 from xmdpt.nn.pipeline import Pipeline, build_pipeline
 from xmdpt.nn.untrained import fill_untrained
@@ -32,15 +32,12 @@ class Graph:
     """A model in ONNX Runtime on the CPU, in the calling thread alone."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        # Weights are inside, and what is timed is one row.
+        self._session = GraphSession(model.SerializeToString(), Path(), 1, num_threads=1, on_cpu=True)
 
     def __call__(self, **inputs: Float32) -> list[Float32]:
         """Return the outputs in order."""
-        return [np.asarray(output) for output in self._session.run(None, inputs)]
+        return self._session.run(inputs)
 
 
 def label(variant: str) -> str:

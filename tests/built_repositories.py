@@ -15,10 +15,12 @@ from xmdpt.nn.bundle import load_bundle, save_bundle
 from xmdpt.nn.loading import WeightPaths
 from xmdpt.nn.pipeline import Pipeline, build_pipeline
 from xmdpt.nn.untrained import fill_untrained
+from xmdpt.repository import Precision
 from xmdpt.spec import VARIANTS
 
 # Of the demo's weights, so that a byte each does not hold them as it does those of the rule.
 _SCALE = 1.1
+_SHIPPED = Path(__file__).resolve().parents[1] / "model_repository" / "demo.safetensors"
 
 
 @cache
@@ -57,10 +59,31 @@ def demo_networks() -> Pipeline:
 @cache
 def demo_repository() -> Path:
     """Its graphs, which share the weights; about 10 s."""
-    variant, paths, out = VARIANTS["demo"], WeightPaths(demo_weights()), _folder() / "demo"
-    origin = read_origin(variant, paths)
+    return _built("demo", demo_weights(), "fp32", "demo")
+
+
+@cache
+def lowered_repository(kind: str, precision: Precision) -> Path:
+    """A repository whose large products have this precision; about 10 s.
+
+    Args:
+        kind: `tiny` by rule, or `shipped`: demo with the project's weights.
+        precision: of its large products.
+    """
+    variant, bundle = ("demo", _SHIPPED) if kind == "shipped" else (kind, None)
+    return _built(variant, bundle, precision, f"{kind}-{precision}")
+
+
+def _built(variant_name: str, bundle: Path | None, precision: Precision, folder: str) -> Path:
+    variant, paths, out = VARIANTS[variant_name], WeightPaths(bundle), _folder() / folder
     build_repository(
-        variant, lambda: networks_of(variant, paths), origin, out, lambda _line: None, bundle=demo_weights()
+        variant,
+        lambda: networks_of(variant, paths),
+        read_origin(variant, paths),
+        out,
+        lambda _line: None,
+        bundle=bundle,
+        precision=precision,
     )
     return out
 

@@ -20,8 +20,7 @@ from export.verify import MAX_RELATIVE_ERRORS, check_graph, graph_runner
 from export.verify_command import REJECTED_NAME
 from export.weights import networks_of, own_weights
 from export.whole_run import MIN_PSNR_DB, check_runs, psnr
-from tests.built_repositories import tiny_networks
-from tests.export.lowered_repositories import lowered_repository
+from tests.built_repositories import lowered_repository, tiny_networks
 from tests.export.planted_mistakes import changed_input
 from xmdpt.nn.pipeline import Networks, Pipeline
 from xmdpt.repository import PRECISIONS, Precision, load_manifest

@@ -25,8 +25,7 @@ from export.to_tensorrt import ReadGraph, profiles
 from export.verify import example_inputs
 from service.adapters.model_repository import open_model_repository
 from service.domain.errors import ModelRepositoryError
-from tests.built_repositories import tiny_repository
-from tests.export.lowered_repositories import lowered_repository
+from tests.built_repositories import lowered_repository, tiny_repository
 from tests.export.repository_edits import edit_manifest
 from xmdpt.evaluation.graph_generator import GraphGenerator
 from xmdpt.evaluation.mistakes import InputError
