@@ -7,7 +7,7 @@ them a plain dataclass.
 import os
 import re
 from collections.abc import Mapping
-from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
@@ -21,6 +21,9 @@ from service.domain.execution import PROBE_SECONDS, Execution
 _PREFIX = "XMDPT_"
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 _MAX_PORT = 65535
+_MIN_HEARTBEAT_SECONDS = 0.05
+# Who looks at a job sees its steps as of the last report.
+_SHOWN_PROGRESS_SECONDS = 0.5
 Port = Annotated[int, Field(ge=0, le=_MAX_PORT)]
 _HOST_AND_PORT = re.compile(r"([^\s/:\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 
@@ -62,28 +65,52 @@ class WorkerSettings(BaseModel):
     ops_port: Port = Field(
         default=8082, description="Port of the worker's /livez, /readyz and /metrics; 0 takes a free one."
     )
-    execution: Execution = Field(
-        default=Execution.STEPWISE,
+    execution: Literal["auto", "stepwise", "whole_loop"] = Field(
+        default="auto",
         description="`stepwise` makes one backend call a denoising step, which jobs of any steps share; `whole_loop` "
-        "one for all steps, which jobs of equal steps share: for a backend whose calls cost much next to a step.",
+        "one for all steps, which jobs of equal steps share: for a backend whose calls cost much next to a step. "
+        "`auto` measures at the start which is faster; `xmdpt-serve calibrate` shows the figures.",
     )
-    max_batch: int = Field(default=8, ge=1, le=64, description="Most rows of one backend call.")
+    max_batch: int = Field(
+        default=16, ge=1, le=64, description="Most rows of one backend call; fewer if more bring nothing or don't fit."
+    )
     max_slots: int = Field(
-        default=8,
-        ge=1,
+        default=0,
+        ge=0,
         le=256,
-        description="Most jobs in flight in one worker; with `whole_loop` let it be several batches, so that jobs of "
-        "equal steps meet.",
+        description="Most jobs in flight in one worker; 0 follows from what the start measures. With `whole_loop` "
+        "let it be several batches, so that jobs of equal steps meet.",
+    )
+    calibration_seconds: float = Field(
+        default=2.0,
+        ge=0.1,
+        le=600,
+        description="How long the start may measure steps, seconds; two batch sizes are timed whatever that takes.",
     )
     num_threads: int = Field(
         default=0, ge=0, le=256, description="Threads of one graph run; 0 takes the physical cores."
     )
     heartbeat_seconds: float = Field(
-        default=0.5, gt=0.05, le=30, description="Time between reports to the queue, seconds."
+        default=0.0,
+        ge=0,
+        le=30,
+        description="Time between reports to the queue, seconds, above 0.05; 0 is a quarter of the lease, at most 0.5.",
     )
     drain_seconds: float = Field(
         default=25.0, ge=0, le=600, description="After SIGTERM: time to finish or hand back, seconds."
     )
+
+    @property
+    def fixed_execution(self) -> Execution | None:
+        """None if it is to be measured."""
+        return None if self.execution == "auto" else Execution(self.execution)
+
+    @field_validator("heartbeat_seconds")
+    @classmethod
+    def _check_heartbeat(cls, seconds: float) -> float:
+        if 0 < seconds <= _MIN_HEARTBEAT_SECONDS:
+            raise ValueError(f"{seconds:g} must be above {_MIN_HEARTBEAT_SECONDS}, or 0 for a quarter of the lease")
+        return seconds
 
 
 class TritonSettings(BaseModel):
@@ -115,6 +142,45 @@ class TritonSettings(BaseModel):
         return url
 
 
+class SimulatedSettings(BaseModel):
+    """No model at all, with `XMDPT_BACKEND=simulated`: for trying queue, engine and limits."""
+
+    model_config = _FROZEN
+
+    step_ms: float = Field(
+        default=1.0, ge=0, le=60_000, description="Time of a denoising step but for its rows, milliseconds."
+    )
+    row_ms: float = Field(default=0.05, ge=0, le=60_000, description="What each row adds to a step, milliseconds.")
+    encoder_ms: float = Field(
+        default=10.0, ge=0, le=60_000, description="Time of a call of either encoder, milliseconds."
+    )
+    decoder_ms: float = Field(default=5.0, ge=0, le=60_000, description="Time of a call of the decoder, milliseconds.")
+    call_ms: float = Field(
+        default=0.0, ge=0, le=60_000, description="What every call costs on top, milliseconds; a whole loop is one."
+    )
+    variant: Literal["tiny", "demo", "s", "b", "l", "xl"] = Field(
+        default="tiny", description="Size of the model that it pretends to be."
+    )
+    profile_sizes: str = Field(
+        default="",
+        description="Numbers of rows that a call may have, from 1 and growing, such as `1,2,4,8`. Empty: any.",
+    )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """`profile_sizes` as numbers."""
+        return tuple(int(size) for size in self.profile_sizes.split(",") if self.profile_sizes)
+
+    @field_validator("profile_sizes")
+    @classmethod
+    def _check_profile_sizes(cls, text: str) -> str:
+        sizes = text.split(",")
+        are_numbers = all(size.isascii() and size.isdigit() for size in sizes)
+        if text and not (are_numbers and sizes[0] == "1" and all(int(a) < int(b) for a, b in pairwise(sizes))):
+            raise ValueError(f"{text!r} is not a list of growing numbers from 1, such as 1,2,4,8")
+        return text
+
+
 class QueueSettings(BaseModel):
     """The queue's bounds and times."""
 
@@ -128,6 +194,15 @@ class QueueSettings(BaseModel):
     )
     max_live: int = Field(
         default=2000, ge=1, le=1_000_000, description="Jobs accepted and not ended; more are refused."
+    )
+    max_live_per_tenant: int = Field(
+        default=500, ge=1, le=1_000_000, description="Of these, most of one tenant; more are refused."
+    )
+    max_vectors: int = Field(
+        default=10_000,
+        ge=0,
+        le=1_000_000,
+        description="Vectors of photos and poses that are kept for the next job with the same picture.",
     )
     max_deliveries: int = Field(default=5, ge=1, le=100, description="Times a job is handed out before it fails.")
     max_failures: int = Field(default=3, ge=1, le=100, description="Times a job may raise before it fails.")
@@ -162,10 +237,10 @@ class Settings(BaseSettings):
         "Empty: `xmdpt-serve all` runs its own.",
     )
     model_repository: Path = Field(default=Path("model_repository"), description="Folder of the exported graphs.")
-    backend: Literal["onnx", "triton"] = Field(
+    backend: Literal["onnx", "triton", "simulated"] = Field(
         default="onnx",
         description="`onnx` runs the graphs in the worker; `triton` in a server, and of the folder above only "
-        "`MANIFEST.json` is read.",
+        "`MANIFEST.json` is read; `simulated` waits instead, draws coloured squares and reads nothing.",
     )
     data_dir: Path = Field(default=Path(".data"), description="Folder of pictures and of the embedded queue's log.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -177,11 +252,17 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     worker: WorkerSettings = WorkerSettings()
     triton: TritonSettings = TritonSettings()
+    simulated: SimulatedSettings = SimulatedSettings()
     queue: QueueSettings = QueueSettings()
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Time between a worker's reports to the queue."""
+        return self.worker.heartbeat_seconds or min(_SHOWN_PROGRESS_SECONDS, self.queue.lease_seconds / 4)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if self.worker.heartbeat_seconds > self.queue.lease_seconds / 4:
+        if self.heartbeat_seconds > self.queue.lease_seconds / 4:
             msg = (
                 f"XMDPT_WORKER__HEARTBEAT_SECONDS={self.worker.heartbeat_seconds} must be at most a quarter of "
                 f"XMDPT_QUEUE__LEASE_SECONDS={self.queue.lease_seconds}, or a healthy worker may lose its jobs"
@@ -191,12 +272,6 @@ class Settings(BaseSettings):
             msg = (
                 f"XMDPT_QUEUE__STALL_TIMEOUT_SECONDS={self.queue.stall_timeout_seconds} must be at least "
                 f"XMDPT_QUEUE__LEASE_SECONDS={self.queue.lease_seconds}"
-            )
-            raise ValueError(msg)
-        if self.worker.max_slots < self.worker.max_batch:
-            msg = (
-                f"XMDPT_WORKER__MAX_SLOTS={self.worker.max_slots} must be at least "
-                f"XMDPT_WORKER__MAX_BATCH={self.worker.max_batch}, or a batch can never fill"
             )
             raise ValueError(msg)
         if self.gateway.default_wait_seconds > self.gateway.max_wait_seconds:
@@ -283,8 +358,7 @@ def _table(title: str, prefix: str, fields: Mapping[str, FieldInfo]) -> list[str
 
 def _range(field: FieldInfo) -> str:
     """The limits of a field as people write them."""
-    kind = field.annotation
-    choices = list(kind) if isinstance(kind, type) and issubclass(kind, Enum) else get_args(kind)
+    choices = get_args(field.annotation)
     if choices:
         return ", ".join(f"`{choice}`" for choice in choices)
     limits = {name: getattr(m, name) for m in field.metadata for name in ("ge", "gt", "le") if hasattr(m, name)}

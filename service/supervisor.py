@@ -12,7 +12,7 @@ import time
 
 from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.parent_death import die_with_parent
-from service.bootstrap import embedded_queue
+from service.bootstrap.queue import embedded_queue
 from service.domain.errors import EXIT_CONFIGURATION
 from service.settings import Settings
 from service.telemetry.logs import configure_logs, get_logger

@@ -18,7 +18,7 @@ _BLOCK_SECONDS = 5.0
 _READ_TIMEOUT_SECONDS = _BLOCK_SECONDS + 1.0
 _OUTAGE_PAUSE_SECONDS = 0.25
 _MAX_EVENTS = 1000
-_ENDS = frozenset({"job.succeeded", "job.failed"})
+_ENDS = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
 
 
 class EndWatch:

@@ -1,4 +1,4 @@
-"""Pictures as files: `in/<job>` and `out/<job>.<fence>`, on disk before the call returns.
+"""Pictures as files: `in/<job>` and `out/<job>.<fence>`, on disk before the call returns, and `preview/<job>`.
 
 It knows neither what is in them nor which jobs still need them: the queue says what may go.
 """
@@ -28,9 +28,10 @@ class FileBlobs:
         Raises:
             StorageError: they can't be made.
         """
-        self._inputs, self._outputs = root / "in", root / "out"
+        self._inputs, self._outputs, self._previews = root / "in", root / "out", root / "preview"
+        self._folders = (self._inputs, self._outputs, self._previews)
         with storage_errors():
-            for folder in (self._inputs, self._outputs):
+            for folder in self._folders:
                 folder.mkdir(mode=_PRIVATE_DIR, parents=True, exist_ok=True)
             _sync_dir(root)
 
@@ -50,6 +51,14 @@ class FileBlobs:
         """As the port says."""
         return _get(self._output(job_id, fence), job_id)
 
+    def put_preview(self, job_id: JobId, content: bytes) -> None:
+        """As the port says."""
+        _put(self._preview(job_id), content, is_durable=False)
+
+    def get_preview(self, job_id: JobId) -> bytes:
+        """As the port says."""
+        return _get(self._preview(job_id), job_id)
+
     def delete_output(self, job_id: JobId, fence: int) -> None:
         """As the port says."""
         with storage_errors():
@@ -59,6 +68,7 @@ class FileBlobs:
         """As the port says; lists the folder of outputs, as any delivery may have left one."""
         with storage_errors():
             self._input(job_id).unlink(missing_ok=True)
+            self._preview(job_id).unlink(missing_ok=True)
             for output in self._outputs.glob(f"{job_id}.*"):
                 output.unlink(missing_ok=True)
 
@@ -71,7 +81,7 @@ class FileBlobs:
         oldest = time.time() - older_than_seconds
         num_files = 0
         with storage_errors():
-            for folder in (self._inputs, self._outputs):
+            for folder in self._folders:
                 for entry in os.scandir(folder):
                     try:
                         is_stray = entry.stat(follow_symlinks=False).st_mtime < oldest
@@ -87,7 +97,7 @@ class FileBlobs:
         probe = _temporary(self._outputs)
         with storage_errors():
             try:
-                _write_new(probe, b"x")
+                _write_new(probe, b"x", is_durable=True)
             finally:
                 probe.unlink(missing_ok=True)
 
@@ -96,6 +106,9 @@ class FileBlobs:
 
     def _output(self, job_id: JobId, fence: int) -> Path:
         return self._outputs / f"{_checked(job_id)}.{fence:d}"
+
+    def _preview(self, job_id: JobId) -> Path:
+        return self._previews / _checked(job_id)
 
 
 def _checked(job_id: JobId) -> JobId:
@@ -110,25 +123,27 @@ def _temporary(folder: Path) -> Path:
     return folder / f".tmp-{secrets.token_hex(8)}"
 
 
-def _put(path: Path, content: bytes) -> None:
-    """All of it under its name, or nothing: written and synced aside, renamed, and the name synced too."""
+def _put(path: Path, content: bytes, *, is_durable: bool = True) -> None:
+    """All of it under its name, or nothing: written aside and renamed; if durable, content and name are synced."""
     temporary = _temporary(path.parent)
     with storage_errors():
         try:
-            _write_new(temporary, content)
+            _write_new(temporary, content, is_durable=is_durable)
             os.replace(temporary, path)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_dir(path.parent)
+        if is_durable:
+            _sync_dir(path.parent)
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def _write_new(path: Path, content: bytes, *, is_durable: bool) -> None:
     with open(os.open(path, _WRITE, _PRIVATE_FILE), "wb", buffering=0) as file:
         rest = memoryview(content)
         while rest:
             rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
+        if is_durable:
+            os.fsync(file.fileno())
 
 
 def _get(path: Path, job_id: JobId) -> bytes:

@@ -21,7 +21,13 @@ def called_graphs(execution: Execution) -> tuple[str, ...]:
 
 
 class GraphMethods(ABC):
-    """InferenceBackend without its attributes: each method is a run of the graph of its stage."""
+    """InferenceBackend without its names: each method is a run of the graph of its stage."""
+
+    profile_sizes: Sequence[int] = ()
+
+    @abstractmethod
+    def choose(self, execution: Execution) -> None:
+        """Hold the graphs that this execution calls, and no longer the one that only the other calls."""
 
     @abstractmethod
     def run_graph(self, graph: str, **feeds: F32 | U8) -> Sequence[Any]:

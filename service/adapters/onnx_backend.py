@@ -26,7 +26,7 @@ class OnnxBackend(GraphMethods):
     def __init__(
         self, repository: ModelRepository, num_threads: int = 0, execution: Execution = Execution.STEPWISE
     ) -> None:
-        """Load every graph that the execution calls.
+        """Load every graph that the execution calls; `choose` may change it.
 
         Args:
             repository: opened and verified.
@@ -39,7 +39,21 @@ class OnnxBackend(GraphMethods):
         self.runtime = RUNTIME
         self.variant = repository.variant.name
         self.model_digest = repository.model_digest
-        self._sessions = {name: _open_session(repository, name, num_threads) for name in called_graphs(execution)}
+        self._repository, self._num_threads = repository, num_threads
+        self._sessions: dict[str, GraphSession] = {}
+        self.choose(execution)
+
+    def choose(self, execution: Execution) -> None:
+        """See GraphMethods; step and loop are never in memory at one time.
+
+        Raises:
+            ModelRepositoryError: as at the start.
+        """
+        graphs = called_graphs(execution)
+        self._sessions = {name: session for name, session in self._sessions.items() if name in graphs}
+        for name in graphs:
+            if name not in self._sessions:
+                self._sessions[name] = _open_session(self._repository, name, self._num_threads)
 
     def run_graph(self, graph: str, **feeds: F32 | U8) -> Sequence[Any]:
         """See GraphMethods; rows above the largest batch go in several calls."""

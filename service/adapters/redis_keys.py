@@ -1,4 +1,4 @@
-"""Every key name that Python uses; `redis_functions.lua` lists them all and what they hold."""
+"""Every key name that Python uses; the files of `service/adapters/lua` list them all and what they hold."""
 
 from dataclasses import dataclass
 
@@ -20,16 +20,6 @@ class RedisKeys:
         return f"{self.prefix}job:{job_id}"
 
     @property
-    def ready(self) -> str:
-        """Zset by place in line: the queued jobs; one class and one tenant so far."""
-        return f"{self.prefix}ready:interactive:default"
-
-    @property
-    def suspects(self) -> str:
-        """Zset by place in line: the queued jobs that must run alone."""
-        return f"{self.prefix}suspects"
-
-    @property
     def events(self) -> str:
         """Stream: one entry for each change of a job's state."""
         return f"{self.prefix}events"
@@ -38,3 +28,8 @@ class RedisKeys:
     def wake(self) -> str:
         """Pub/sub channel: a job has become claimable."""
         return f"{self.prefix}wake"
+
+    @property
+    def cancel(self) -> str:
+        """Pub/sub channel: a running job is no longer wanted."""
+        return f"{self.prefix}cancel"

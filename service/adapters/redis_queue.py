@@ -1,13 +1,15 @@
 """Typed calls of the queue's functions: the gateway's, the worker's and upkeep's side.
 
-The promises are kept in `redis_functions.lua`; here are arguments, answers, and what is safe to repeat: everything.
+The promises are kept in `service/adapters/lua`; here are arguments, answers, and what is safe to repeat: everything.
 """
 
 import asyncio
+import hashlib
 import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from redis.client import PubSub
@@ -21,15 +23,25 @@ from service.adapters.redis_records import (
     job_from_record,
     request_to_json,
     result_to_json,
+    stats_from_json,
 )
-from service.adapters.redis_server import connect, connect_async
+from service.adapters.redis_server import CALL_TIMEOUT_SECONDS, connect, connect_async
 from service.domain.job import ClaimedJob, Job, JobFailure, JobId, NewJob, Progress
 from service.domain.result import JobResult
-from service.ports.queue import EnqueueVerdict, FinishVerdict, LeaseVerdict, QueueStats, ReleaseVerdict
+from service.ports.queue import (
+    CancelVerdict,
+    Enqueued,
+    FinishVerdict,
+    LeaseVerdict,
+    News,
+    QueueStats,
+    ReleaseVerdict,
+)
 
 _POLL_SECONDS = 1.0
 # One call stays below 5 ms of the server's time.
 _MAX_REAPED = 200
+_ANY_NEWS: frozenset[News] = frozenset({"work", "cancel"})
 
 
 class RedisJobIntake:
@@ -46,33 +58,40 @@ class RedisJobIntake:
         await self._watch.aclose()
         await self._client.aclose()
 
-    async def enqueue(self, job: NewJob) -> EnqueueVerdict:
+    async def enqueue(self, job: NewJob) -> Enqueued:
         """As the port says; a repeat inside the client after a broken connection may turn `ok` into `dup`."""
-        with queue_errors():
-            return await self._client.fcall(
-                "q1_enqueue",
-                1,
-                self._keys.prefix,
-                job.id,
-                job.rows,
-                request_to_json(job.request),
-                self._policy.max_live,
-                _ms(self._policy.retention_seconds),
-            )
+        verdict, job_id = await self._call(
+            "q1_enqueue",
+            job.id,
+            job.rows,
+            job.cost,
+            job.tenant,
+            job.priority,
+            _ms(job.deadline_seconds),
+            request_to_json(job.request),
+            _ms(self._policy.retention_seconds),
+            # A key is the client's text, of any length that the edge lets through; a name of ours is not.
+            hashlib.sha256(job.idempotency.key.encode()).hexdigest() if job.idempotency else "",
+            job.idempotency.fingerprint if job.idempotency else "",
+            _ms(job.forecast_seconds),
+            self._policy.max_live,
+            self._policy.max_live_per_tenant,
+        )
+        return Enqueued(verdict, job_id)
 
     async def read(self, job_id: JobId) -> Job | None:
-        """As the port says."""
-        calls = self._client.pipeline(transaction=False)
-        calls.hgetall(self._keys.job(job_id))
-        calls.zrank(self._keys.suspects, job_id)
-        calls.zrank(self._keys.ready, job_id)
-        with queue_errors():
-            record, suspect_rank, ready_rank = await calls.execute()
-        return job_from_record(job_id, record, suspect_rank or ready_rank or 0) if record else None
+        """As the port says; with several tenants or classes, what is ahead of the job is an estimate."""
+        fields, position, work_ahead = await self._call("q1_read", job_id)
+        record = dict(zip(fields[::2], fields[1::2], strict=True))
+        return job_from_record(job_id, record, position, work_ahead) if record else None
+
+    async def cancel(self, job_id: JobId, tenant: str) -> CancelVerdict:
+        """As the port says; another tenant's job is `notfound`."""
+        return await self._call("q1_cancel", job_id, tenant)
 
     async def wait_for_end(self, job_id: JobId, timeout_seconds: float) -> Job | None:
         """As the port says; StorageError as soon as the queue does not answer."""
-        give_up_at = time.monotonic() + timeout_seconds
+        give_up_at, num_cancels = time.monotonic() + timeout_seconds, _num_cancels()
         await self._watch.start()
         with self._watch.ends_of(job_id) as ended:
             while True:
@@ -80,20 +99,22 @@ class RedisJobIntake:
                 left = give_up_at - time.monotonic()
                 if job is None or job.status.is_final or left <= 0:
                     return job
-                try:
-                    await asyncio.wait_for(ended.wait(), min(left, _POLL_SECONDS))
-                except TimeoutError:
-                    continue
+                _leave_if_cancelled(num_cancels)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(left, _POLL_SECONDS)):
+                        await ended.wait()
 
     async def stats(self) -> QueueStats:
         """As the port says."""
+        return stats_from_json(await self._call("q1_stats"))
+
+    async def _call(self, function: str, *arguments: str | int) -> Any:
         with queue_errors():
-            queued, running, oldest_ms = await self._client.fcall("q1_stats", 1, self._keys.prefix)
-        return QueueStats(queued, running, max(0.0, oldest_ms / 1000))
+            return cast("Any", await self._client.fcall(function, 1, self._keys.prefix, *arguments))
 
 
 class RedisJobLeases:
-    """JobLeases of one worker; `wait_for_work` belongs to one thread, the other calls to any."""
+    """JobLeases of one worker; `wait_for_news` belongs to one thread, the other calls to any."""
 
     def __init__(self, url: str, keys: RedisKeys, policy: QueuePolicy) -> None:
         """Each instance is a worker of its own to the queue; connects with the first call."""
@@ -101,12 +122,12 @@ class RedisJobLeases:
         self._keys, self._policy = keys, policy
         self._worker = uuid.uuid4().hex
         self._claim_number = 1
-        self._wake: PubSub | None = None
+        self._news: PubSub | None = None
 
     def close(self) -> None:
         """Close the connections."""
-        if self._wake:
-            self._wake.close()
+        if self._news:
+            self._news.close()
         self._client.close()
 
     def claim(self, free_rows: int, num_running: int) -> Sequence[ClaimedJob]:
@@ -123,20 +144,21 @@ class RedisJobLeases:
         self._claim_number += 1
         return claimed_jobs_from_json(answer)
 
-    def wait_for_work(self, timeout_seconds: float) -> None:
-        """As the port says; returns at once when it has just subscribed, as a wake-up may have gone before."""
+    def wait_for_news(self, timeout_seconds: float) -> frozenset[News]:
+        """As the port says; news of every kind where some may have been missed: first, and after a broken line."""
+        found: set[News] = set()
         with queue_errors():
-            if self._wake is None:
-                wake = self._client.pubsub(ignore_subscribe_messages=True)
-                wake.subscribe(self._keys.wake)
-                # The server's confirmation: every wake-up from here on is ours.
-                wake.get_message(timeout=timeout_seconds)
-                self._wake = wake
-            else:
-                self._wake.get_message(timeout=timeout_seconds)
-                # Wake-ups from while we were busy are one reason to look, not many.
-                while self._wake.get_message(timeout=0) is not None:
-                    pass
+            if self._news is None:
+                subscribed = self._client.pubsub()
+                subscribed.subscribe(self._keys.wake, self._keys.cancel)
+                self._news = subscribed
+                timeout_seconds = min(timeout_seconds, CALL_TIMEOUT_SECONDS)
+            message = self._news.get_message(timeout=timeout_seconds)
+            # What came while we were busy is one reason to look, not many.
+            while message is not None:
+                found |= self._news_of(message)
+                message = self._news.get_message(timeout=0)
+        return frozenset(found)
 
     def heartbeat(self, jobs: Mapping[JobId, tuple[int, Progress]]) -> Mapping[JobId, LeaseVerdict]:
         """As the port says."""
@@ -162,13 +184,25 @@ class RedisJobLeases:
         """As the port says; a retry waits between nothing and the policy's delay, so that retries spread."""
         return self._finish(job_id, fence, "retry" if may_retry else "failed", failure.code, failure.detail)
 
+    def end_cancelled(self, job_id: JobId, fence: int) -> FinishVerdict:
+        """As the port says; `fenced` if nobody has asked for it."""
+        return self._finish(job_id, fence, "cancelled", "", "")
+
     def release(self, job_id: JobId, fence: int) -> ReleaseVerdict:
         """As the port says."""
-        return self._call("q1_release", job_id, fence)[0]
+        return _first(self._call("q1_release", job_id, fence))
 
     def _finish(self, job_id: JobId, fence: int, outcome: str, value: str, detail: str) -> FinishVerdict:
         delay_ms = _ms(random.uniform(0, self._policy.retry_delay_seconds))
-        return self._call("q1_finish", job_id, fence, outcome, value, detail, self._policy.max_failures, delay_ms)[0]
+        return _first(
+            self._call("q1_finish", job_id, fence, outcome, value, detail, self._policy.max_failures, delay_ms)
+        )
+
+    def _news_of(self, message: Mapping[str, Any]) -> frozenset[News]:
+        # The server's confirmation, which also comes after a broken connection: only from here on nothing is missed.
+        if message["type"] != "message":
+            return _ANY_NEWS
+        return frozenset({"work" if message["channel"] == self._keys.wake else "cancel"})
 
     def _call(self, function: str, *arguments: str | int) -> Any:
         with queue_errors():
@@ -200,6 +234,22 @@ class RedisJobUpkeep:
                 *deleted,
             )
         return tuple(deletable)
+
+
+def _num_cancels() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+def _leave_if_cancelled(num_cancels_before: int) -> None:
+    """Raise if a cancel was swallowed: Python 3.11's `asyncio.wait_for`, with which the client sends, may do that."""
+    if _num_cancels() > num_cancels_before:
+        raise asyncio.CancelledError
+
+
+def _first(answer: Sequence[Any]) -> Any:
+    """The verdict; `already` names the one that the same call was given before."""
+    return answer[-1]
 
 
 def _ms(seconds: float) -> int:

@@ -1,6 +1,6 @@
 """The queue's texts and records <-> domain values.
 
-It calls nothing; which fields exist is written in `redis_functions.lua`.
+It calls nothing; which fields exist is written in `lua/records.lua`.
 """
 
 import json
@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 from service.domain.errors import StorageError
-from service.domain.job import ClaimedJob, Job, JobFailure, JobId, JobStatus, Progress
+from service.domain.job import ClaimedJob, Job, JobFailure, JobId, JobStatus, Priority, Progress
 from service.domain.request import GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
 from service.domain.result import JobResult
+from service.ports.queue import QueueStats
 
 
 def request_to_json(request: GenerationRequest) -> str:
@@ -35,7 +36,7 @@ def request_from_json(text: str) -> GenerationRequest:
 
 def result_to_json(result: JobResult) -> str:
     """The result as it lies in a job's record."""
-    return _to_json(vars(result) | {"stage_seconds": dict(result.stage_seconds)})
+    return _to_json(vars(result) | {"stage_seconds": dict(result.stage_seconds), "cache": dict(result.cache)})
 
 
 def result_from_json(text: str) -> JobResult:
@@ -54,26 +55,45 @@ def claimed_jobs_from_json(text: str) -> tuple[ClaimedJob, ...]:
                 request=request_from_json(job["request"]),
                 is_suspect=job["is_suspect"],
                 queue_seconds=max(0.0, job["waited_ms"] / 1000),
+                priority=Priority(job["class"]),
+                seconds_left=max(0.0, job["left_ms"] / 1000),
             )
             # An empty Lua table has become an empty object.
             for job in json.loads(text)["jobs"] or ()
         )
 
 
-def job_from_record(job_id: JobId, record: Mapping[str, str], position: int) -> Job:
+def stats_from_json(text: str) -> QueueStats:
+    """The answer of `q1_stats`."""
+    with _reading("figure"):
+        figures = json.loads(text)
+        return QueueStats(
+            queued=figures["queued"],
+            running=figures["running"],
+            oldest_wait_seconds=max(0.0, figures["oldest_wait_ms"] / 1000),
+            queued_cost={Priority(name): cost for name, cost in figures["queued_cost"].items()},
+            running_cost=figures["running_cost"],
+            num_suspects=figures["num_suspects"],
+            num_dead=figures["num_dead"],
+            # An empty Lua table has become an empty object.
+            forecast_ratios=tuple(float(ratio) for ratio in figures["forecast_ratios"]),
+        )
+
+
+def job_from_record(job_id: JobId, record: Mapping[str, str], position: int = 0, work_ahead: int = 0) -> Job:
     """A record as a client sees it.
 
     Args:
         job_id: the job.
         record: fields of its hash.
         position: jobs ahead of it, if it is queued.
+        work_ahead: row-steps ahead of it, if it is queued.
 
     Raises:
         StorageError: the record is not one of ours.
     """
     with _reading("record"):
-        # The pause before a retry is the queue's own business.
-        status = JobStatus.QUEUED if record["state"] == "delayed" else JobStatus(record["state"])
+        status = _status(record)
         is_queued = status is JobStatus.QUEUED
         return Job(
             id=job_id,
@@ -84,12 +104,27 @@ def job_from_record(job_id: JobId, record: Mapping[str, str], position: int) -> 
             started_at=None if is_queued else _seconds(record, "started_ms"),
             ended_at=_seconds(record, "ended_ms"),
             expires_at=_seconds(record, "expires_ms"),
-            progress=Progress() if is_queued else Progress(record["stage"], int(record["step"])),
+            progress=Progress() if is_queued else Progress(record.get("stage", ""), int(record.get("step", 0))),
             position=position if is_queued else 0,
             result=result_from_json(record["result"]) if "result" in record else None,
             failure=JobFailure(record["error_code"], record["error_detail"]) if "error_code" in record else None,
             is_expired="expired" in record,
+            priority=Priority(record["class"]),
+            deadline_at=int(record["deadline_ms"]) / 1000,
+            retry_at=_seconds(record, "retry_ms") if record["state"] == "delayed" else None,
+            work_ahead=work_ahead if is_queued else 0,
         )
+
+
+def _status(record: Mapping[str, str]) -> JobStatus:
+    state = record["state"]
+    # The pause before a retry is the queue's own business.
+    if state == "delayed":
+        return JobStatus.QUEUED
+    # Past its deadline a job runs until its worker learns of that, and then it has failed.
+    if state == "running" and record.get("cancel") == "client":
+        return JobStatus.CANCELLING
+    return JobStatus(state)
 
 
 def _seconds(record: Mapping[str, str], field: str) -> float | None:

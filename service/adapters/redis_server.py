@@ -17,6 +17,17 @@ from service.domain.errors import ConfigurationError, StorageError
 CONNECT_TIMEOUT_SECONDS = 1.0
 CALL_TIMEOUT_SECONDS = 2.0
 _LIBRARY = "xmdpt_q1"
+# One library of several files, in this order: what is local in one is there for those after it.
+_SOURCES = (
+    "records.lua",
+    "lines.lua",
+    "intake.lua",
+    "leases.lua",
+    "upkeep.lua",
+    "vectors.lua",
+    "workers.lua",
+    "audit.lua",
+)
 _MAX_ASYNC_CONNECTIONS = 64
 # What keeps an accepted job: never evicted, on disk before the answer.
 _NEEDED_SETTINGS = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
@@ -43,7 +54,8 @@ def connect_async(url: str, call_timeout_seconds: float = CALL_TIMEOUT_SECONDS) 
 
 def functions_source() -> str:
     """The text of the function library."""
-    return resources.files("service.adapters").joinpath("redis_functions.lua").read_text()
+    folder = resources.files("service.adapters").joinpath("lua")
+    return "".join(folder.joinpath(name).read_text() for name in _SOURCES)
 
 
 def load_functions(client: redis.Redis, source: str | None = None) -> bool:

@@ -5,16 +5,17 @@ started anew on another repository while we run.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from service.adapters.graph_methods import GraphMethods, called_graphs
 from service.adapters.model_repository import ModelRepository
 from service.adapters.triton_channel import TritonChannel, TritonEndpoint
 from service.adapters.triton_tensors import check_config, infer_requests, output_arrays
-from service.domain.errors import BackendError, BackendUnavailableError, ModelRepositoryError
+from service.domain.errors import BackendError, BackendUnavailableError, ModelRepositoryError, ServiceError
 from service.domain.execution import Execution
 from service.ports.backend import F32, U8
+from xmdpt.spec import GraphSpec
 
 # No server starts within this time: who was right so shortly before an answer has given it. Only a model that explicit
 # control loads anew may be up sooner, and answer for this long before it is found out.
@@ -32,7 +33,7 @@ class TritonBackend(GraphMethods):
         Args:
             repository: what the server must hold; only its manifest is needed.
             server: where it is.
-            execution: whether steps are asked for one by one or as a whole loop.
+            execution: whether steps are asked for one by one or as a whole loop; `choose` may change it.
 
         Raises:
             BackendUnavailableError: it is not ready in time.
@@ -41,25 +42,34 @@ class TritonBackend(GraphMethods):
         """
         self.variant = repository.variant.name
         self.model_digest = repository.model_digest
-        graphs = called_graphs(execution)
-        self._specs = {graph: repository.specs[graph] for graph in graphs}
-        self._digests: Mapping[str, str] = repository.graph_digests
-        self._checked_at = dict.fromkeys(graphs, 0.0)
+        self._repository, self._url = repository, server.url
+        self._specs: dict[str, GraphSpec] = {}
+        self._checked_at: dict[str, float] = {}
         self._max_batch_sizes: dict[str, int] = {}
         self._channel = TritonChannel(server)
         try:
-            self.runtime = f"triton-{self._channel.wait_until_ready(graphs)}"
-            for graph in graphs:
-                config = self._channel.config(graph, self._channel.deadline())
-                self._check(graph, config)
-                self._max_batch_sizes[graph] = min(repository.max_batch_sizes[graph], config.max_batch_size)
-        except ValueError as error:
-            hint = "start it on the repository that XMDPT_MODEL_REPOSITORY names"
-            self.close()
-            raise ModelRepositoryError(f"Triton at {server.url} serves another {error}; {hint}") from None
-        except BackendError:
+            self.choose(execution)
+        except ServiceError:
             self.close()
             raise
+
+    def choose(self, execution: Execution) -> None:
+        """See GraphMethods; which graphs the server itself has loaded is its operator's to say.
+
+        Raises:
+            BackendUnavailableError: as at the start; likewise ModelRepositoryError.
+        """
+        graphs, repository = called_graphs(execution), self._repository
+        self._specs = {graph: repository.specs[graph] for graph in graphs}
+        self.runtime = f"triton-{self._channel.wait_until_ready(graphs)}"
+        for graph in graphs:
+            config = self._channel.config(graph, self._channel.deadline())
+            try:
+                self._check(graph, config)
+            except ValueError as error:
+                hint = "start it on the repository that XMDPT_MODEL_REPOSITORY names"
+                raise ModelRepositoryError(f"Triton at {self._url} serves another {error}; {hint}") from None
+            self._max_batch_sizes[graph] = min(repository.max_batch_sizes[graph], config.max_batch_size)
 
     def close(self) -> None:
         """End the connection."""
@@ -92,7 +102,7 @@ class TritonBackend(GraphMethods):
     def _check(self, graph: str, config: Any) -> None:
         """Raises ValueError, which begins with the graph's name."""
         try:
-            check_config(self._specs[graph], self._digests[graph], config)
+            check_config(self._specs[graph], self._repository.graph_digests[graph], config)
         except ValueError as error:
             raise ValueError(f"{graph}: {error}") from None
         self._checked_at[graph] = time.monotonic()

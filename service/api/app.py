@@ -85,8 +85,8 @@ async def _framework_error(request: Request, error: Exception) -> Response:
 
 
 async def _nobody_there(_request: Request, _error: Exception) -> Response:
-    """The client left while it was sending: there is nobody to answer."""
-    return Response(status_code=400)
+    """The client left: there is nobody to answer, the status is for the metrics."""
+    return Response(status_code=499)
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from service.api.limits import WaitLimits
 from service.api.submissions import SubmissionReader
+from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
 from service.gateway.models import ServedModel
 from service.gateway.readiness import Readiness
@@ -18,13 +19,15 @@ class GatewayServices:
     """What `service.bootstrap` composes for the edge.
 
     Attributes:
-        jobs: submit, status, wait, picture.
+        jobs: submit, status, wait, cancel, picture, preview.
+        forecasts: when a job will have ended.
         readiness: whether a job would be accepted.
         model: what is served.
         metrics: the process's instruments.
     """
 
     jobs: Jobs
+    forecasts: Forecasts
     readiness: Readiness
     model: ServedModel
     metrics: GatewayMetrics

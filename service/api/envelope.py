@@ -1,4 +1,4 @@
-"""What every request has in common: an id, and its line in the metrics."""
+"""What every request has in common: an id, its line in the metrics, and the mark of a replay."""
 
 import re
 import secrets
@@ -34,7 +34,10 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[_HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[_HEADER] = request_id
+                if scope["state"].get("is_replay"):
+                    headers["Idempotency-Replayed"] = "true"
             await send(message)
 
         try:

@@ -7,13 +7,17 @@ import functools
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.api.answers import accepted, finished
+from service.api.departures import unless_client_leaves
 from service.api.dependencies import EdgeDep
+from service.api.idempotency import idempotency_key
 from service.api.openapi import (
     GENERATION_BODY,
     GENERATION_PROBLEMS,
+    IDEMPOTENCY_KEY,
     JOB_PROBLEMS,
     PREFER,
     job_answer,
@@ -21,7 +25,9 @@ from service.api.openapi import (
     problems,
 )
 from service.api.preferences import Answer, WaitPreference, negotiate, wait_preference
+from service.domain.job import Job
 from service.domain.request import ImageFormat
+from service.gateway.jobs import Jobs, Submitted
 
 router = APIRouter(tags=["generate"])
 
@@ -34,7 +40,7 @@ _RESPONSES = {
 _ROUTE: dict[str, Any] = {
     "response_class": Response,
     "responses": _RESPONSES,
-    "openapi_extra": GENERATION_BODY | PREFER,
+    "openapi_extra": GENERATION_BODY | {"parameters": [PREFER, IDEMPOTENCY_KEY]},
 }
 
 
@@ -52,20 +58,36 @@ _ROUTE: dict[str, Any] = {
 )
 async def generate(request: Request, edge: EdgeDep) -> Response:
     """Submit a job and wait for it as `Prefer` says (`wait=20` if it says nothing)."""
+    key = idempotency_key(request.headers)
     accept = ",".join(request.headers.getlist("accept"))
     submission = await edge.reader.read(request, functools.partial(_format, accept))
     answer = negotiate(accept, submission.output.format)
     default = WaitPreference(edge.waits.default_seconds, f"wait={edge.waits.default_seconds}")
     prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits) or default
     jobs = edge.services.jobs
-    job_id = request.state.job_id = await jobs.submit(submission)
-    if not prefer.seconds:
-        return accepted(await jobs.status(job_id), prefer.applied)
-    job = await jobs.wait(job_id, prefer.seconds)
-    if not job.status.is_final:
-        return accepted(job, prefer.applied)
+    submitted = await jobs.submit(submission, key)
+    request.state.job_id, request.state.is_replay = submitted.job_id, submitted.is_replay
+    if prefer.seconds:
+        job = await _wait(request, jobs, submitted, prefer.seconds, is_repeatable=key is not None)
+    else:
+        job = await jobs.status(submitted.job_id)
+    if not (prefer.seconds and job.status.is_final):
+        return accepted(job, await edge.services.forecasts.of_job(job), prefer.applied)
     result, content = await jobs.picture(job)
     return finished(job, result, None if answer == "json" else content, prefer.applied)
+
+
+async def _wait(request: Request, jobs: Jobs, submitted: Submitted, seconds: int, *, is_repeatable: bool) -> Job:
+    """The job once it has ended or the time is over.
+
+    The job of a client that hangs up is cancelled, unless a repeat of the call could find it.
+    """
+    try:
+        return await unless_client_leaves(request, jobs.wait_for(submitted, seconds))
+    except ClientDisconnect:
+        if not is_repeatable:
+            await jobs.cancel(submitted.job_id)
+        raise
 
 
 def _format(accept: str, asked: ImageFormat | None) -> ImageFormat:

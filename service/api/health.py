@@ -5,8 +5,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from service.api.dependencies import Edge, EdgeDep
+from service.api.model_views import ModelListView, model_list
 from service.api.openapi import problems
-from service.api.views import ModelListView, model_list
 from service.domain.errors import StorageError
 from service.ports.queue import QueueStats
 
@@ -61,6 +61,10 @@ async def metrics(edge: EdgeDep) -> Response:
         instruments.queue_depth.set(stats.queued)
         instruments.jobs_running.set(stats.running)
         instruments.queue_oldest_wait.set(stats.oldest_wait_seconds)
+        instruments.dead_letters.set(stats.num_dead)
+        num_workers = await edge.services.forecasts.num_workers()
+        if num_workers is not None:
+            instruments.workers_live.set(num_workers)
     return Response(generate_latest(instruments.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -1,15 +1,17 @@
-"""/v1/jobs: submit without waiting, look at a job, fetch its picture."""
+"""/v1/jobs: submit without waiting, look at a job, cancel it, fetch its picture or a preview."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from service.api.answers import accepted, finished, job_object
+from service.api.answers import accepted, finished, job_object, preview
 from service.api.dependencies import EdgeDep
+from service.api.idempotency import idempotency_key
 from service.api.openapi import (
     GENERATION_BODY,
     GENERATION_PROBLEMS,
+    IDEMPOTENCY_KEY,
     JOB_PROBLEMS,
     PREFER,
     job_answer,
@@ -32,14 +34,17 @@ JobIdPath = Annotated[str, Path(description="`job_` and 32 lower-case hex digits
     summary="Submit a job, do not wait",
     response_class=Response,
     responses={202: job_answer("Accepted and durable", is_accepted=True), **problems(*GENERATION_PROBLEMS)},
-    openapi_extra=GENERATION_BODY,
+    openapi_extra=GENERATION_BODY | {"parameters": [IDEMPOTENCY_KEY]},
     status_code=202,
 )
 async def create_job(request: Request, edge: EdgeDep) -> Response:
     """Submit a job; the format is `output.format`, else png."""
+    key = idempotency_key(request.headers)
     submission = await edge.reader.read(request, lambda asked: asked or ImageFormat.PNG)
-    job_id = request.state.job_id = await edge.services.jobs.submit(submission)
-    return accepted(await edge.services.jobs.status(job_id))
+    submitted = await edge.services.jobs.submit(submission, key)
+    request.state.job_id, request.state.is_replay = submitted.job_id, submitted.is_replay
+    job = await edge.services.jobs.status(submitted.job_id)
+    return accepted(job, await edge.services.forecasts.of_job(job))
 
 
 @router.get(
@@ -48,15 +53,30 @@ async def create_job(request: Request, edge: EdgeDep) -> Response:
     summary="The job as it stands",
     response_class=Response,
     responses={200: job_answer("The job object, of a failed job too"), **problems("not_found", "queue_unavailable")},
-    openapi_extra=PREFER,
+    openapi_extra={"parameters": [PREFER]},
 )
 async def get_job(request: Request, job_id: JobIdPath, edge: EdgeDep) -> Response:
     """Answer at once, or with `Prefer: wait=N` when the job has ended or the time is over."""
     _check_id(job_id)
     prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits)
     if prefer and prefer.seconds:
-        return job_object(await edge.services.jobs.wait(job_id, prefer.seconds), prefer.applied)
-    return job_object(await edge.services.jobs.status(job_id), prefer.applied if prefer else None)
+        job = await edge.services.jobs.wait(job_id, prefer.seconds)
+    else:
+        job = await edge.services.jobs.status(job_id)
+    return job_object(job, await edge.services.forecasts.of_job(job), prefer.applied if prefer else None)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancelJob",
+    summary="End a job that is no longer wanted",
+    response_class=Response,
+    responses={200: job_answer("The job object, of an ended job too"), **problems("not_found", "queue_unavailable")},
+)
+async def cancel_job(job_id: JobIdPath, edge: EdgeDep) -> Response:
+    """A queued job ends at once, a running one with its present step; an ended one stays as it is."""
+    _check_id(job_id)
+    return job_object(await edge.services.jobs.cancel(job_id), None)
 
 
 @router.get(
@@ -76,6 +96,25 @@ async def get_job_result(request: Request, job_id: JobIdPath, edge: EdgeDep) -> 
     request.state.job_id = job.id
     result, content = await edge.services.jobs.picture(job)
     return finished(job, result, content)
+
+
+@router.get(
+    "/{job_id}/preview",
+    operation_id="getJobPreview",
+    summary="The newest preview of a job",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "What the picture is going to be, small",
+            "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **problems("not_found", "queue_unavailable", "storage_unavailable"),
+    },
+)
+async def get_job_preview(job_id: JobIdPath, edge: EdgeDep) -> Response:
+    """A JPEG file, once there is one: ask for them with `preview.every_steps`."""
+    _check_id(job_id)
+    return preview(await edge.services.jobs.preview(job_id))
 
 
 def _check_id(job_id: JobId) -> None:

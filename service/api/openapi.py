@@ -43,16 +43,26 @@ _FORM = {
         "steps": {"type": "integer"},
         "guidance": {"type": "number"},
         "sampler": _TEXT,
+        "priority": _TEXT,
+        "deadline_ms": {"type": "integer"},
         "format": _TEXT | {"description": "As `output.format`"},
         "quality": {"type": "integer", "description": "As `output.quality`"},
     },
 }
-_PREFER = {
+PREFER: dict[str, Any] = {
     "name": "Prefer",
     "in": "header",
     "required": False,
     "schema": _TEXT,
     "description": "`wait=N`, N 0 to 60 seconds, or `respond-async` (RFC 7240); the answer names what was applied",
+}
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": _TEXT | {"pattern": "^[!-~]{1,255}$"},
+    "description": "A name for this call: for 24 hours a repeat finds its job (`Idempotency-Replayed: true`), and "
+    "another request under the same key is refused",
 }
 
 # For openapi_extra of the routes that take a generation request, or that wait.
@@ -68,12 +78,19 @@ GENERATION_BODY: dict[str, Any] = {
         },
     }
 }
-PREFER: dict[str, Any] = {"parameters": [_PREFER]}
-
-# How an accepted job can fail.
-JOB_PROBLEMS = ("backend_error", "attempts_exhausted", "resource_exhausted", "backend_unavailable", "backend_timeout")
+# How an accepted job can end badly.
+JOB_PROBLEMS = (
+    "cancelled",
+    "backend_error",
+    "attempts_exhausted",
+    "resource_exhausted",
+    "backend_unavailable",
+    "backend_timeout",
+    "deadline_exceeded",
+)
 GENERATION_PROBLEMS = (
     "malformed_request",
+    "bad_header",
     "body_too_large",
     "media_type",
     "image_type",
@@ -86,6 +103,8 @@ GENERATION_PROBLEMS = (
     "pose_too_sparse",
     "pose_out_of_frame",
     "unknown_model",
+    "idempotency_mismatch",
+    "tenant_queue_full",
     "overloaded",
     "queue_unavailable",
     "storage_unavailable",
@@ -111,13 +130,17 @@ def picture_answer(description: str, *, with_job: bool = False) -> dict[str, Any
     }
     if with_job:
         content["application/json"] = {"schema": {"$ref": _REF.format(model=JobView.__name__)}}
-    names = ("X-Xmdpt-Job-Id", "X-Xmdpt-Seed", "X-Xmdpt-Steps", "Server-Timing", "Content-Location")
+    names = [
+        *(f"X-Xmdpt-{name}" for name in ("Job-Id", "Seed", "Steps", "Cache", "Runtime")),
+        *("Server-Timing", "Content-Location"),
+        *(["Idempotency-Replayed"] if with_job else []),
+    ]
     return {"description": description, "content": content, "headers": {name: {"schema": _TEXT} for name in names}}
 
 
 def job_answer(description: str, *, is_accepted: bool = False) -> dict[str, Any]:
     """An answer whose body is the job object; an accepted one says where to look for it."""
-    names = ("Location", "Link", "Retry-After") if is_accepted else ("Preference-Applied",)
+    names = ("Location", "Link", "Retry-After", "Idempotency-Replayed") if is_accepted else ("Preference-Applied",)
     return {
         "description": description,
         "content": {"application/json": {"schema": {"$ref": _REF.format(model=JobView.__name__)}}},

@@ -35,6 +35,7 @@ class ProblemKind:
 
 PROBLEMS: Mapping[str, ProblemKind] = {
     "malformed_request": ProblemKind(400, "Malformed request", "Send JSON by RFC 8259 or a form by RFC 7578."),
+    "bad_header": ProblemKind(400, "Unusable header", "Correct the header that `detail` names."),
     "not_found": ProblemKind(404, "Not found", "Check the address; follow the links in `urls`."),
     "method_not_allowed": ProblemKind(405, "Method not allowed", "Use a method that the header `Allow` names."),
     "not_acceptable": ProblemKind(
@@ -43,6 +44,7 @@ PROBLEMS: Mapping[str, ProblemKind] = {
         "Accept image/png, image/jpeg, image/webp or application/json, in agreement with `output`.",
     ),
     "not_finished": ProblemKind(409, "Job not finished", "Ask again after `Retry-After`.", True),
+    "cancelled": ProblemKind(409, "Job cancelled", "Submit the request again."),
     "expired": ProblemKind(410, "Picture expired", "Submit the request again with the same seed."),
     "body_too_large": ProblemKind(413, "Body too large", "Send a smaller picture or less text."),
     "media_type": ProblemKind(415, "Unsupported media type", "Send multipart/form-data or application/json."),
@@ -56,6 +58,12 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "pose_too_sparse": ProblemKind(422, "Too few key points", "Send at least 3 key points that are seen and apart."),
     "pose_out_of_frame": ProblemKind(422, "Pose outside of its frame", "Check `size` and `origin`."),
     "unknown_model": ProblemKind(422, "Unknown model", "Use a name of `GET /v1/models`, or none."),
+    "idempotency_mismatch": ProblemKind(
+        422, "Key of another request", "Use a new Idempotency-Key for each new request."
+    ),
+    "tenant_queue_full": ProblemKind(
+        429, "Too many jobs of yours", "Let some of your jobs end, or send the call again after `Retry-After`.", True
+    ),
     "internal_error": ProblemKind(500, "Internal error", "Report it with the `instance`."),
     "backend_error": ProblemKind(500, "The model could not be run", "Report it with the `job_id`."),
     "attempts_exhausted": ProblemKind(
@@ -66,6 +74,9 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "storage_unavailable": ProblemKind(503, "Storage unavailable", "Send the call again later.", True),
     "resource_exhausted": ProblemKind(503, "Out of device memory", "Send the call again later.", True),
     "backend_unavailable": ProblemKind(503, "The model's server is away", "Send the call again later.", True),
+    "deadline_exceeded": ProblemKind(
+        504, "Deadline exceeded", "Send the call again later, or with a longer `deadline_ms`.", True
+    ),
     "backend_timeout": ProblemKind(504, "The model took too long", "Send the call again later.", True),
 }
 

@@ -14,12 +14,14 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.api.strict_json import escape
 from service.domain.errors import FieldIssue, RequestError
+from service.domain.job import MAX_DEADLINE_SECONDS, Priority
 from service.domain.pose import MAX_FRAME_PX
 from service.domain.request import (
     DEFAULT_GUIDANCE,
     DEFAULT_QUALITY,
     DEFAULT_STEPS,
     MAX_GUIDANCE,
+    MAX_PREVIEW_EVERY_STEPS,
     MAX_SEED,
     MAX_STEPS,
     MIN_GUIDANCE,
@@ -31,12 +33,13 @@ from service.domain.request import (
 # Part of the contract but not of this version: naming them is kinder than "unknown".
 LATER_FIELDS = frozenset(
     {
-        "/num_images", "/preview", "/priority", "/deadline_ms", "/retention_s", "/webhook", "/metadata",
+        "/num_images", "/retention_s", "/webhook", "/metadata",
         "/source/id", "/source/url", "/pose/photo", "/pose/id", "/pose/preset", "/pose_id", "/pose_preset",
         "/output/fit", "/output/delivery",
     }
 )  # fmt: skip
 _MAX_ISSUES = 20
+_MIN_DEADLINE_MS, _MAX_DEADLINE_MS = 100, int(MAX_DEADLINE_SECONDS * 1000)
 
 
 def _decode_base64(value: object) -> object:
@@ -102,6 +105,17 @@ class OutputBody(_Body):
     )
 
 
+class PreviewBody(_Body):
+    """Small pictures of what is to come."""
+
+    every_steps: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_PREVIEW_EVERY_STEPS,
+        description="One each so many steps, as `GET .../preview`; 0 for none",
+    )
+
+
 class GenerationBody(_Body):
     """One picture asked for."""
 
@@ -117,6 +131,14 @@ class GenerationBody(_Body):
     )
     sampler: Annotated[Sampler, Field(strict=False)] = Sampler.DDIM
     output: OutputBody = OutputBody()
+    preview: PreviewBody = PreviewBody()
+    priority: Annotated[Priority, Field(strict=False)] = Priority.INTERACTIVE
+    deadline_ms: int = Field(
+        _MAX_DEADLINE_MS,
+        ge=_MIN_DEADLINE_MS,
+        le=_MAX_DEADLINE_MS,
+        description="From acceptance to the end, waiting included; then the job fails with `deadline_exceeded`",
+    )
 
 
 def check_body(fields: dict[str, Any]) -> GenerationBody:

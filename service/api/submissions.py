@@ -20,8 +20,8 @@ from service.api.uploads import decode_photo, decode_skeleton
 from service.domain.errors import RequestError
 from service.domain.pose import parse_key_points
 from service.domain.request import DEFAULT_QUALITY, ImageFormat, OutputOptions
-from service.gateway.jobs import Submission
 from service.gateway.poses import draw_pose
+from service.gateway.submission import Submission
 
 # A decoded picture of the largest size takes 50 MB and more: two at a time bound the gateway's memory.
 _MAX_DECODERS = 2
@@ -69,6 +69,8 @@ class SubmissionReader:
             num_steps=checked.steps,
             guidance=checked.guidance,
             sampler=checked.sampler,
+            priority=checked.priority,
+            deadline_seconds=checked.deadline_ms / 1000,
         )
 
     def _skeleton(self, body: GenerationBody) -> bytes:
@@ -107,4 +109,4 @@ def _output(body: GenerationBody, choose_format: FormatChoice) -> OutputOptions:
     chosen = choose_format(body.output.format)
     if body.output.quality is not None and chosen is ImageFormat.PNG:
         raise RequestError.of_field("validation", "/output/quality", "goes with jpeg and webp, png is lossless")
-    return OutputOptions(chosen, body.output.quality or DEFAULT_QUALITY)
+    return OutputOptions(chosen, body.output.quality or DEFAULT_QUALITY, body.preview.every_steps)

@@ -1,34 +1,35 @@
-"""Jobs and models as clients see them: domain values become JSON.
+"""Jobs as clients see them: domain values become JSON.
 
 The request body is `service.api.schemas`'; errors are `service.api.problems`'.
 """
 
+import time
 from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from service.api.problems import Problem, problem_of
-from service.domain.job import Job, JobId, JobStatus
-from service.domain.request import (
-    DEFAULT_GUIDANCE,
-    DEFAULT_STEPS,
-    MAX_GUIDANCE,
-    MAX_SEED,
-    MAX_STEPS,
-    MIN_GUIDANCE,
-    MIN_STEPS,
-    ImageFormat,
-    Sampler,
-)
+from service.domain.capacity import Eta
+from service.domain.job import Job, JobId, JobStatus, Priority
+from service.domain.request import ImageFormat, Sampler
 from service.domain.result import JobResult
-from service.gateway.models import ServedModel
 
 
 class QueueView(BaseModel):
     """The job's place in the queue."""
 
     position: int = Field(description="Jobs ahead of it while queued, else 0")
+    priority: Priority
+    retry_at: str | None = Field(description="When a failed attempt is repeated; null unless it waits for that")
+
+
+class EtaView(BaseModel):
+    """When the job will have ended."""
+
+    p50_ms: int = Field(description="From `as_of`: half of all such jobs have ended by then")
+    p90_ms: int = Field(description="Nine of ten")
+    as_of: str
 
 
 class ProgressView(BaseModel):
@@ -62,6 +63,13 @@ class OutputView(BaseModel):
     seed: int
 
 
+class CacheView(BaseModel):
+    """Whether an encoder had to run for this job."""
+
+    source: Literal["hit", "miss"]
+    pose: Literal["hit", "miss"]
+
+
 class EngineView(BaseModel):
     """What made the picture."""
 
@@ -74,59 +82,32 @@ class UrlsView(BaseModel):
 
     self: str
     result: str
+    preview: str | None = Field(description="The newest preview; null unless previews were asked for")
+    cancel: str
 
 
 class JobView(BaseModel):
-    """A job; `succeeded` and `failed` are final."""
+    """A job; `succeeded`, `failed` and `cancelled` are final."""
 
     id: str
     object: Literal["job"] = "job"
-    status: Literal["queued", "running", "succeeded", "failed"]
+    status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
     created_at: str = Field(description="RFC 3339, UTC; likewise the other times, null before that moment")
     started_at: str | None
     ended_at: str | None
+    deadline_at: str | None = Field(description="What has not ended by then fails")
     expires_at: str | None = Field(description="When the picture is deleted")
     queue: QueueView
     progress: ProgressView
+    eta: EtaView | None = Field(description="Of a queued or running job; null while no worker is calibrated")
     attempt: int = Field(description="Deliveries to a worker so far")
     request: RequestView
     outputs: list[OutputView]
+    cache: CacheView | None
     timings_ms: dict[str, float] = Field(description="Wall time by stage, in their order, and `total`")
     engine: EngineView | None
     error: Problem | None
     urls: UrlsView
-
-
-class RangeView(BaseModel):
-    """The values that a number may have."""
-
-    min: int | float
-    max: int | float
-    default: int | float
-
-
-class ModelView(BaseModel):
-    """A variant that can be asked for."""
-
-    name: str
-    object: Literal["model"] = "model"
-    digest: str = Field(description="Over all graphs; decides with the request what the picture is")
-    is_trained: bool = Field(description="False: placeholder weights, the pictures are noise")
-    weights_origin: str
-    steps: RangeView
-    guidance: RangeView
-    max_seed: int
-    samplers: list[Sampler]
-    formats: list[ImageFormat]
-    size: list[int] = Field(description="Width and height of a result, px")
-
-
-class ModelListView(BaseModel):
-    """All that this deployment serves."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelView]
-    next_cursor: str | None = None
 
 
 def job_url(job_id: JobId) -> str:
@@ -139,8 +120,8 @@ def result_url(job_id: JobId) -> str:
     return f"{job_url(job_id)}/result"
 
 
-def job_view(job: Job) -> JobView:
-    """The job object."""
+def job_view(job: Job, eta: Eta | None) -> JobView:
+    """The job object; the forecast was made just now."""
     request, params = job.request, job.request.params
     # The last report of a worker may be a step or two old when the job ends.
     step = params.num_steps if job.status is JobStatus.SUCCEEDED else job.progress.step
@@ -150,11 +131,13 @@ def job_view(job: Job) -> JobView:
         created_at=_moment(job.created_at),
         started_at=_moment_or_none(job.started_at),
         ended_at=_moment_or_none(job.ended_at),
+        deadline_at=_moment_or_none(job.deadline_at),
         expires_at=_moment_or_none(job.expires_at),
-        queue=QueueView(position=job.position),
+        queue=QueueView(position=job.position, priority=job.priority, retry_at=_moment_or_none(job.retry_at)),
         progress=ProgressView(
             stage=job.progress.stage or None, step=step, steps=params.num_steps, ratio=round(step / params.num_steps, 4)
         ),
+        eta=_eta(eta) if eta else None,
         attempt=job.attempt,
         request=RequestView(
             model=request.model,
@@ -165,10 +148,11 @@ def job_view(job: Job) -> JobView:
             format=request.output.format,
         ),
         outputs=[_output(job, job.result)] if job.result else [],
+        cache=CacheView.model_validate(job.result.cache) if job.result and job.result.cache else None,
         timings_ms=timings_ms(job.result) if job.result else {},
         engine=EngineView(runtime=job.result.runtime, model_digest=job.result.model_digest) if job.result else None,
         error=_error(job),
-        urls=UrlsView(self=job_url(job.id), result=result_url(job.id)),
+        urls=_urls(job),
     )
 
 
@@ -178,21 +162,21 @@ def timings_ms(result: JobResult) -> dict[str, float]:
     return stages | {"total": round(sum(result.stage_seconds.values()) * 1000, 3)}
 
 
-def model_list(model: ServedModel) -> ModelListView:
-    """The list that holds the one served variant."""
-    view = ModelView(
-        name=model.name,
-        digest=model.digest,
-        is_trained=model.is_trained,
-        weights_origin=model.weights_origin,
-        steps=RangeView(min=MIN_STEPS, max=MAX_STEPS, default=DEFAULT_STEPS),
-        guidance=RangeView(min=MIN_GUIDANCE, max=MAX_GUIDANCE, default=DEFAULT_GUIDANCE),
-        max_seed=MAX_SEED,
-        samplers=list(Sampler),
-        formats=list(ImageFormat),
-        size=[256, 256],
+def _eta(eta: Eta) -> EtaView:
+    return EtaView(
+        p50_ms=round(eta.p50_seconds * 1000), p90_ms=round(eta.p90_seconds * 1000), as_of=_moment(time.time())
     )
-    return ModelListView(data=[view])
+
+
+def _urls(job: Job) -> UrlsView:
+    url = job_url(job.id)
+    has_previews = job.request.output.preview_every_steps > 0
+    return UrlsView(
+        self=url,
+        result=result_url(job.id),
+        preview=f"{url}/preview" if has_previews else None,
+        cancel=f"{url}/cancel",
+    )
 
 
 def _output(job: Job, result: JobResult) -> OutputView:

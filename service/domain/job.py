@@ -17,12 +17,14 @@ JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 
 
 class JobStatus(StrEnum):
-    """Where a job stands; the last two are final."""
+    """Where a job stands; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
+    CANCELLING = "cancelling"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def is_final(self) -> bool:
@@ -32,17 +34,33 @@ class JobStatus(StrEnum):
 
 # (from) -> what may follow, and why. A worker's crash is a lease that runs out: running -> queued.
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.QUEUED: frozenset({JobStatus.RUNNING}),  # claimed
+    JobStatus.QUEUED: frozenset(
+        {
+            JobStatus.RUNNING,  # claimed
+            JobStatus.CANCELLED,  # at once
+            JobStatus.FAILED,  # past its deadline
+        }
+    ),
     JobStatus.RUNNING: frozenset(
         {
             JobStatus.SUCCEEDED,  # fenced finish
-            JobStatus.FAILED,  # final error, or deliveries used up
+            JobStatus.FAILED,  # final error, deliveries used up, or past its deadline
             JobStatus.QUEUED,  # lease expired, handed back at drain, or retried
+            JobStatus.CANCELLING,  # the client's wish, which the worker has yet to learn
         }
     ),
+    JobStatus.CANCELLING: frozenset({JobStatus.CANCELLED}),  # next step, or lease expiry
     JobStatus.SUCCEEDED: frozenset(),
     JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
 }
+
+
+class Priority(StrEnum):
+    """BATCH fills what INTERACTIVE leaves free, and a reserved share besides."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,23 @@ class JobFailure:
     detail: str
 
 
+DEFAULT_TENANT = "default"
+MAX_DEADLINE_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """A client's name for a submission, so that a repeat finds the first one's job.
+
+    Attributes:
+        key: 1-255 visible ASCII characters.
+        fingerprint: hex digest of everything that was asked for; the same key with another one is a mistake.
+    """
+
+    key: str
+    fingerprint: str
+
+
 @dataclass(frozen=True)
 class NewJob:
     """What the gateway hands to the queue; its pictures are already durable.
@@ -74,11 +109,26 @@ class NewJob:
         id: `job_` and 32 lower-case hex digits.
         request: what is asked for.
         rows: slots that the job takes in a batch.
+        tenant: whose it is; the queue is fair between tenants.
+        priority: its class.
+        deadline_seconds: from acceptance; a job that has not ended by then fails.
+        idempotency: the client's key, if there is one.
+        forecast_seconds: how long it was expected to take, so that the forecast learns from its error; 0 if unknown.
     """
 
     id: JobId
     request: GenerationRequest
     rows: int = 1
+    tenant: str = DEFAULT_TENANT
+    priority: Priority = Priority.INTERACTIVE
+    deadline_seconds: float = MAX_DEADLINE_SECONDS
+    idempotency: IdempotencyKey | None = None
+    forecast_seconds: float = 0.0
+
+    @property
+    def cost(self) -> int:
+        """Row-steps: what the job takes from everybody else."""
+        return self.request.params.num_steps * self.rows
 
 
 @dataclass(frozen=True)
@@ -91,6 +141,8 @@ class ClaimedJob:
         request: what is asked for.
         is_suspect: an earlier delivery's lease ran out, so it must run alone.
         queue_seconds: time from acceptance to this claim, by the queue's clock.
+        priority: its class.
+        seconds_left: until its deadline, by the queue's clock at the claim.
     """
 
     id: JobId
@@ -98,6 +150,8 @@ class ClaimedJob:
     request: GenerationRequest
     is_suspect: bool
     queue_seconds: float
+    priority: Priority = Priority.INTERACTIVE
+    seconds_left: float = MAX_DEADLINE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -115,6 +169,10 @@ class Job:
         result: once succeeded.
         failure: once failed.
         is_expired: its picture has been deleted.
+        priority: its class.
+        deadline_at: POSIX seconds; what has not ended by then fails.
+        retry_at: POSIX seconds; when a failed attempt is repeated, None unless it waits for that.
+        work_ahead: row-steps that are served before it while it is queued, else 0.
     """
 
     id: JobId
@@ -130,3 +188,7 @@ class Job:
     result: JobResult | None = None
     failure: JobFailure | None = None
     is_expired: bool = False
+    priority: Priority = Priority.INTERACTIVE
+    deadline_at: float | None = None
+    retry_at: float | None = None
+    work_ahead: int = 0

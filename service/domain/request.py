@@ -10,6 +10,7 @@ MAX_SEED = 2**53 - 1
 MIN_STEPS, MAX_STEPS, DEFAULT_STEPS = 2, 250, 50
 MIN_GUIDANCE, MAX_GUIDANCE, DEFAULT_GUIDANCE = 1.0, 10.0, 2.0
 DEFAULT_QUALITY = 90
+MAX_PREVIEW_EVERY_STEPS = 50
 
 
 class Sampler(StrEnum):
@@ -56,10 +57,12 @@ class OutputOptions:
     Attributes:
         format: the file format.
         quality: 1 .. 100; ignored by PNG, which is lossless.
+        preview_every_steps: 0 .. 50; a small picture of what is to come each so many steps, 0 for none.
     """
 
     format: ImageFormat = ImageFormat.PNG
     quality: int = DEFAULT_QUALITY
+    preview_every_steps: int = 0
 
 
 @dataclass(frozen=True)

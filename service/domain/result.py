@@ -1,7 +1,7 @@
 """What a job makes: where its picture lies and how long each stage took."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class JobResult:
         model_digest: `sha256:<hex>` of the graphs that made it.
         runtime: what ran them, such as `onnxruntime`.
         stage_seconds: wall time by stage, in the order of the stages: `queue`, then the worker's.
+        cache: `hit` or `miss` for `source` and `pose`: whether an encoder had to run for this job.
     """
 
     fence: int
@@ -25,3 +26,4 @@ class JobResult:
     model_digest: str
     runtime: str
     stage_seconds: Mapping[str, float]
+    cache: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -26,7 +26,14 @@ from service.telemetry.metrics import WorkerMetrics
 _PNG_LEVEL = 1
 _OUTAGE_PAUSE_SECONDS = 0.25
 # The queue's answers that let a job leave as it was meant to; any other says that it was no longer ours.
-_LEFT_AS = {"succeeded": "succeeded", "failed": "failed", "retry": "retried", "queued": "released"}
+_LEFT_AS = {
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "retry": "retried",
+    "queued": "released",
+    "cancelled": "cancelled",
+    "expired": "expired",
+}
 
 
 def picture_file(picture: U8, output: OutputOptions) -> bytes:
@@ -65,34 +72,39 @@ class Delivery:
             model_digest=backend.model_digest,
             runtime=backend.runtime,
             stage_seconds=flight.stage_seconds,
+            cache=flight.cache,
         )
-        return self._settle("succeeded", lambda: self._commit(job, result, content))
+        return self._settle(lambda: self._commit(job, result, content))
 
     def fail(self, job: ClaimedJob, failure: JobFailure, *, may_retry: bool) -> str:
         """End the job as failed, or send it back while tries are left; returns how it left."""
         self._log.warning("job failed", job=job.id, code=failure.code, detail=failure.detail)
-        return self._settle("failed", lambda: self._leases.fail(job.id, job.fence, failure, may_retry=may_retry))
+        return self._settle(lambda: self._leases.fail(job.id, job.fence, failure, may_retry=may_retry))
+
+    def cancel(self, job: ClaimedJob) -> str:
+        """End a job that nobody wants any more, or whose deadline is over; returns how it left."""
+        return self._settle(lambda: self._leases.end_cancelled(job.id, job.fence))
 
     def release(self, job: ClaimedJob) -> str:
         """Give the job back unharmed; returns how it left."""
-        return self._settle("released", lambda: self._leases.release(job.id, job.fence))
+        return self._settle(lambda: self._leases.release(job.id, job.fence))
 
     def _commit(self, job: ClaimedJob, result: JobResult, content: bytes) -> FinishVerdict:
         # Blob before finish: a crash here repeats the job, never loses it.
         self._blobs.put_output(job.id, job.fence, content)
         verdict = self._leases.succeed(job.id, result)
-        if verdict not in ("succeeded", "already"):
+        if verdict != "succeeded":
             self._blobs.delete_output(job.id, job.fence)
         return verdict
 
-    def _settle(self, intended: str, tell_queue: Callable[[], str]) -> str:
+    def _settle(self, tell_queue: Callable[[], str]) -> str:
         """Repeat until answered, as every verb is safe to repeat; returns one of `LEAVING`."""
         give_up_at = time.monotonic() + self._lease_seconds
         while True:
             try:
                 verdict = tell_queue()
                 self._metrics.finish.labels(verdict).inc()
-                return intended if verdict == "already" else _LEFT_AS.get(verdict, "lost")
+                return _LEFT_AS.get(verdict, "lost")
             except StorageError as error:
                 self._metrics.redis_errors.inc()
                 self._log.warning("the end of a job could not be told", code=error.code, detail=error.detail)

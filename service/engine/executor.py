@@ -3,14 +3,17 @@
 It decides nothing: the scheduler chose the stage and the rows.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from service.domain.errors import BackendError
 from service.domain.stage import Stage
 from service.engine.working_set import PreparedJob, WorkingSet
-from service.ports.backend import F32, InferenceBackend
+from service.ports.backend import F32, U8, InferenceBackend
 from service.scheduling.actions import RunBatch
-from xmdpt.sampler import stack_plans
+from xmdpt.sampler import IDENTITY_ROW, SamplingPlan, stack_plans
+from xmdpt.spec import IMAGE_SIZE
 
 
 class Executor:
@@ -25,53 +28,88 @@ class Executor:
         """Run the batch; the working set changes only if every row's output can be trusted.
 
         Raises:
-            BackendError: the graph raised, or an output is not finite.
+            BackendError: the graph raised, or an output has another shape or type, or is not finite.
         """
-        slots = [self._set.slot(row.job_id) for row in batch.rows]
-        jobs = [self._set.job(row.job_id) for row in batch.rows]
+        keys = [row.job_id for row in batch.rows]
+        slots, jobs = self._set.slots(keys), self._set.jobs(keys)
+        # A backend with profiles takes only certain numbers of rows: the rows beyond ours are nobody's.
+        padding = self._padded(len(slots)) - len(slots)
         match batch.stage:
             case Stage.ENCODE_SOURCE:
-                vectors = self._backend.encode_source(np.stack([job.photo for job in jobs]))
-                self._set.source_vector[slots] = _checked(batch.stage, vectors)
+                vectors = self._backend.encode_source(_pad(np.stack([job.photo for job in jobs]), padding))
+                self._set.source_vector[slots] = self._vectors(batch.stage, vectors, len(slots))
             case Stage.ENCODE_POSE:
-                vectors = self._backend.encode_pose(np.stack([job.skeleton for job in jobs]))
-                self._set.pose_vector[slots] = _checked(batch.stage, vectors)
+                vectors = self._backend.encode_pose(_pad(np.stack([job.skeleton for job in jobs]), padding))
+                self._set.pose_vector[slots] = self._vectors(batch.stage, vectors, len(slots))
             case Stage.CONDITION:
-                condition = self._backend.condition(self._set.source_vector[slots], self._set.pose_vector[slots])
-                self._set.condition[slots] = _checked(batch.stage, condition)
+                given = _pad(self._set.source_vector[slots], padding), _pad(self._set.pose_vector[slots], padding)
+                condition = self._backend.condition(*given)
+                self._set.condition[slots] = self._vectors(batch.stage, condition, len(slots))
             case Stage.DENOISE:
-                self._denoise(slots, jobs, [row.step_index for row in batch.rows])
+                self._denoise(slots, jobs, [row.step_index for row in batch.rows], padding)
             case Stage.SAMPLE:
-                self._sample(slots, jobs)
+                self._sample(slots, jobs, padding)
             case Stage.DECODE:
-                pictures = self._backend.decode(self._set.latents[slots])
-                self._set.pictures.update((row.job_id, p) for row, p in zip(batch.rows, pictures, strict=True))
+                pictures = self._backend.decode(_pad(self._set.latents[slots], padding))
+                pictures = _checked_pictures(pictures, len(slots))
+                self._set.pictures.update(zip(keys, pictures, strict=True))
 
-    def _denoise(self, slots: list[int], jobs: list[PreparedJob], steps: list[int]) -> None:
+    def _padded(self, num_rows: int) -> int:
+        return next((size for size in self._backend.profile_sizes if size >= num_rows), num_rows)
+
+    def _vectors(self, stage: Stage, output: F32, num_rows: int) -> F32:
+        return _checked(stage, output, num_rows, self._set.condition.shape[1:])
+
+    def _denoise(self, slots: list[int], jobs: list[PreparedJob], steps: list[int], padding: int) -> None:
         """One step of every row, each with the coefficient row of its own step."""
         plans = [(job.plan, step) for job, step in zip(jobs, steps, strict=True)]
         latents, denoised = self._backend.denoise_step(
-            self._set.latents[slots],
-            self._set.previous_denoised[slots],
-            self._set.condition[slots],
-            np.array([[plan.timesteps[step]] for plan, step in plans], np.float32),
-            np.array([[plan.guidance[step]] for plan, step in plans], np.float32),
-            np.stack([plan.coefficients[step] for plan, step in plans]),
+            _pad(self._set.latents[slots], padding),
+            _pad(self._set.previous_denoised[slots], padding),
+            _pad(self._set.condition[slots], padding),
+            _column([plan.timesteps[step] for plan, step in plans], padding, 0),
+            _column([plan.guidance[step] for plan, step in plans], padding, 1),
+            np.array([plan.coefficients[step] for plan, step in plans] + [IDENTITY_ROW] * padding, np.float32),
         )
-        self._set.latents[slots] = _checked(Stage.DENOISE, latents)
-        self._set.previous_denoised[slots] = denoised
+        shape = self._set.latents.shape[1:]
+        latents = _checked(Stage.DENOISE, latents, len(slots), shape)
+        self._set.previous_denoised[slots] = _checked(Stage.DENOISE, denoised, len(slots), shape)
+        self._set.latents[slots] = latents
 
-    def _sample(self, slots: list[int], jobs: list[PreparedJob]) -> None:
+    def _sample(self, slots: list[int], jobs: list[PreparedJob], padding: int) -> None:
         """All steps of every row; until now its latents are the noise that it came with."""
-        plan = stack_plans([job.plan for job in jobs])
+        nobodys = SamplingPlan(np.zeros(0, np.float32), np.zeros(0, np.float32), np.zeros((0, 5), np.float32))
+        plan = stack_plans([job.plan for job in jobs] + [nobodys] * padding)
         latents = self._backend.sample(
-            self._set.latents[slots], self._set.condition[slots], plan.timesteps, plan.guidance, plan.coefficients
+            _pad(self._set.latents[slots], padding),
+            _pad(self._set.condition[slots], padding),
+            plan.timesteps,
+            plan.guidance,
+            plan.coefficients,
         )
-        self._set.latents[slots] = _checked(Stage.SAMPLE, latents)
+        self._set.latents[slots] = _checked(Stage.SAMPLE, latents, len(slots), self._set.latents.shape[1:])
 
 
-def _checked(stage: Stage, output: F32) -> F32:
-    """Refuse numbers that would turn into a plausible but wrong picture."""
+def _pad(rows: np.ndarray, padding: int) -> np.ndarray:
+    """Add so many rows of zeros."""
+    return np.concatenate([rows, np.zeros((padding, *rows.shape[1:]), rows.dtype)]) if padding else rows
+
+
+def _column(values: Sequence[np.float32], padding: int, filling: float) -> F32:
+    return np.array([*values, *[filling] * padding], np.float32)[:, None]
+
+
+def _checked(stage: Stage, output: F32, num_rows: int, shape: tuple[int, ...]) -> F32:
+    """Our rows of an output, unless they would turn into a plausible but wrong picture."""
+    if output.shape[1:] != shape or len(output) < num_rows or output.dtype != np.float32:
+        raise BackendError("backend_error", f"{stage}: the output is {output.dtype} of shape {output.shape}")
+    output = output[:num_rows]
     if not np.isfinite(output).all():
         raise BackendError("backend_error", f"{stage}: the output holds values that are not finite")
     return output
+
+
+def _checked_pictures(output: U8, num_rows: int) -> U8:
+    if output.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE, 3) or len(output) < num_rows or output.dtype != np.uint8:
+        raise BackendError("backend_error", f"{Stage.DECODE}: the output is {output.dtype} of shape {output.shape}")
+    return output[:num_rows]

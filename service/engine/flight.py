@@ -1,23 +1,42 @@
-"""A job in flight: its lease, and the time that each stage has taken from it."""
+"""A job in flight: its lease, how far it is, and the time that each stage has taken from it."""
 
 from dataclasses import dataclass, field
 
-from service.domain.job import ClaimedJob
+from service.domain.job import ClaimedJob, Progress
 
 
-@dataclass
+@dataclass(eq=False)
 class Flight:
-    """What the worker knows of a job besides its arrays.
+    """What the worker knows of a job besides its arrays; one delivery of one job.
 
     Attributes:
         job: the claim.
         arrived: monotonic seconds of the claim.
+        stage: that it is in; empty before the first. Likewise step: denoising steps done.
         stage_seconds: wall time by stage so far; a batch's time counts whole for each of its rows.
+        cache: `hit` or `miss` for `source` and `pose`.
+        is_lost: the job is no longer ours.
+        previewed_at: monotonic seconds of its last preview.
     """
 
     job: ClaimedJob
     arrived: float
+    stage: str = ""
+    step: int = 0
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    cache: dict[str, str] = field(default_factory=dict)
+    is_lost: bool = False
+    previewed_at: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Its name inside the worker: a job that was lost may be claimed anew before its old delivery has left."""
+        return f"{self.job.id}.{self.job.fence}"
+
+    @property
+    def progress(self) -> Progress:
+        """As the queue is told."""
+        return Progress(self.stage, self.step)
 
     def spend(self, stage: str, seconds: float) -> None:
         """Add to a stage's time."""

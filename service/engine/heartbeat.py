@@ -1,14 +1,15 @@
-"""Keeps the leases of the jobs in flight, in a thread of its own, and learns which are lost.
+"""Keeps the leases of the jobs in flight, in a thread of its own, and learns which are lost or no longer wanted.
 
-It stops no job itself: the worker asks `take_lost` between batches and tells the scheduler.
+It stops no job itself: the worker is told, and tells the scheduler.
 """
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from service.domain.errors import StorageError
-from service.domain.job import JobId, Progress
+from service.domain.job import JobId
+from service.engine.flight import Flight
 from service.ports.queue import JobLeases
 from service.telemetry.logs import get_logger
 
@@ -17,18 +18,34 @@ _SELF_FENCE_RATIO = 0.8
 
 
 class Heartbeat:
-    """Reports every tracked job each interval; `lost` answers wait in `take_lost`."""
+    """Reports every tracked job each interval, and at once when poked."""
 
-    def __init__(self, leases: JobLeases, interval_seconds: float, lease_seconds: float) -> None:
-        """Nothing runs before `start`."""
+    def __init__(
+        self,
+        leases: JobLeases,
+        interval_seconds: float,
+        lease_seconds: float,
+        on_lost: Callable[[Flight], None],
+        on_cancel: Callable[[Flight], None],
+    ) -> None:
+        """Nothing runs before `start`.
+
+        Args:
+            leases: the queue.
+            interval_seconds: between two reports.
+            lease_seconds: how long the queue believes a silent worker.
+            on_lost: called once for a flight that is no longer ours, from this thread or from `track`'s.
+            on_cancel: called with each report for a flight that nobody wants any more, until it has left.
+        """
         self._leases = leases
         self._interval = interval_seconds
         self._patience = _SELF_FENCE_RATIO * lease_seconds
+        self._on_lost, self._on_cancel = on_lost, on_cancel
         self._lock = threading.Lock()
-        self._jobs: dict[JobId, tuple[int, Progress]] = {}
+        self._flights: dict[JobId, Flight] = {}
         self._kept_until: dict[JobId, float] = {}
-        self._lost: set[JobId] = set()
-        self._stop = threading.Event()
+        self._is_stopping = False
+        self._poke = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._log = get_logger()
         self.is_answered = True
@@ -39,68 +56,69 @@ class Heartbeat:
 
     def stop(self) -> None:
         """End the thread; leases run out by themselves."""
-        self._stop.set()
+        self._is_stopping = True
+        self._poke.set()
         self._thread.join()
 
-    def track(self, job_id: JobId, fence: int) -> None:
-        """Keep this lease from now on; call it right after the claim."""
-        with self._lock:
-            self._jobs[job_id] = fence, Progress()
-            self._kept_until[job_id] = time.monotonic() + self._patience
+    def beat_now(self) -> None:
+        """Do not wait for the interval's end: a verdict may have changed."""
+        self._poke.set()
 
-    def advance(self, job_ids: Iterable[JobId], stage: str) -> None:
-        """A batch of this stage begins or has ended for these jobs."""
+    def track(self, flight: Flight) -> None:
+        """Keep this lease from now on; call it right after the claim. An older flight of the job is lost by that."""
         with self._lock:
-            for job_id in job_ids:
-                if job_id in self._jobs:
-                    fence, progress = self._jobs[job_id]
-                    self._jobs[job_id] = fence, Progress(stage, progress.step)
+            older = self._flights.get(flight.job.id)
+            self._flights[flight.job.id] = flight
+            self._kept_until[flight.job.id] = time.monotonic() + self._patience
+        if older:
+            self._lose(older)
 
-    def count_steps(self, steps: Iterable[tuple[JobId, int]]) -> None:
-        """These jobs have made so many denoising steps."""
+    def forget(self, flight: Flight) -> None:
+        """The flight has left the worker."""
         with self._lock:
-            for job_id, step in steps:
-                if job_id in self._jobs:
-                    fence, progress = self._jobs[job_id]
-                    self._jobs[job_id] = fence, Progress(progress.stage, step)
-
-    def forget(self, job_id: JobId) -> None:
-        """The job has left the worker."""
-        with self._lock:
-            self._jobs.pop(job_id, None)
-            self._kept_until.pop(job_id, None)
-            self._lost.discard(job_id)
-
-    def take_lost(self) -> set[JobId]:
-        """Jobs that are no longer ours, each told once."""
-        with self._lock:
-            lost, self._lost = self._lost, set()
-            return lost
+            if self._flights.get(flight.job.id) is flight:
+                del self._flights[flight.job.id], self._kept_until[flight.job.id]
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval):
+        while True:
+            self._poke.wait(self._interval)
+            self._poke.clear()
+            if self._is_stopping:
+                return
             self._beat()
 
     def _beat(self) -> None:
         with self._lock:
-            jobs = dict(self._jobs)
+            flights = list(self._flights.values())
         sent = time.monotonic()
         try:
-            verdicts = self._leases.heartbeat(jobs) if jobs else {}
+            reports = {flight.job.id: (flight.job.fence, flight.progress) for flight in flights}
+            verdicts = self._leases.heartbeat(reports) if reports else {}
             self.is_answered = True
         except StorageError as error:
             verdicts = {}
             self.is_answered = False
-            self._log.warning("heartbeat unanswered", code=error.code, jobs=len(jobs))
-        with self._lock:
-            for job_id in jobs.keys() & self._jobs.keys():
-                if self._jobs[job_id][0] != jobs[job_id][0]:
-                    continue  # Claimed anew meanwhile: the answer is about the delivery before.
-                if verdicts.get(job_id) == "ok":
-                    self._kept_until[job_id] = sent + self._patience
-                elif verdicts.get(job_id) == "lost" or time.monotonic() > self._kept_until[job_id]:
-                    self._give_up(job_id)
+            self._log.warning("heartbeat unanswered", code=error.code, jobs=len(flights))
+        for flight in flights:
+            self._judge(flight, verdicts.get(flight.job.id), sent)
 
-    def _give_up(self, job_id: JobId) -> None:
-        del self._jobs[job_id], self._kept_until[job_id]
-        self._lost.add(job_id)
+    def _judge(self, flight: Flight, verdict: str | None, sent: float) -> None:
+        job_id = flight.job.id
+        with self._lock:
+            if self._flights.get(job_id) is not flight:
+                return  # It has left, or the job was claimed anew: the answer is about the delivery before.
+            is_kept = verdict in ("ok", "cancel")
+            if is_kept:
+                self._kept_until[job_id] = sent + self._patience
+            elif verdict == "lost" or time.monotonic() > self._kept_until[job_id]:
+                del self._flights[job_id], self._kept_until[job_id]
+            else:
+                return
+        if not is_kept:
+            self._lose(flight)
+        elif verdict == "cancel":
+            self._on_cancel(flight)
+
+    def _lose(self, flight: Flight) -> None:
+        flight.is_lost = True
+        self._on_lost(flight)

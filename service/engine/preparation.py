@@ -3,6 +3,8 @@
 It reads the blob store and nothing else; the gateway has decoded and checked the pictures.
 """
 
+import functools
+
 import numpy as np
 
 from service.domain.digest import content_digest
@@ -13,6 +15,10 @@ from service.engine.working_set import PreparedJob
 from service.ports.blobs import BlobStore
 from xmdpt.sampler import initial_noise, sampling_plan
 from xmdpt.spec import IMAGE_SIZE, Prediction
+
+# Of different numbers of steps, guidance and samplers that are asked for at one time.
+_MAX_PLANS = 256
+_cached_plan = functools.lru_cache(_MAX_PLANS)(sampling_plan)
 
 
 def prepare(job: ClaimedJob, blobs: BlobStore, prediction: Prediction) -> PreparedJob:
@@ -36,7 +42,7 @@ def prepare(job: ClaimedJob, blobs: BlobStore, prediction: Prediction) -> Prepar
         photo=_pixels(photo),
         skeleton=_pixels(skeleton),
         noise=initial_noise(params.seed),
-        plan=sampling_plan(params.num_steps, params.guidance, params.sampler.value, prediction),
+        plan=_cached_plan(params.num_steps, params.guidance, params.sampler.value, prediction),
     )
 
 

@@ -1,77 +1,67 @@
-"""Runs every graph at its smallest and its largest batch before the worker says that it is ready.
+"""Runs every graph before the worker says that it is ready, and says beforehand what its times will look like.
 
-The largest makes the runtime allocate all that it will need, the smallest is what a lone client meets; a graph that
-can't run stops the start, not a job. And it says beforehand if whole loops will look like a device that hangs.
+A graph that can't run stops the start, not a job. How long calls last is `service.engine.calibration`'s.
 """
 
-import time
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
+from service.domain.capacity import Capacity
 from service.domain.execution import Execution
-from service.domain.request import DEFAULT_STEPS
-from service.ports.backend import F32, InferenceBackend
-from xmdpt.sampler import SamplingPlan, initial_noise, sampling_plan, stack_plans
+from service.domain.request import DEFAULT_GUIDANCE, DEFAULT_STEPS
+from service.domain.stage import Stage
+from service.ports.backend import InferenceBackend
+from xmdpt.sampler import initial_noise, sampling_plan, stack_plans
 from xmdpt.spec import IMAGE_SIZE, VARIANTS
 
-_NUM_STEPS = 2
+LOOP_STEPS = 2
+"""Denoising steps in a whole loop of `stage_calls`."""
 
 
-def warm_up(backend: InferenceBackend, max_batch: int, execution: Execution = Execution.STEPWISE) -> None:
-    """Run all stages with max_batch rows, then with one.
+def warm_up(backend: InferenceBackend, num_rows: int, execution: Execution) -> None:
+    """Run all stages once, with so many rows: a runtime allocates at a size's first call what later ones use.
 
     Raises:
         BackendError: a graph can't run.
     """
-    for rows in (max_batch, 1):
-        pixels = np.zeros((rows, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-        condition = backend.condition(backend.encode_source(pixels), backend.encode_pose(pixels))
-        denoise = _step if execution is Execution.STEPWISE else _loop
-        backend.decode(denoise(backend, condition))
+    for call in stage_calls(backend, num_rows, execution).values():
+        call()
 
 
-def stall_warning(backend: InferenceBackend, max_batch: int, stall_timeout_seconds: float) -> str | None:
-    """Time a short loop of max_batch rows, and return what to say if one of `DEFAULT_STEPS` would last too long.
+def stage_calls(backend: InferenceBackend, num_rows: int, execution: Execution) -> Mapping[Stage, Callable[[], object]]:
+    """The backend's call of each stage of a job, ready with arrays of so many rows that mean nothing."""
+    pixels = np.zeros((num_rows, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    vectors = np.zeros((num_rows, VARIANTS[backend.variant].width), np.float32)
+    noise = np.repeat(initial_noise(0)[None], num_rows, axis=0)
+    plan = stack_plans([sampling_plan(LOOP_STEPS, DEFAULT_GUIDANCE)] * num_rows)
+    calls = {
+        Stage.ENCODE_SOURCE: partial(backend.encode_source, pixels),
+        Stage.ENCODE_POSE: partial(backend.encode_pose, pixels),
+        Stage.CONDITION: partial(backend.condition, vectors, vectors),
+        Stage.DECODE: partial(backend.decode, noise),
+    }
+    if execution is Execution.WHOLE_LOOP:
+        loop = partial(backend.sample, noise, vectors, plan.timesteps, plan.guidance, plan.coefficients)
+        return calls | {Stage.SAMPLE: loop}
+    first = plan.timesteps[:, :1], plan.guidance[:, :1], plan.coefficients[:, 0]
+    return calls | {Stage.DENOISE: partial(backend.denoise_step, noise, noise, vectors, *first)}
 
-    A loop makes no progress before its end, so the queue takes its jobs away and the worker counts as dead.
+
+def stall_warning(capacity: Capacity, stall_timeout_seconds: float) -> str | None:
+    """Return what to say if whole loops will look like a device that hangs: they make no progress before their end.
 
     Args:
-        backend: warm.
-        max_batch: most rows of a loop.
+        capacity: as the worker will work.
         stall_timeout_seconds: how long a job, or a turn of the worker, may last without progress.
-
-    Raises:
-        BackendError: the graph can't run.
     """
-    condition = np.zeros((max_batch, VARIANTS[backend.variant].width), np.float32)
-    started = time.monotonic()
-    _loop(backend, condition)
-    # The call's own cost counts with each step: next to a timeout of seconds it is nothing.
-    seconds = (time.monotonic() - started) / _NUM_STEPS * DEFAULT_STEPS
-    if seconds <= stall_timeout_seconds:
+    curve, max_batch = capacity.curve, capacity.max_batch
+    seconds = curve.call_seconds + (curve.seconds(max_batch) - curve.call_seconds) * DEFAULT_STEPS
+    if capacity.execution is Execution.STEPWISE or seconds <= stall_timeout_seconds:
         return None
     return (
         f"a whole loop of {DEFAULT_STEPS} steps and {max_batch} rows takes about {seconds:.0f} s without progress, and "
         f"XMDPT_QUEUE__STALL_TIMEOUT_SECONDS={stall_timeout_seconds} takes its jobs away and calls this worker dead "
         "before that: raise it, or lower XMDPT_WORKER__MAX_BATCH"
     )
-
-
-def _step(backend: InferenceBackend, condition: F32) -> F32:
-    noise = _noise(len(condition))
-    plan = _plan(len(condition))
-    first = plan.timesteps[:, :1], plan.guidance[:, :1], plan.coefficients[:, 0]
-    return backend.denoise_step(noise, np.zeros_like(noise), condition, *first)[0]
-
-
-def _loop(backend: InferenceBackend, condition: F32) -> F32:
-    plan = _plan(len(condition))
-    return backend.sample(_noise(len(condition)), condition, plan.timesteps, plan.guidance, plan.coefficients)
-
-
-def _plan(num_rows: int) -> SamplingPlan:
-    return stack_plans([sampling_plan(_NUM_STEPS, 2.0)] * num_rows)
-
-
-def _noise(num_rows: int) -> F32:
-    return np.repeat(initial_noise(0)[None], num_rows, axis=0)

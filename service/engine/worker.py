@@ -1,61 +1,92 @@
-"""The worker's loop: claim, tell the scheduler, perform what it asks, report.
+"""The worker's loop: hear what happened, tell the scheduler, perform what it asks.
 
 All decisions about batches are the scheduler's, all decisions about jobs the queue's; this is the shell between them.
+Whatever waits for the queue, the store or a codec is done in other threads, whose news come through the inbox.
 """
 
 import threading
 import time
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
 
-from service.domain.errors import (
-    BackendError,
-    BackendUnavailableError,
-    ResourceExhaustedError,
-    ServiceError,
-    StorageError,
-)
-from service.domain.job import ClaimedJob, JobFailure, JobId
+from service.domain.capacity import WorkerReport
+from service.domain.errors import BackendError, BackendUnavailableError, ResourceExhaustedError, ServiceError
+from service.domain.job import JobFailure
 from service.domain.stage import Stage
 from service.engine.delivery import Delivery
 from service.engine.executor import Executor
 from service.engine.flight import Flight
 from service.engine.heartbeat import Heartbeat
-from service.engine.preparation import prepare
+from service.engine.intake import Arrival, Intake, IntakeTargets
+from service.engine.presence import Presence
+from service.engine.preview import PreviewProjection
+from service.engine.previews import Previews
+from service.engine.vectors import Vectors
 from service.engine.working_set import WorkingSet
-from service.ports.backend import InferenceBackend
+from service.ports.backend import F32, InferenceBackend
 from service.ports.blobs import BlobStore
-from service.ports.queue import JobLeases
-from service.scheduling.actions import Action, DropJob, EndJob, ReleaseJob, RunBatch
-from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested, JobArrived, LeaseLost
+from service.ports.queue import JobLeases, News
+from service.ports.vectors import VectorCache
+from service.ports.workers import WorkerAnnouncements
+from service.scheduling.actions import Action, CancelJob, DropJob, EndJob, ReleaseJob, RunBatch
+from service.scheduling.events import (
+    BatchFailed,
+    BatchFinished,
+    CancelRequested,
+    DrainRequested,
+    JobArrived,
+    LeaseLost,
+)
+from service.scheduling.policy import BatchPolicy
 from service.scheduling.scheduler import Scheduler
 from service.telemetry.logs import get_logger
 from service.telemetry.metrics import WorkerMetrics
-from xmdpt.spec import VARIANTS, Prediction, Variant
+from xmdpt.spec import VARIANTS, Variant
 
-# An idle worker asks again after this long even if no wake-up reached it.
-_IDLE_WAIT_SECONDS = 1.0
-# A busy worker that found the queue empty asks again after this long, so that a step doesn't pay for a call each time.
-_BUSY_CLAIM_INTERVAL_SECONDS = 0.02
-_OUTAGE_PAUSE_SECONDS = 0.25
+_IDLE_TURN_SECONDS = 1.0
+# Pictures are encoded, made durable and told to the queue beside the device, several at a time: most of it is waiting.
+_NUM_DELIVERERS = 4
+# The queue's clock decides what is late; a worker that is a moment early would find no deadline passed there.
+_DEADLINE_GRACE_SECONDS = 0.1
+_ENCODERS = (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE)
 
 
 @dataclass(frozen=True)
-class WorkerLimits:
-    """Times and sizes of the loop.
+class WorkerTimes:
+    """Times of the loop.
 
     Attributes:
-        max_slots: jobs in flight.
         heartbeat_seconds: between two reports to the queue.
         lease_seconds: how long the queue believes a silent worker.
         drain_seconds: after a stop is asked for, how long jobs may still finish here.
         max_turn_seconds: one turn of the loop may last this long before the worker counts as dead.
     """
 
-    max_slots: int
     heartbeat_seconds: float
     lease_seconds: float
     drain_seconds: float
     max_turn_seconds: float
+
+
+@dataclass(frozen=True)
+class WorkerPorts:
+    """What is shared with other processes.
+
+    Attributes:
+        leases: the queue.
+        blobs: pictures.
+        vectors: source and pose vectors.
+        announcements: who works, and how fast.
+    """
+
+    leases: JobLeases
+    blobs: BlobStore
+    vectors: VectorCache
+    announcements: WorkerAnnouncements
 
 
 class Worker:
@@ -64,30 +95,54 @@ class Worker:
     def __init__(
         self,
         backend: InferenceBackend,
-        leases: JobLeases,
-        blobs: BlobStore,
-        scheduler: Scheduler,
-        limits: WorkerLimits,
+        ports: WorkerPorts,
+        report: WorkerReport,
+        projection: PreviewProjection,
+        times: WorkerTimes,
         metrics: WorkerMetrics,
     ) -> None:
         """The graphs must be warm; nothing is claimed before `run`."""
         variant: Variant = VARIANTS[backend.variant]
-        self._backend, self._leases, self._blobs = backend, leases, blobs
-        self._scheduler, self._limits, self._metrics = scheduler, limits, metrics
-        self._prediction: Prediction = variant.prediction
-        self._set = WorkingSet(limits.max_slots, variant.width)
+        capacity = report.capacity
+        self._backend, self._times, self._metrics = backend, times, metrics
+        self._num_slots = capacity.num_slots
+        policy = BatchPolicy(capacity.max_batch, capacity.num_slots, is_shortest_first=capacity.is_shortest_first)
+        self._scheduler = Scheduler(policy, capacity.execution)
+        self._set = WorkingSet(capacity.num_slots, variant.width)
         self._executor = Executor(backend, self._set)
-        self._heartbeat = Heartbeat(leases, limits.heartbeat_seconds, limits.lease_seconds)
-        self._delivery = Delivery(leases, blobs, limits.lease_seconds, metrics)
-        self._flights: dict[JobId, Flight] = {}
+        self._delivery = Delivery(ports.leases, ports.blobs, times.lease_seconds, metrics)
+        self._deliverers = ThreadPoolExecutor(_NUM_DELIVERERS, "delivery")
+        self._previews = Previews(projection, ports.blobs, self._deliverers, metrics)
+        self._flights: dict[str, Flight] = {}
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._heartbeat = Heartbeat(
+            ports.leases,
+            times.heartbeat_seconds,
+            times.lease_seconds,
+            lambda flight: self._inbox.put(partial(self._lose, flight)),
+            lambda flight: self._inbox.put(partial(self._cancel, flight)),
+        )
+        self._vectors = Vectors(ports.vectors, backend.model_digest)
+        targets = IntakeTargets(lambda arrival: self._inbox.put(partial(self._arrive, arrival)), self._refuse)
+        self._intake = Intake(
+            ports.leases,
+            ports.blobs,
+            self._vectors,
+            self._heartbeat,
+            variant.prediction,
+            self._flights,
+            targets,
+            metrics,
+        )
+        self._presence = Presence(ports.leases, ports.announcements, report, self._hear)
         self._log = get_logger()
         self._stop = threading.Event()
         self._drain_at: float | None = None
+        self._is_closed = False
         self._device_error: BackendUnavailableError | None = None
-        self._next_claim = 0.0
+        self._num_arrived = 0
         self._last_turn = time.monotonic()
-        self._is_queue_answering = False
-        metrics.step_slots.set(limits.max_slots)
+        metrics.step_slots.set(capacity.num_slots)
         metrics.ready.set_function(lambda: float(self.is_ready))
 
     def stop(self) -> None:
@@ -95,16 +150,18 @@ class Worker:
         if self._stop.is_set():
             self._drain_at = 0.0
         self._stop.set()
+        self._inbox.put(_nothing)
 
     @property
     def is_alive(self) -> bool:
         """False once the loop has hung for longer than a turn may last."""
-        return time.monotonic() - self._last_turn < self._limits.max_turn_seconds
+        return time.monotonic() - self._last_turn < self._times.max_turn_seconds
 
     @property
     def is_ready(self) -> bool:
         """True while new jobs would be claimed and kept."""
-        return self.is_alive and not self._stop.is_set() and self._is_queue_answering and self._heartbeat.is_answered
+        is_queue_answering = self._intake.is_queue_answering and self._heartbeat.is_answered
+        return self.is_alive and not self._stop.is_set() and is_queue_answering
 
     def run(self) -> None:
         """Work until `stop`; then finish what fits into the drain time and hand back the rest.
@@ -112,125 +169,162 @@ class Worker:
         Raises:
             BackendUnavailableError: the device went before a stop was asked for; every job has been handed back.
         """
-        self._heartbeat.start()
+        threads = (self._heartbeat, self._presence, self._intake)
+        for thread in threads:
+            thread.start()
         try:
-            while not (self._stop.is_set() and self._scheduler.is_idle):
-                self._turn()
+            is_busy = True  # The first turn only makes the first offer.
+            while self._flights or not self._is_closed:
+                is_busy = self._turn(is_busy)
         finally:
-            self._heartbeat.stop()
+            self._intake.stop_claiming()
+            self._deliverers.shutdown()
+            for thread in threads:
+                thread.stop()
         if self._device_error:
             raise self._device_error
 
-    def _turn(self) -> None:
-        now = self._last_turn = time.monotonic()
-        for job_id in self._heartbeat.take_lost():
-            self._metrics.lease_lost.inc()
-            self._scheduler.handle(LeaseLost(job_id), now)
+    def _turn(self, is_busy: bool) -> bool:
+        """Do everything that is to be done now; returns whether there was anything, so that more may follow."""
+        self._last_turn = time.monotonic()
+        self._read_inbox(0.0 if is_busy else self._idle_seconds())
+        now = time.monotonic()
         if self._stop.is_set():
             self._drain(now)
-        # Before the claim: a job that was lost may come straight back and must find its old slot free.
-        for action in self._scheduler.next_actions(now):
+        actions = self._scheduler.next_actions(now)
+        for action in actions:
             self._perform(action)
-        if not self._stop.is_set() and self._scheduler.free_slots() and time.monotonic() >= self._next_claim:
-            self._claim()
+        undelivered = len(self._flights) - self._num_slots
+        self._intake.offer(self._scheduler.free_slots() - max(0, undelivered), self._num_arrived)
+        return bool(actions)
+
+    def _idle_seconds(self) -> float:
+        """How long nothing needs to be done unless something happens."""
+        times = [self._scheduler.next_wakeup(), self._drain_at if not self._scheduler.is_idle else None]
+        now = time.monotonic()
+        return max(0.0, min([_IDLE_TURN_SECONDS, *(at - now for at in times if at is not None)]))
+
+    def _read_inbox(self, patience_seconds: float) -> None:
+        try:
+            if patience_seconds:
+                self._inbox.get(timeout=patience_seconds)()
+            while True:
+                self._inbox.get_nowait()()
+        except Empty:
+            return
+
+    def _hear(self, news: AbstractSet[News]) -> None:
+        if "work" in news:
+            self._intake.hear_of_work()
+        if "cancel" in news:
+            self._heartbeat.beat_now()
+
+    def _arrive(self, arrival: Arrival) -> None:
+        flight, job = arrival.flight, arrival.flight.job
+        self._num_arrived += 1
+        if flight.is_lost:
+            self._leave(flight, "lost")
+            return
+        slot = self._set.add(flight.key, arrival.prepared)
+        at_hand = arrival.supply.at_hand
+        if Stage.ENCODE_SOURCE in at_hand:
+            self._set.source_vector[slot] = at_hand[Stage.ENCODE_SOURCE]
+        if Stage.ENCODE_POSE in at_hand:
+            self._set.pose_vector[slot] = at_hand[Stage.ENCODE_POSE]
+        event = JobArrived(
+            flight.key,
+            job.request.params.num_steps,
+            frozenset(at_hand),
+            job.is_suspect,
+            job.priority,
+            flight.arrived + job.seconds_left + _DEADLINE_GRACE_SECONDS,
+        )
+        self._scheduler.handle(event, time.monotonic())
+
+    def _refuse(self, flight: Flight, error: ServiceError) -> None:
+        """Its pictures can't be read: the one failure before the scheduler knows the job."""
+        failure = JobFailure(error.code, error.detail)
+        self._send_off(flight, partial(self._delivery.fail, flight.job, failure, may_retry=error.is_retryable))
+
+    def _lose(self, flight: Flight) -> None:
+        self._metrics.lease_lost.inc()
+        if self._intake.withdraw(flight):
+            self._leave(flight, "lost")
+        self._scheduler.handle(LeaseLost(flight.key), time.monotonic())
+
+    def _cancel(self, flight: Flight) -> None:
+        if self._intake.withdraw(flight):
+            self._send_off(flight, partial(self._delivery.cancel, flight.job))
+        self._scheduler.handle(CancelRequested(flight.key), time.monotonic())
 
     def _drain(self, now: float) -> None:
         if self._drain_at is None:
-            self._drain_at = now + self._limits.drain_seconds
-            self._log.info("draining", jobs=len(self._flights), seconds=self._limits.drain_seconds)
+            self._drain_at = now + self._times.drain_seconds
+            self._log.info("draining", jobs=len(self._flights), seconds=self._times.drain_seconds)
+        self._intake.stop_claiming()
+        self._is_closed = True
         if now >= self._drain_at:
             self._scheduler.handle(DrainRequested(), now)
-
-    def _claim(self) -> None:
-        """Take what fits; wait for work if there is neither any nor anything else to do."""
-        try:
-            claimed = self._leases.claim(self._scheduler.free_slots(), len(self._flights))
-            self._is_queue_answering = True
-            for job in claimed:
-                self._heartbeat.track(job.id, job.fence)
-            for job in claimed:
-                self._arrive(job)
-            if claimed:
-                return
-            if self._scheduler.is_idle:
-                self._leases.wait_for_work(_IDLE_WAIT_SECONDS)
-            else:
-                self._next_claim = time.monotonic() + _BUSY_CLAIM_INTERVAL_SECONDS
-        except StorageError as error:
-            self._note_outage(error)
-
-    def _note_outage(self, error: StorageError) -> None:
-        if self._is_queue_answering:
-            self._log.warning("queue unavailable", code=error.code, detail=error.detail)
-        self._is_queue_answering = False
-        self._metrics.redis_errors.inc()
-        self._next_claim = time.monotonic() + _OUTAGE_PAUSE_SECONDS
-        if self._scheduler.is_idle:
-            self._stop.wait(_OUTAGE_PAUSE_SECONDS)
-
-    def _arrive(self, job: ClaimedJob) -> None:
-        self._metrics.queue_wait.observe(job.queue_seconds)
-        started = time.monotonic()
-        flight = self._flights[job.id] = Flight(job, started, {"queue": job.queue_seconds})
-        try:
-            prepared = prepare(job, self._blobs, self._prediction)
-        except ServiceError as error:
-            failure = JobFailure(error.code, error.detail)
-            self._leave(job.id, self._delivery.fail(job, failure, may_retry=error.is_retryable))
-            return
-        self._spend([flight], "decode_input", time.monotonic() - started)
-        self._set.add(job.id, prepared)
-        event = JobArrived(job.id, job.request.params.num_steps, is_suspect=job.is_suspect)
-        self._scheduler.handle(event, time.monotonic())
-        self._log.info("job claimed", job=job.id, fence=job.fence, suspect=job.is_suspect)
+            for flight in self._intake.take_parked():
+                self._send_off(flight, partial(self._delivery.release, flight.job))
 
     def _perform(self, action: Action) -> None:
         match action:
             case RunBatch():
                 self._run_batch(action)
-            case EndJob(job_id, None):
-                state = self._delivery.succeed(self._flights[job_id], self._set.pictures[job_id], self._backend)
-                self._leave(job_id, state)
-            case EndJob(job_id, failure) if failure is not None:
-                self._leave(job_id, self._delivery.fail(self._flights[job_id].job, failure, may_retry=True))
-            case ReleaseJob(job_id):
-                self._leave(job_id, self._delivery.release(self._flights[job_id].job))
-            case DropJob(job_id):
-                self._leave(job_id, "lost")
+                return
+            case EndJob() | CancelJob() | ReleaseJob() | DropJob():
+                flight = self._flights[action.job_id]
+                picture = self._set.remove(flight.key)
+        match action:
+            case EndJob(failure=JobFailure() as failure):
+                self._send_off(flight, partial(self._delivery.fail, flight.job, failure, may_retry=True))
+            case EndJob():
+                assert picture is not None
+                self._send_off(flight, partial(self._delivery.succeed, flight, picture, self._backend))
+            case CancelJob():
+                self._send_off(flight, partial(self._delivery.cancel, flight.job))
+            case ReleaseJob():
+                self._send_off(flight, partial(self._delivery.release, flight.job))
+            case DropJob():
+                self._leave(flight, "lost")
 
     def _run_batch(self, batch: RunBatch) -> None:
         """Run it and answer the scheduler, whatever happens."""
-        job_ids = [row.job_id for row in batch.rows]
-        self._heartbeat.advance(job_ids, batch.stage)
+        flights = [self._flights[row.job_id] for row in batch.rows]
+        for flight in flights:
+            flight.stage = batch.stage
         started = time.monotonic()
         try:
             self._executor.run(batch)
         except BackendError as error:
-            outcome = BatchFailed(
-                batch.batch_id,
-                JobFailure(error.code, error.detail),
-                is_out_of_memory=isinstance(error, ResourceExhaustedError),
-                is_device_gone=isinstance(error, BackendUnavailableError),
-            )
-            self._log.warning(
-                "batch failed",
-                stage=batch.stage,
-                rows=len(job_ids),
-                code=error.code,
-                detail=error.detail,
-                cause=str(error.__cause__ or ""),
-            )
-            if isinstance(error, BackendUnavailableError):
-                self._give_up(error)
+            outcome = self._failed(batch, error)
         except Exception:
             # The loop outlives what nobody foresaw; the client is told no detail.
             outcome = BatchFailed(batch.batch_id, JobFailure("internal_error", "the worker met an unexpected error"))
-            self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(job_ids))
+            self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(flights))
         else:
             outcome = BatchFinished(batch.batch_id)
-            self._spend([self._flights[job_id] for job_id in job_ids], batch.stage, time.monotonic() - started)
-            self._count_steps(batch)
+            self._account(batch, flights, time.monotonic() - started)
         self._scheduler.handle(outcome, time.monotonic())
+
+    def _failed(self, batch: RunBatch, error: BackendError) -> BatchFailed:
+        self._log.warning(
+            "batch failed",
+            stage=batch.stage,
+            rows=len(batch.rows),
+            code=error.code,
+            detail=error.detail,
+            cause=str(error.__cause__ or ""),
+        )
+        if isinstance(error, BackendUnavailableError):
+            self._give_up(error)
+        return BatchFailed(
+            batch.batch_id,
+            JobFailure(error.code, error.detail),
+            is_out_of_memory=isinstance(error, ResourceExhaustedError),
+            is_device_gone=isinstance(error, BackendUnavailableError),
+        )
 
     def _give_up(self, error: BackendUnavailableError) -> None:
         """Hand everything back and end: this process can do no work, and others may."""
@@ -239,32 +333,57 @@ class Worker:
         self._stop.set()
         self._drain_at = 0.0
 
-    def _count_steps(self, batch: RunBatch) -> None:
-        """Tell what the batch has denoised, if it has; a whole loop counts as the steps that are in it."""
-        match batch.stage:
-            case Stage.DENOISE:
-                num_steps, done = 1, {row.job_id: row.step_index + 1 for row in batch.rows}
-            case Stage.SAMPLE:
-                # The scheduler puts jobs of one number of steps into it.
-                num_steps = self._flights[batch.rows[0].job_id].job.request.params.num_steps
-                done = {row.job_id: num_steps for row in batch.rows}
-            case _:
-                return
-        self._heartbeat.count_steps(done.items())
-        for _ in range(num_steps):
-            self._metrics.step_batch_rows.observe(len(batch.rows))
-        self._metrics.steps.inc(num_steps * len(batch.rows))
-
-    def _spend(self, flights: list[Flight], stage: str, seconds: float) -> None:
-        self._metrics.stage_seconds.labels(stage).observe(seconds)
+    def _account(self, batch: RunBatch, flights: list[Flight], seconds: float) -> None:
+        """Note what the batch has done for its flights."""
+        self._metrics.batch_seconds[batch.stage].observe(seconds)
         for flight in flights:
-            flight.spend(stage, seconds)
+            flight.spend(batch.stage, seconds)
+        if batch.stage in _ENCODERS:
+            self._share_vectors(batch.stage, flights)
+        elif batch.stage is Stage.DENOISE:
+            for flight, row in zip(flights, batch.rows, strict=True):
+                flight.step = row.step_index + 1
+                if flight.job.request.output.preview_every_steps:
+                    self._previews.offer(flight, self._set.previous_denoised[self._set.slots([flight.key])[0]])
+            self._metrics.count_steps(len(flights), 1)
+        elif batch.stage is Stage.SAMPLE:
+            for flight in flights:
+                flight.step = flight.job.request.params.num_steps
+            # The scheduler puts jobs of one number of steps into it.
+            self._metrics.count_steps(len(flights), flights[0].step)
 
-    def _leave(self, job_id: JobId, state: str) -> None:
-        flight = self._flights.pop(job_id)
+    def _share_vectors(self, stage: Stage, flights: list[Flight]) -> None:
+        rows = self._set.source_vector if stage is Stage.ENCODE_SOURCE else self._set.pose_vector
+        for flight, slot in zip(flights, self._set.slots([flight.key for flight in flights]), strict=True):
+            self._deliverers.submit(self._share_vector, flight, stage, rows[slot].copy())
+
+    def _share_vector(self, flight: Flight, stage: Stage, vector: F32) -> None:
+        self._vectors.made(flight, stage, vector)
+        self._intake.hear_of_vectors()
+
+    def _send_off(self, flight: Flight, tell_queue: Callable[[], str]) -> None:
+        self._deliverers.submit(self._deliver, flight, tell_queue)
+
+    def _deliver(self, flight: Flight, tell_queue: Callable[[], str]) -> None:
+        try:
+            state = tell_queue()
+        except Exception:
+            self._log.exception("a job could not be delivered", job=flight.job.id)
+            failure = JobFailure("internal_error", "the worker met an unexpected error")
+            state = self._delivery.fail(flight.job, failure, may_retry=True)
+        self._leave(flight, state)
+
+    def _leave(self, flight: Flight, state: str) -> None:
+        self._vectors.give_up(flight)
+        self._intake.hear_of_vectors()
+        self._heartbeat.forget(flight)
+        del self._flights[flight.key]
+        self._inbox.put(_nothing)
         seconds = time.monotonic() - flight.arrived
-        self._heartbeat.forget(job_id)
-        self._set.remove(job_id)
         self._metrics.jobs.labels(state).inc()
         self._metrics.job_seconds.labels(state).observe(seconds)
-        self._log.info("job left", job=job_id, state=state, seconds=round(seconds, 4))
+        self._log.info("job left", job=flight.job.id, state=state, seconds=round(seconds, 4))
+
+
+def _nothing() -> None:
+    """Wakes the loop."""

@@ -3,11 +3,11 @@
 It does not know stages or leases; `service.engine.executor` reads and writes it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from service.domain.job import JobId
 from service.ports.backend import F32, U8
 from xmdpt.sampler import SamplingPlan
 from xmdpt.spec import LATENT_SHAPE
@@ -31,11 +31,12 @@ class PreparedJob:
 
 
 class WorkingSet:
-    """Slots 0 .. num_slots-1; each holds one job's arrays from its arrival until it leaves.
+    """Slots 0 .. num_slots-1; each holds one flight's arrays from its arrival until it leaves.
 
     Attributes:
         latents: [slots,4,32,32] float32; likewise previous_denoised.
         source_vector: [slots,D] float32; likewise pose_vector, condition.
+        pictures: [256,256,3] uint8 RGB by flight, once decoded.
     """
 
     def __init__(self, num_slots: int, width: int) -> None:
@@ -45,16 +46,16 @@ class WorkingSet:
         self.source_vector = np.zeros((num_slots, width), np.float32)
         self.pose_vector = np.zeros_like(self.source_vector)
         self.condition = np.zeros_like(self.source_vector)
-        self.pictures: dict[JobId, U8] = {}
-        self._jobs: dict[JobId, tuple[int, PreparedJob]] = {}
+        self.pictures: dict[str, U8] = {}
+        self._jobs: dict[str, tuple[int, PreparedJob]] = {}
         self._free = list(range(num_slots))
 
-    def __contains__(self, job_id: JobId) -> bool:
-        """True while the job holds a slot."""
-        return job_id in self._jobs
+    def __contains__(self, key: str) -> bool:
+        """True while the flight holds a slot."""
+        return key in self._jobs
 
-    def add(self, job_id: JobId, job: PreparedJob) -> None:
-        """Give the job a slot.
+    def add(self, key: str, job: PreparedJob) -> int:
+        """Give the flight a slot; returns which.
 
         Raises:
             IndexError: no slot is free; the caller claimed more than the scheduler offered.
@@ -62,18 +63,19 @@ class WorkingSet:
         slot = self._free.pop()
         self.latents[slot] = job.noise
         self.previous_denoised[slot] = 0
-        self._jobs[job_id] = slot, job
+        self._jobs[key] = slot, job
+        return slot
 
-    def slot(self, job_id: JobId) -> int:
-        """The row that is the job's in every stacked array."""
-        return self._jobs[job_id][0]
+    def slots(self, keys: Sequence[str]) -> list[int]:
+        """The rows that are the flights' in every stacked array."""
+        return [self._jobs[key][0] for key in keys]
 
-    def job(self, job_id: JobId) -> PreparedJob:
-        """What the job brought along."""
-        return self._jobs[job_id][1]
+    def jobs(self, keys: Sequence[str]) -> list[PreparedJob]:
+        """What the flights brought along."""
+        return [self._jobs[key][1] for key in keys]
 
-    def remove(self, job_id: JobId) -> None:
-        """Free the job's slot; absent is fine."""
-        self.pictures.pop(job_id, None)
-        if job_id in self._jobs:
-            self._free.append(self._jobs.pop(job_id)[0])
+    def remove(self, key: str) -> U8 | None:
+        """Free the flight's slot, absent is fine; returns its picture if it has one."""
+        if key in self._jobs:
+            self._free.append(self._jobs.pop(key)[0])
+        return self.pictures.pop(key, None)

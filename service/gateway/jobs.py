@@ -1,16 +1,17 @@
-"""What a client can do with a job: submit it, look at it, wait for it, fetch its picture.
+"""What a client can do with a job: submit it, look at it, wait for it, cancel it, fetch its picture.
 
 It parses no HTTP and runs no graphs. Every answer of the queue is bounded in time.
 """
 
 import asyncio
+import dataclasses
 import hashlib
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from service.domain.digest import content_digest
+from service.domain.capacity import Eta
 from service.domain.errors import (
     JobStateError,
     NotFoundError,
@@ -20,68 +21,83 @@ from service.domain.errors import (
     StorageError,
 )
 from service.domain.inputs import pack_inputs
-from service.domain.job import Job, JobId, NewJob
-from service.domain.request import MAX_SEED, GenerationRequest, OutputOptions, Sampler, SamplingParams
+from service.domain.job import DEFAULT_TENANT, IdempotencyKey, Job, JobId, JobStatus, NewJob
 from service.domain.result import JobResult
+from service.gateway.forecast import Forecasts
 from service.gateway.models import ServedModel
+from service.gateway.submission import Submission
 from service.ports.blobs import BlobStore
-from service.ports.queue import JobIntake
+from service.ports.queue import EnqueueVerdict, JobIntake
+from service.telemetry.metrics import GatewayMetrics
 
 # A client is told within this time that the queue is away.
 MAX_QUEUE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Submission:
-    """A checked request with its pixels.
+class Submitted:
+    """An accepted job.
 
     Attributes:
-        photo: uint8 [256,256,3] RGB as bytes; skeleton likewise.
-        model: a variant's name, None for the served one.
-        seed: None to have one drawn.
-        num_steps: see `SamplingParams`; likewise guidance and sampler.
-        output: how to write the picture.
+        job_id: the job that stands for the call.
+        is_replay: an earlier call with the same key has made it.
+        eta: as forecast at its acceptance; None for a replay, or while no worker is calibrated.
     """
 
-    photo: bytes
-    skeleton: bytes
-    model: str | None
-    seed: int | None
-    num_steps: int
-    guidance: float
-    sampler: Sampler
-    output: OutputOptions
+    job_id: JobId
+    is_replay: bool = False
+    eta: Eta | None = None
 
 
 class Jobs:
     """The jobs of one deployment."""
 
-    def __init__(self, intake: JobIntake, blobs: BlobStore, model: ServedModel) -> None:
+    def __init__(
+        self,
+        intake: JobIntake,
+        blobs: BlobStore,
+        model: ServedModel,
+        forecasts: Forecasts,
+        metrics: GatewayMetrics,
+    ) -> None:
         self._intake = intake
         self._blobs = blobs
         self._model = model
+        self._forecasts = forecasts
+        self._metrics = metrics
 
-    async def submit(self, submission: Submission) -> JobId:
+    async def submit(self, submission: Submission, idempotency_key: str | None = None) -> Submitted:
         """Accept a job; when this returns, it survives a crash of any process.
 
+        Args:
+            submission: what is asked for.
+            idempotency_key: 1-255 visible ASCII characters; a repeat of the same call under the same key finds its job.
+
         Raises:
-            RequestError: `unknown_model`.
-            OverloadedError: `overloaded`; nothing was kept.
+            RequestError: `unknown_model`; `idempotency_mismatch`: the key belongs to another request.
+            OverloadedError: `overloaded`, `tenant_queue_full`; nothing was kept.
             StorageError: `queue_unavailable` or `storage_unavailable`.
         """
         if submission.model not in (None, self._model.name):
             raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}, the model served here")
-        job = NewJob(f"job_{secrets.token_hex(16)}", self._request_of(submission))
+        job = _new_job(submission, self._model.name, idempotency_key)
         content = pack_inputs(submission.photo, submission.skeleton)
         await asyncio.to_thread(self._blobs.put_input, job.id, content)
         # No clean-up if this raises: the queue may have accepted the job and only its answer was lost, so the pictures
         # stay until the sweep.
         async with _queue_answers_within(MAX_QUEUE_SECONDS):
-            verdict = await self._intake.enqueue(job)
-        if verdict == "full":
-            await asyncio.to_thread(self._blobs.delete_job, job.id)
-            raise OverloadedError("overloaded", "too many jobs are waiting; nothing was accepted, try again later")
-        return job.id
+            forecast = await self._forecasts.of_new(job)
+            if forecast:
+                job = dataclasses.replace(job, forecast_seconds=forecast.seconds)
+            enqueued = await self._intake.enqueue(job)
+        # `dup` of its own id: a lost answer made the adapter repeat the call.
+        if enqueued.verdict == "ok" or (enqueued.verdict == "dup" and enqueued.job_id == job.id):
+            return Submitted(job.id, eta=forecast.eta if forecast else None)
+        await asyncio.to_thread(self._blobs.delete_job, job.id)
+        if enqueued.verdict != "dup":
+            raise await self._refusal(enqueued.verdict)
+        self._metrics.idempotent_replays.inc()
+        return Submitted(enqueued.job_id, is_replay=True)
 
     async def status(self, job_id: JobId) -> Job:
         """The job as it stands.
@@ -98,16 +114,38 @@ class Jobs:
         async with _queue_answers_within(timeout_seconds + MAX_QUEUE_SECONDS):
             return _found(await self._intake.wait_for_end(job_id, timeout_seconds))
 
+    async def wait_for(self, submitted: Submitted, timeout_seconds: float) -> Job:
+        """`wait`, and learn how wrong the forecast was."""
+        job = await self.wait(submitted.job_id, timeout_seconds)
+        if submitted.eta and job.status is JobStatus.SUCCEEDED and job.ended_at:
+            self._metrics.eta_error.observe(abs(job.ended_at - job.created_at - submitted.eta.p50_seconds))
+        return job
+
+    async def cancel(self, job_id: JobId) -> Job:
+        """Cancel a job; one that has ended, or is being cancelled, stays as it is. Raises as `status`."""
+        job = await self.status(job_id)
+        if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
+            return job
+        async with _queue_answers_within(MAX_QUEUE_SECONDS):
+            verdict = await self._intake.cancel(job_id, DEFAULT_TENANT)
+        if verdict in ("cancelled", "cancelling"):
+            self._metrics.cancelled.labels("queued" if verdict == "cancelled" else "running").inc()
+        return await self.status(job_id)
+
     async def picture(self, job: Job) -> tuple[JobResult, bytes]:
         """The result of a job that was read just now, checked against its digest.
 
         Raises:
-            JobStateError: `not_finished`, or `expired`.
+            JobStateError: `not_finished`, `cancelled` or `expired`.
             ServiceError: the job failed; with its own code.
             StorageError: `storage_unavailable`: the picture can't be read, or is damaged.
         """
         if not job.status.is_final:
-            raise JobStateError("not_finished", f"the job is {job.status.value}", retry_after_seconds=1.0)
+            eta = await self._forecasts.of_job(job)
+            seconds = max(1.0, eta.p50_seconds) if eta else 1.0
+            raise JobStateError("not_finished", f"the job is {job.status.value}", retry_after_seconds=seconds)
+        if job.status is JobStatus.CANCELLED:
+            raise JobStateError("cancelled", "the job was cancelled and has no picture")
         if job.failure:
             raise ServiceError(job.failure.code, job.failure.detail)
         if job.is_expired or job.result is None:
@@ -120,15 +158,39 @@ class Jobs:
             raise StorageError("storage_unavailable", "the stored picture is damaged")
         return job.result, content
 
-    def _request_of(self, submission: Submission) -> GenerationRequest:
-        seed = secrets.randbelow(MAX_SEED + 1) if submission.seed is None else submission.seed
-        return GenerationRequest(
-            model=self._model.name,
-            params=SamplingParams(seed, submission.num_steps, submission.guidance, submission.sampler),
-            output=submission.output,
-            source_digest=content_digest(submission.photo),
-            pose_digest=content_digest(submission.skeleton),
-        )
+    async def preview(self, job_id: JobId) -> bytes:
+        """The newest preview, a JPEG file.
+
+        Raises:
+            NotFoundError: there is no such job, or no preview of it yet.
+            StorageError: `queue_unavailable` or `storage_unavailable`.
+        """
+        await self.status(job_id)
+        try:
+            return await asyncio.to_thread(self._blobs.get_preview, job_id)
+        except NotFoundError:
+            raise NotFoundError("there is no preview of this job yet") from None
+
+    async def _refusal(self, verdict: EnqueueVerdict) -> ServiceError:
+        if verdict == "mismatch":
+            return RequestError("idempotency_mismatch", "this Idempotency-Key belongs to another request")
+        self._metrics.admission_rejected.labels(verdict).inc()
+        seconds = await self._forecasts.retry_after_seconds()
+        if verdict == "quota":
+            return OverloadedError("tenant_queue_full", "too many of your jobs are waiting; nothing was kept", seconds)
+        return OverloadedError("overloaded", "too many jobs are waiting; nothing was kept, try again later", seconds)
+
+
+def _new_job(submission: Submission, model: str, idempotency_key: str | None) -> NewJob:
+    request = submission.request(model)
+    return NewJob(
+        f"job_{secrets.token_hex(16)}",
+        request,
+        tenant=DEFAULT_TENANT,
+        priority=submission.priority,
+        deadline_seconds=submission.deadline_seconds,
+        idempotency=IdempotencyKey(idempotency_key, submission.fingerprint(request)) if idempotency_key else None,
+    )
 
 
 def _found(job: Job | None) -> Job:

@@ -3,10 +3,13 @@
 It knows nothing of jobs. Every method raises ResourceExhaustedError or BackendError.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from service.domain.execution import Execution
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -21,6 +24,12 @@ class InferenceBackend(Protocol):
     runtime: str
     variant: str
     model_digest: str
+    profile_sizes: Sequence[int]
+    """Numbers of rows that a call may have, growing from 1; empty: any, up to the graph's largest batch."""
+
+    def choose(self, execution: Execution) -> None:
+        """Be ready for this execution's denoising graph; the other one need not be loaded any more."""
+        ...
 
     def encode_source(self, photo: U8) -> F32:
         """[B,256,256,3] uint8 RGB -> source_vector [B,D]."""

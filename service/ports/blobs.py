@@ -27,6 +27,14 @@ class BlobStore(Protocol):
         """What `put_output` stored; NotFoundError if it is gone."""
         ...
 
+    def put_preview(self, job_id: JobId, content: bytes) -> None:
+        """Replace the job's preview; it need not survive a crash."""
+        ...
+
+    def get_preview(self, job_id: JobId) -> bytes:
+        """The newest preview; NotFoundError if there is none."""
+        ...
+
     def delete_output(self, job_id: JobId, fence: int) -> None:
         """Forget what one delivery made; absent is fine."""
         ...

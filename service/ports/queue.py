@@ -1,39 +1,75 @@
 """The queue as its three users see it: the gateway, the worker, upkeep.
 
-`lost`, `fenced` and `full` are answers here, not exceptions; a queue that does not answer raises StorageError.
+`lost`, `fenced` and `full` are answers here, not exceptions; a queue that does not answer raises StorageError. Whatever
+ended or released a job may be said again: it is answered as it was the first time.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from service.domain.job import ClaimedJob, Job, JobFailure, JobId, NewJob, Progress
+from service.domain.job import ClaimedJob, Job, JobFailure, JobId, NewJob, Priority, Progress
 from service.domain.result import JobResult
 
-EnqueueVerdict = Literal["ok", "dup", "full"]
-LeaseVerdict = Literal["ok", "lost"]
-FinishVerdict = Literal["succeeded", "failed", "retry", "already", "fenced", "gone"]
-ReleaseVerdict = Literal["queued", "already", "fenced", "gone"]
+EnqueueVerdict = Literal["ok", "dup", "mismatch", "full", "quota"]
+LeaseVerdict = Literal["ok", "cancel", "lost"]
+FinishVerdict = Literal["succeeded", "failed", "retry", "cancelled", "expired", "fenced", "gone"]
+ReleaseVerdict = Literal["queued", "cancelled", "expired", "fenced", "gone"]
+CancelVerdict = Literal["cancelled", "cancelling", "succeeded", "failed", "notfound"]
+News = Literal["work", "cancel"]
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """What became of an enqueue.
+
+    Attributes:
+        verdict: `ok`, or why no job was added: `dup` (this id, or this key with this content, is here already),
+            `mismatch` (this key with another content), `full` (too many live jobs), `quota` (too many of this tenant).
+        job_id: the job that now stands for the call; with `dup` by key it is the first one's.
+    """
+
+    verdict: EnqueueVerdict
+    job_id: JobId
 
 
 @dataclass(frozen=True)
 class QueueStats:
-    """Figures of the whole queue: counts of jobs, and seconds that the oldest has waited."""
+    """Figures of the whole queue.
+
+    Attributes:
+        queued: jobs that wait for a worker, delayed ones included; likewise running.
+        oldest_wait_seconds: how long the oldest of them has waited.
+        queued_cost: row-steps of the queued jobs, by class; likewise running_cost, over all classes.
+        num_suspects: queued jobs that must run alone.
+        num_dead: jobs that failed because their deliveries were used up.
+        forecast_ratios: actual over forecast duration of jobs that have lately ended well, oldest first.
+    """
 
     queued: int
     running: int
     oldest_wait_seconds: float
+    queued_cost: Mapping[Priority, int] = field(default_factory=dict[Priority, int])
+    running_cost: int = 0
+    num_suspects: int = 0
+    num_dead: int = 0
+    forecast_ratios: Sequence[float] = ()
 
 
 class JobIntake(Protocol):
     """The gateway's verbs."""
 
-    async def enqueue(self, job: NewJob) -> EnqueueVerdict:
-        """Accept the job in one atomic step, or say why not; a repeat of the same id is `dup`."""
+    async def enqueue(self, job: NewJob) -> Enqueued:
+        """Accept the job in one atomic step, or say why not."""
         ...
 
     async def read(self, job_id: JobId) -> Job | None:
         """The job as it stands, None if there is none of that id."""
+        ...
+
+    async def cancel(self, job_id: JobId, tenant: str) -> CancelVerdict:
+        """End a queued job at once, ask for the end of a running one; what has ended stays as it is."""
         ...
 
     async def wait_for_end(self, job_id: JobId, timeout_seconds: float) -> Job | None:
@@ -52,12 +88,15 @@ class JobLeases(Protocol):
         """Take jobs of at most free_rows rows in all; never waits."""
         ...
 
-    def wait_for_work(self, timeout_seconds: float) -> None:
-        """Return when a job may be waiting, or when the time is over."""
+    def wait_for_news(self, timeout_seconds: float) -> AbstractSet[News]:
+        """Return when a job may be waiting or a cancel may concern this worker, or when the time is over."""
         ...
 
     def heartbeat(self, jobs: Mapping[JobId, tuple[int, Progress]]) -> Mapping[JobId, LeaseVerdict]:
-        """Extend the leases of these jobs (fence, progress); `lost` means that the job is no longer ours."""
+        """Extend the leases of these jobs (fence, progress).
+
+        `cancel` means: still ours, and to be ended by `end_cancelled`; `lost` means that it is no longer ours.
+        """
         ...
 
     def succeed(self, job_id: JobId, result: JobResult) -> FinishVerdict:
@@ -66,6 +105,10 @@ class JobLeases(Protocol):
 
     def fail(self, job_id: JobId, fence: int, failure: JobFailure, *, may_retry: bool) -> FinishVerdict:
         """End the job as failed, or send it back for another try while any is left."""
+        ...
+
+    def end_cancelled(self, job_id: JobId, fence: int) -> FinishVerdict:
+        """End a job whose heartbeat said `cancel`: as cancelled, or as failed if it was its deadline."""
         ...
 
     def release(self, job_id: JobId, fence: int) -> ReleaseVerdict:

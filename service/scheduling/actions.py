@@ -37,6 +37,13 @@ class EndJob:
 
 
 @dataclass(frozen=True)
+class CancelJob:
+    """Tell the queue that the job has stopped as it wished, or because its deadline is over; it has left."""
+
+    job_id: JobId
+
+
+@dataclass(frozen=True)
 class ReleaseJob:
     """Give the job back to the queue unharmed; it has left the scheduler."""
 
@@ -50,4 +57,4 @@ class DropJob:
     job_id: JobId
 
 
-Action = RunBatch | EndJob | ReleaseJob | DropJob
+Action = RunBatch | EndJob | CancelJob | ReleaseJob | DropJob

@@ -1,8 +1,9 @@
 """What happened, in the past tense: everything the scheduler is ever told."""
 
+import math
 from dataclasses import dataclass
 
-from service.domain.job import JobFailure, JobId
+from service.domain.job import JobFailure, JobId, Priority
 from service.domain.stage import Stage
 
 
@@ -15,12 +16,23 @@ class JobArrived:
         num_steps: denoising steps to make, >= 1.
         skipped: stages whose output is already at hand (a cache hit drops an ENCODE).
         is_suspect: it must never share a batch, because an earlier delivery ended with its worker.
+        priority: its class.
+        deadline: monotonic seconds; not ended by then, it leaves at the next step.
     """
 
     job_id: JobId
     num_steps: int
     skipped: frozenset[Stage] = frozenset()
     is_suspect: bool = False
+    priority: Priority = Priority.INTERACTIVE
+    deadline: float = math.inf
+
+
+@dataclass(frozen=True)
+class CancelRequested:
+    """The queue says that nobody wants the job's picture any more: it leaves at the next step."""
+
+    job_id: JobId
 
 
 @dataclass(frozen=True)
@@ -59,4 +71,4 @@ class DrainRequested:
     """Hand back every job as soon as it is in no running batch, and take no more."""
 
 
-Event = JobArrived | LeaseLost | BatchFinished | BatchFailed | DrainRequested
+Event = JobArrived | CancelRequested | LeaseLost | BatchFinished | BatchFailed | DrainRequested

@@ -3,11 +3,12 @@
 It does not choose who runs next: that is `service.scheduling.policy`.
 """
 
+import math
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.domain.execution import Execution
-from service.domain.job import JobId
+from service.domain.job import JobId, Priority
 from service.domain.stage import Stage
 
 SKIPPABLE = frozenset({Stage.ENCODE_SOURCE, Stage.ENCODE_POSE})
@@ -48,6 +49,10 @@ class JobProgress:
         num_steps: denoising steps, >= 1; jobs share a whole loop only if theirs are equal.
         is_suspect: it never shares a batch, and nothing else is in flight while it is at work.
         served: id of the last batch that brought it forward; at first the last one begun before it arrived.
+        priority: its class.
+        deadline: monotonic seconds; not ended by then, it leaves.
+        arrived: id of the last batch that was begun before it arrived.
+        num_steps_left: denoising steps not done yet.
         position: rows of the table that are done.
         num_failures: batches that failed with this job alone in them, since it last came forward.
         must_run_alone: a batch that it shared has failed, and it has not come forward since.
@@ -58,9 +63,17 @@ class JobProgress:
     num_steps: int
     is_suspect: bool
     served: int
+    priority: Priority = Priority.INTERACTIVE
+    deadline: float = math.inf
+    arrived: int = field(init=False)
+    num_steps_left: int = field(init=False)
     position: int = 0
     num_failures: int = 0
     must_run_alone: bool = False
+
+    def __post_init__(self) -> None:
+        self.arrived = self.served
+        self.num_steps_left = self.num_steps
 
     @property
     def stage(self) -> Stage:
@@ -84,6 +97,7 @@ class JobProgress:
 
     def advance(self, batch_id: int) -> None:
         """Its row in this batch is done, and what went wrong before is forgiven."""
+        self.num_steps_left -= {Stage.DENOISE: 1, Stage.SAMPLE: self.num_steps}.get(self.stage, 0)
         self.position += 1
         self.served = batch_id
         self.num_failures = 0

@@ -4,11 +4,21 @@ It decides nothing about rows (`service.scheduling.policy`), and it runs nothing
 tells it what came of them.
 """
 
+import math
+
 from service.domain.execution import Execution
 from service.domain.job import JobId
 from service.domain.stage import Stage
-from service.scheduling.actions import Action, DropJob, EndJob, ReleaseJob, Row, RunBatch
-from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested, Event, JobArrived, LeaseLost
+from service.scheduling.actions import Action, CancelJob, DropJob, EndJob, ReleaseJob, Row, RunBatch
+from service.scheduling.events import (
+    BatchFailed,
+    BatchFinished,
+    CancelRequested,
+    DrainRequested,
+    Event,
+    JobArrived,
+    LeaseLost,
+)
 from service.scheduling.policy import BatchPolicy, choose_jobs, workable_jobs
 from service.scheduling.progress import JobProgress, stage_table
 
@@ -16,8 +26,9 @@ from service.scheduling.progress import JobProgress, stage_table
 class Scheduler:
     """Events in, actions out; the same events give the same actions.
 
-    The shell calls `handle` for what happened, then `next_actions` until it gives nothing, then waits for an event.
-    There is no wake-up: jobs join at the next step or the next whole loop, so no batch ever waits for company.
+    The shell calls `handle` for what happened, then `next_actions` until it gives nothing, then waits for an event or
+    for `next_wakeup`. Only a deadline wakes: jobs join at the next step or the next whole loop, so no batch ever waits
+    for company.
     """
 
     def __init__(self, policy: BatchPolicy, execution: Execution = Execution.STEPWISE) -> None:
@@ -43,8 +54,17 @@ class Scheduler:
             return 0
         return max(0, self._policy.max_slots - len(self._jobs))
 
+    def next_wakeup(self) -> float | None:
+        """When to call `next_actions` though nothing has happened: monotonic seconds, None if that is never."""
+        deadlines = (job.deadline for job_id, job in self._jobs.items() if job_id not in self._exits)
+        earliest = min(deadlines, default=math.inf)
+        return None if earliest == math.inf else earliest
+
     def handle(self, event: Event, now: float) -> None:
         """Take note of what happened; ids that are not known (any more) are late answers and change nothing.
+
+        A lost job is dropped, whatever else was to become of it; else a cancelled one is cancelled, though its picture
+        or its failure may be there already.
 
         Args:
             event: what happened.
@@ -59,17 +79,13 @@ class Scheduler:
             case LeaseLost(job_id):
                 if job_id in self._jobs:
                     self._exits[job_id] = DropJob(job_id)
+            case CancelRequested(job_id):
+                if job_id in self._jobs:
+                    self._cancel(job_id)
             case DrainRequested():
                 self._is_draining = True
-            case BatchFinished() | BatchFailed():
-                batch = self._running
-                if batch is None or batch.batch_id != event.batch_id:
-                    return
-                self._running = None
-                if isinstance(event, BatchFinished):
-                    self._finish(batch)
-                else:
-                    self._fail(batch, event)
+            case _:
+                self._end_batch(event)
 
     def next_actions(self, now: float) -> list[Action]:
         """What to do now, in this order; to be called again after that, until there is nothing.
@@ -82,6 +98,9 @@ class Scheduler:
         Returns:
             The exits that are due; without any, the next RunBatch; nothing while a batch runs or no job is here.
         """
+        for job in self._jobs.values():
+            if job.deadline <= now:
+                self._cancel(job.job_id)
         exits = self._take_exits()
         if exits or self._running is not None or not self._jobs:
             return exits
@@ -92,8 +111,29 @@ class Scheduler:
         if event.job_id not in self._jobs:
             table = stage_table(event.num_steps, event.skipped, self._execution)
             self._jobs[event.job_id] = JobProgress(
-                event.job_id, table, event.num_steps, event.is_suspect, self._last_batch_id
+                event.job_id,
+                table,
+                event.num_steps,
+                event.is_suspect,
+                served=self._last_batch_id,
+                priority=event.priority,
+                deadline=event.deadline,
             )
+
+    def _cancel(self, job_id: JobId) -> None:
+        """It leaves at the next step, unless the queue has taken it already."""
+        if not isinstance(self._exits.get(job_id), DropJob):
+            self._exits[job_id] = CancelJob(job_id)
+
+    def _end_batch(self, event: BatchFinished | BatchFailed) -> None:
+        batch = self._running
+        if batch is None or batch.batch_id != event.batch_id:
+            return
+        self._running = None
+        if isinstance(event, BatchFinished):
+            self._finish(batch)
+        else:
+            self._fail(batch, event)
 
     def _finish(self, batch: RunBatch) -> None:
         for row in batch.rows:
@@ -131,7 +171,8 @@ class Scheduler:
         return [self._exits.pop(job_id, ReleaseJob(job_id)) for job_id in leaving]
 
     def _form_batch(self) -> RunBatch:
-        jobs = choose_jobs(workable_jobs(self._jobs.values(), self._policy.max_slots), self._limits)
+        workable = workable_jobs(self._jobs.values(), self._policy.max_slots)
+        jobs = choose_jobs(workable, self._limits, is_shortest_first=self._policy.is_shortest_first)
         self._last_batch_id += 1
         rows = tuple(Row(job.job_id, job.step_index) for job in jobs)
         return RunBatch(self._last_batch_id, jobs[0].stage, rows)

@@ -3,17 +3,25 @@
 Each process has one registry of its own. Nothing is measured here: callers observe.
 """
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from service.domain.capacity import Capacity
 from service.domain.errors import ServiceError
+from service.domain.stage import Stage
+from service.ports.audit import InvariantKind
 
 # From a cache hit on a GPU (milliseconds) to a long job on a loaded CPU (minutes).
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 120.0, 300.0)
 _STAGE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 _ROWS = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 64)
 
-LEAVING = ("succeeded", "failed", "retried", "released", "lost")
+LEAVING = ("succeeded", "failed", "retried", "released", "cancelled", "expired", "lost")
 """How a job leaves a worker."""
+
+_REFUSALS = ("full", "quota")
+_CANCELLED_WHEN = ("queued", "running")
 
 
 class _ProcessMetrics:
@@ -39,7 +47,34 @@ class _ProcessMetrics:
             self.redis_errors.inc()
 
 
-class GatewayMetrics(_ProcessMetrics):
+class _QueueMetrics(_ProcessMetrics):
+    """The queue as a gateway sees it; each gateway reports the same one."""
+
+    def __init__(self, role: str, version: str) -> None:
+        super().__init__(role, version)
+        self.queue_depth = Gauge("xmdpt_queue_depth", "Jobs that wait for a worker", registry=self.registry)
+        self.queue_oldest_wait = Gauge(
+            "xmdpt_queue_oldest_wait_seconds", "Time that the oldest waiting job has waited", registry=self.registry
+        )
+        self.jobs_running = Gauge("xmdpt_jobs_running", "Jobs that some worker holds", registry=self.registry)
+        self.dead_letters = Gauge(
+            "xmdpt_dead_letters", "Jobs that failed because their deliveries were used up", registry=self.registry
+        )
+        self.workers_live = Gauge(
+            "xmdpt_workers_live", "Workers that have announced themselves lately", registry=self.registry
+        )
+        self.invariant_violations = Counter(
+            "xmdpt_queue_invariant_violations_total",
+            "Findings of the auditor, each counted in every round that finds it",
+            ["kind"],
+            registry=self.registry,
+        )
+        # From the start: a rate over the first event of a series that did not exist would miss it.
+        for kind in get_args(InvariantKind):
+            self.invariant_violations.labels(kind)
+
+
+class GatewayMetrics(_QueueMetrics):
     """The gateway's instruments."""
 
     def __init__(self, version: str) -> None:
@@ -54,11 +89,28 @@ class GatewayMetrics(_ProcessMetrics):
         self.input_rejected = Counter(
             "xmdpt_input_rejected_total", "Requests refused for what they hold", ["code"], registry=self.registry
         )
-        self.queue_depth = Gauge("xmdpt_queue_depth", "Jobs that wait for a worker", registry=self.registry)
-        self.queue_oldest_wait = Gauge(
-            "xmdpt_queue_oldest_wait_seconds", "Time that the oldest waiting job has waited", registry=self.registry
+        self.admission_rejected = Counter(
+            "xmdpt_admission_rejected_total",
+            "Jobs refused because the queue, or their tenant's share of it, was full",
+            ["reason"],
+            registry=self.registry,
         )
-        self.jobs_running = Gauge("xmdpt_jobs_running", "Jobs that some worker holds", registry=self.registry)
+        self.idempotent_replays = Counter(
+            "xmdpt_idempotent_replays_total", "Submissions answered with an earlier one's job", registry=self.registry
+        )
+        self.cancelled = Counter(
+            "xmdpt_cancelled_total", "Cancels accepted, by what the job was doing", ["when"], registry=self.registry
+        )
+        self.eta_error = Histogram(
+            "xmdpt_eta_error_seconds",
+            "Between the p50 that was forecast at submission and what the job took",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        for reason in _REFUSALS:
+            self.admission_rejected.labels(reason)
+        for when in _CANCELLED_WHEN:
+            self.cancelled.labels(when)
 
 
 class WorkerMetrics(_ProcessMetrics):
@@ -95,7 +147,43 @@ class WorkerMetrics(_ProcessMetrics):
         self.finish = Counter(
             "xmdpt_finish_total", "Answers of the queue to a finish", ["verdict"], registry=self.registry
         )
+        self.suspects = Counter(
+            "xmdpt_suspects_total", "Jobs claimed after a delivery whose lease had run out", registry=self.registry
+        )
+        self.cache_requests = Counter(
+            "xmdpt_condition_cache_requests_total",
+            "Source and pose vectors that jobs needed, by whether an encoder had to run",
+            ["kind", "result"],
+            registry=self.registry,
+        )
+        self.previews = Counter("xmdpt_previews_total", "Previews written", registry=self.registry)
+        self.step_curve = Gauge(
+            "xmdpt_step_curve_seconds",
+            "Time of one denoising step by the rows that share it, as measured at the start",
+            ["rows"],
+            registry=self.registry,
+        )
+        self.call_seconds = Gauge(
+            "xmdpt_backend_call_seconds", "The part of a step that is the call itself", registry=self.registry
+        )
+        # Each label once: a look-up at every step would cost as much as the observation.
+        self.batch_seconds = {stage: self.stage_seconds.labels(stage) for stage in Stage}
         # From the start: a rate over the first event of a series that did not exist would miss it.
         for outcome in LEAVING:
             self.jobs.labels(outcome)
             self.job_seconds.labels(outcome)
+        for kind in ("source", "pose"):
+            for result in ("hit", "miss"):
+                self.cache_requests.labels(kind, result)
+
+    def count_steps(self, num_rows: int, num_steps: int) -> None:
+        """So many rows have shared so many denoising steps."""
+        for _ in range(num_steps):
+            self.step_batch_rows.observe(num_rows)
+        self.steps.inc(num_rows * num_steps)
+
+    def tell_capacity(self, capacity: Capacity) -> None:
+        """Export the calibration."""
+        for rows, seconds in capacity.curve.points:
+            self.step_curve.labels(rows).set(seconds)
+        self.call_seconds.set(capacity.curve.call_seconds)

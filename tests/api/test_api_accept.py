@@ -85,7 +85,8 @@ def test_generate_when_json_is_accepted_then_the_job_object_tells_of_the_picture
     assert job["progress"] == {"stage": None, "step": 50, "steps": 50, "ratio": 1.0}
     assert job["timings_ms"] == {"queue": 12.0, "tdnet_step": 250.0, "total": 262.0}
     assert job["engine"] == {"runtime": "fake", "model_digest": "sha256:" + "ab" * 32}
-    assert job["urls"] == {"self": f"/v1/jobs/{job_id}", "result": f"/v1/jobs/{job_id}/result"}
+    assert job["cache"] == {"source": "hit", "pose": "miss"}
+    assert job["eta"] is None
     assert job["error"] is None
 
 

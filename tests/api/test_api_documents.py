@@ -37,8 +37,8 @@ def codes_in_python(path: Path) -> set[str]:
 def codes_of_the_service() -> set[str]:
     """Every code in service/, that of the queue's functions too."""
     found = {code for path in (ROOT / "service").rglob("*.py") for code in codes_in_python(path)}
-    lua = (ROOT / "service/adapters/redis_functions.lua").read_text()
-    return found | set(re.findall(r"'error_code', '(\w+)'", lua))
+    lua = "".join(path.read_text() for path in (ROOT / "service/adapters/lua").glob("*.lua"))
+    return found | set(re.findall(r"\bfail\([^')]*'(\w+)'", lua))
 
 
 @pytest.mark.parametrize("name", documents.pages())
@@ -74,7 +74,7 @@ def test_codes_when_raised_anywhere_then_the_table_has_them_and_no_others() -> N
 def test_table_when_read_then_statuses_are_errors_and_only_passing_ones_may_be_repeated() -> None:
     for code, kind in PROBLEMS.items():
         assert 400 <= kind.status <= 599, code
-        assert kind.is_retryable == (kind.status in (409, 503, 504)), code
+        assert kind.is_retryable == (kind.status in (429, 503, 504) or code == "not_finished"), code
         assert kind.title, code
         assert kind.remedy.endswith("."), code
 

@@ -67,6 +67,7 @@ def test_framework_when_there_is_no_such_path_then_a_problem_says_404(edge: Edge
         ("OPTIONS", "/v1/jobs", "POST"),
         ("DELETE", f"/v1/jobs/{UNKNOWN}", "GET"),
         ("POST", f"/v1/jobs/{UNKNOWN}/result", "GET"),
+        ("GET", f"/v1/jobs/{UNKNOWN}/cancel", "POST"),
         ("POST", "/livez", "GET"),
         ("TRACE", "/metrics", "GET"),
     ],

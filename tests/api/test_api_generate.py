@@ -38,7 +38,9 @@ def test_generate_when_the_job_ends_in_time_then_its_picture_is_the_body(
         "content-location": f"/v1/jobs/{job_id}/result",
         "preference-applied": "wait=5",
         "server-timing": "queue;dur=12, tdnet_step;dur=250, total;dur=262",
+        "x-xmdpt-cache": "source=hit, pose=miss",
         "x-xmdpt-job-id": job_id,
+        "x-xmdpt-runtime": "fake",
         "x-xmdpt-seed": "1",
         "x-xmdpt-steps": "50",
     }
@@ -62,8 +64,30 @@ def test_generate_when_fields_are_given_then_they_reach_the_queue_and_the_header
     assert (request.params.seed, request.params.num_steps) == (2**53 - 1, 7)
     assert (request.params.guidance, request.params.sampler) == (3.5, "dpmpp_2m")
     assert (request.output.format, request.output.quality) == ("webp", 42)
+    assert request.output.preview_every_steps == 0
     assert response.headers["content-type"] == "image/webp"
     assert (response.headers["x-xmdpt-seed"], response.headers["x-xmdpt-steps"]) == (str(2**53 - 1), "7")
+
+
+def test_generate_when_class_deadline_and_previews_are_given_then_they_reach_the_queue(edge: Edge) -> None:
+    body = GOOD_BODY | {"priority": "batch", "deadline_ms": 1500, "preview": {"every_steps": 50}}
+    form = [part(name, value, is_file=False) for name, value in (("priority", b"batch"), ("deadline_ms", b"1500"))]
+    form.append(part("params", b'{"preview": {"every_steps": 50}}', is_file=False))
+
+    edge.client.post("/v1/generate", json=body)
+    edge.client.post("/v1/generate", **as_form(SOURCE, JSON_POSE, *form))
+
+    for job in edge.intake.accepted:
+        assert (job.priority, job.deadline_seconds) == ("batch", 1.5)
+        assert job.request.output.preview_every_steps == 50
+    assert len(edge.intake.accepted) == 2
+
+
+def test_generate_when_nothing_is_said_then_the_job_is_interactive_and_has_a_day(edge: Edge) -> None:
+    edge.client.post("/v1/generate", json=GOOD_BODY)
+
+    (job,) = edge.intake.accepted
+    assert (job.priority, job.deadline_seconds, job.idempotency) == ("interactive", 86_400, None)
 
 
 def test_generate_when_the_form_has_params_then_they_count_as_fields(edge: Edge) -> None:
@@ -112,7 +136,13 @@ def test_generate_when_the_form_comes_from_a_usual_client_then_it_is_understood(
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [("backend_error", 500), ("attempts_exhausted", 500), ("resource_exhausted", 503)]
+    ("code", "status"),
+    [
+        ("backend_error", 500),
+        ("attempts_exhausted", 500),
+        ("resource_exhausted", 503),
+        ("deadline_exceeded", 504),
+    ],
 )
 def test_generate_when_the_job_fails_then_its_problem_names_it(edge: Edge, code: str, status: int) -> None:
     edge.intake.on_enqueue = lambda job: edge.intake.fail(job.id, code)

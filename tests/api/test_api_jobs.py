@@ -35,10 +35,12 @@ def leave_waiting(job: NewJob) -> None:
     """Play no worker at all."""
 
 
-@pytest.mark.parametrize("suffix", ["", "/result"])
+@pytest.mark.parametrize(
+    ("method", "suffix"), [("GET", ""), ("GET", "/result"), ("GET", "/preview"), ("POST", "/cancel")]
+)
 @pytest.mark.parametrize("job_id", BAD_IDS, ids=lambda job_id: job_id[:40])
-def test_job_when_the_id_is_unknown_or_bad_then_404_alike(edge: Edge, job_id: str, suffix: str) -> None:
-    response = edge.client.get(f"/v1/jobs/{job_id}{suffix}")
+def test_job_when_the_id_is_unknown_or_bad_then_404_alike(edge: Edge, job_id: str, method: str, suffix: str) -> None:
+    response = edge.client.request(method, f"/v1/jobs/{job_id}{suffix}")
 
     problem = response.json()
     assert (response.status_code, problem["code"]) == (404, "not_found")
@@ -113,6 +115,7 @@ def test_result_when_the_file_went_before_the_record_then_410(edge: Edge) -> Non
         ("resource_exhausted", 503, "resource_exhausted"),
         ("backend_unavailable", 503, "backend_unavailable"),
         ("backend_timeout", 504, "backend_timeout"),
+        ("deadline_exceeded", 504, "deadline_exceeded"),
         ("a_code_of_another_version", 500, "internal_error"),
     ],
 )
@@ -129,6 +132,32 @@ def test_result_when_the_job_failed_then_its_own_problem_and_the_object_has_it_t
     assert job.json()["error"]["code"] == told
     assert job.json()["error"]["job_id"] == result.json()["job_id"] == job_id
     assert ("scripted failure" in result.text) == (told == code), "what is unknown keeps its detail to itself"
+
+
+def test_preview_when_asked_for_then_the_newest_one_and_never_from_a_cache(edge: Edge) -> None:
+    edge.intake.on_enqueue = leave_waiting
+    job = edge.client.post("/v1/jobs", json=GOOD_BODY | {"preview": {"every_steps": 10}}).json()
+    url = job["urls"]["preview"]
+
+    none_yet = edge.client.get(url)
+    edge.blobs.put_preview(job["id"], b"first")
+    edge.blobs.put_preview(job["id"], b"second")
+    newest = edge.client.get(url)
+
+    assert url == f"/v1/jobs/{job['id']}/preview"
+    assert (none_yet.status_code, none_yet.json()["code"]) == (404, "not_found")
+    assert (newest.status_code, newest.content) == (200, b"second")
+    assert (newest.headers["content-type"], newest.headers["cache-control"]) == ("image/jpeg", "no-store")
+
+
+def test_job_when_an_attempt_is_to_be_repeated_then_the_object_says_when(edge: Edge) -> None:
+    edge.intake.on_enqueue = leave_waiting
+    job_id = submitted(edge)
+    edge.intake.delay(job_id, 1_700_000_000.5)
+
+    job = edge.client.get(f"/v1/jobs/{job_id}").json()
+
+    assert (job["status"], job["queue"]["retry_at"]) == ("queued", "2023-11-14T22:13:20.500Z")
 
 
 def test_job_when_it_ends_during_a_long_poll_then_the_poll_answers(edge: Edge) -> None:

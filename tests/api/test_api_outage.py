@@ -34,6 +34,18 @@ def test_submit_when_the_queue_is_full_then_503_and_nothing_is_kept(edge: Edge, 
 
 
 @pytest.mark.parametrize("path", SUBMITS)
+def test_submit_when_the_tenant_has_its_share_then_429_and_nothing_is_kept(edge: Edge, path: str) -> None:
+    edge.intake.trouble = "quota"
+
+    response = edge.client.post(path, json=GOOD_BODY)
+
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["retryable"]) == (429, "tenant_queue_full", True)
+    assert int(response.headers["retry-after"]) >= 1
+    assert (edge.intake.jobs, edge.blobs.content) == ({}, {})
+
+
+@pytest.mark.parametrize("path", SUBMITS)
 def test_submit_when_the_queue_is_away_then_503_and_the_pictures_wait_for_the_sweep(edge: Edge, path: str) -> None:
     edge.intake.trouble = "refuses"
 
@@ -52,6 +64,7 @@ def test_calls_when_the_queue_hangs_then_each_is_answered_in_time(edge: Edge) ->
         ("GET", f"/v1/jobs/{job_id}", 0.0),
         ("GET", f"/v1/jobs/{job_id}", 1.0),
         ("GET", f"/v1/jobs/{job_id}/result", 0.0),
+        ("GET", f"/v1/jobs/{job_id}/preview", 0.0),
         ("GET", "/readyz", 0.0),
         ("GET", "/healthz", 0.0),
     ]

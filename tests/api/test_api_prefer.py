@@ -45,7 +45,9 @@ def test_generate_when_accepted_then_the_job_object_is_that_of_a_queued_job(edge
     job = edge.client.post("/generate", json=GOOD_BODY, headers={"Prefer": "respond-async"}).json()
 
     created = datetime.fromisoformat(job.pop("created_at"))
+    deadline = datetime.fromisoformat(job.pop("deadline_at"))
     (job_id,) = edge.intake.jobs
+    assert (deadline - created).total_seconds() == 86_400
     assert created.tzinfo == UTC
     assert abs(created.timestamp() - time.time()) < 60
     assert job == {
@@ -55,15 +57,22 @@ def test_generate_when_accepted_then_the_job_object_is_that_of_a_queued_job(edge
         "started_at": None,
         "ended_at": None,
         "expires_at": None,
-        "queue": {"position": 0},
+        "queue": {"position": 0, "priority": "interactive", "retry_at": None},
         "progress": {"stage": None, "step": 0, "steps": 50, "ratio": 0.0},
+        "eta": None,
         "attempt": 0,
         "request": {"model": "tiny", "seed": 1, "steps": 50, "guidance": 2.0, "sampler": "ddim", "format": "png"},
         "outputs": [],
+        "cache": None,
         "timings_ms": {},
         "engine": None,
         "error": None,
-        "urls": {"self": f"/v1/jobs/{job_id}", "result": f"/v1/jobs/{job_id}/result"},
+        "urls": {
+            "self": f"/v1/jobs/{job_id}",
+            "result": f"/v1/jobs/{job_id}/result",
+            "preview": None,
+            "cancel": f"/v1/jobs/{job_id}/cancel",
+        },
     }
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.api.bad_inputs import GOOD_BODY
 from tests.api.conftest import Edge
+from tests.fakes.fake_intake import a_worker_report
 from tests.fakes.running_gateway import MODEL
 
 PROBES = ("/readyz", "/healthz")
@@ -94,10 +95,12 @@ def test_metrics_when_jobs_wait_and_run_then_the_gauges_say_how_many(edge: Edge)
     edge.intake.on_enqueue = lambda job: None
     ids = [edge.client.post("/v1/jobs", json=GOOD_BODY).json()["id"] for _ in range(3)]
     edge.intake.run(ids[0], 1)
+    edge.intake.workers += [a_worker_report(), a_worker_report()]
 
     found = samples(edge)
 
     assert (found["xmdpt_queue_depth"], found["xmdpt_jobs_running"]) == (2, 1)
+    assert (found["xmdpt_workers_live"], found["xmdpt_dead_letters"]) == (2, 3)
     assert found['xmdpt_build_info{role="gateway",version="test"}'] == 1
 
 

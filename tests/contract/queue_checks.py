@@ -1,4 +1,4 @@
-"""What the queue promises, as checks that a broken library must fail; tests and mutants both run them."""
+"""What the queue promises of a job's life, as checks that a broken library must fail; tests and mutants run them."""
 
 from tests.fakes.queue_lab import (
     LEASE_MS,
@@ -20,18 +20,6 @@ def _make_suspect(lab: QueueLab, *numbers: int) -> None:
         lab.enqueue(number)
     assert set(lab.claim("dead", free=len(numbers))) == set(numbers)
     lab.lapse()
-
-
-def check_bound_holds(lab: QueueLab) -> None:
-    assert [lab.enqueue(number, max_live=2) for number in (1, 2, 3)] == ["ok", "ok", "full"]
-    assert lab.enqueue(1, max_live=2) == "dup"
-    assert lab.state(3) == "absent"
-    # A running job is live; an ended one makes room.
-    fences = lab.claim()
-    assert lab.enqueue(3, max_live=2) == "full"
-    lab.finish(1, fences[1])
-    assert lab.enqueue(3, max_live=2) == "ok"
-    lab.check()
 
 
 def check_only_the_current_fence_ends_a_job(lab: QueueLab) -> None:
@@ -67,18 +55,6 @@ def check_every_change_has_its_event(lab: QueueLab) -> None:
     ]
 
 
-def check_place_in_line_is_kept(lab: QueueLab) -> None:
-    for number in (1, 2, 3):
-        lab.enqueue(number)
-    fences = lab.claim(free=2)
-    assert list(fences) == [1, 2]
-    lab.release(2, fences[2])
-    lab.finish(1, fences[1], "retry")
-    lab.lapse(RETRY_DELAY_MS)
-    lab.check()
-    assert list(lab.claim()) == [1, 2, 3]
-
-
 def check_retries_are_delayed_and_counted(lab: QueueLab) -> None:
     lab.enqueue(1)
     for failures in range(1, MAX_FAILURES):
@@ -109,6 +85,25 @@ def check_poison_ends_after_its_deliveries(lab: QueueLab) -> None:
         lab.check()
     assert lab.record(1)["error_code"] == "attempts_exhausted"
     assert lab.state(1) == "failed"
+
+
+def check_dead_letters_are_kept_with_their_record(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    for delivery in range(MAX_DELIVERIES):
+        lab.claim(f"victim {delivery}")
+        lab.lapse()
+    assert list(lab.zset("dead")) == [job_id(1)]
+    assert lab.stats()["num_dead"] == 1
+    lab.enqueue(2)
+    lab.finish(2, lab.claim()[2], "failed")
+    assert list(lab.zset("dead")) == [job_id(1)], "who failed by itself is none"
+    lab.advance(RETENTION_MS)
+    lab.reap()
+    assert list(lab.zset("dead")) == [job_id(1)]
+    lab.advance(RECORD_KEPT_MS)
+    lab.reap()
+    assert lab.zset("dead") == {}
+    lab.check()
 
 
 def check_a_suspect_runs_alone(lab: QueueLab) -> None:
@@ -153,6 +148,26 @@ def check_a_stalled_job_is_lost(lab: QueueLab) -> None:
     lab.check()
 
 
+def check_who_waits_on_a_moving_worker_is_not_stalled(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    lab.enqueue(2)
+    fences = lab.claim()
+    for step in (1, 2, 3, 4):
+        lab.advance(STALL_MS)
+        reports = [(1, fences[1], "", 0), (2, fences[2], "tdnet_step", step)]
+        assert lab.heartbeats(*(reports if step > 2 else reversed(reports))) == ["ok", "ok"]
+    lab.advance(STALL_MS)
+    # Another worker's move is not this one's, nor that of a job which is no longer its.
+    lab.enqueue(3)
+    other = lab.claim("other")[3]
+    assert lab.heartbeats((3, other, "tdnet_step", 1)) == ["ok"]
+    lab.advance(1)
+    reports = ((1, fences[1], "", 0), (2, fences[2], "tdnet_step", 4), (3, fences[2], "tdnet_step", 5))
+    assert lab.heartbeats(*reports) == ["lost", "lost", "lost"]
+    assert [lab.state(number) for number in (1, 2, 3)] == ["queued", "queued", "running"]
+    lab.check()
+
+
 def check_a_heartbeat_keeps_the_lease(lab: QueueLab) -> None:
     lab.enqueue(1)
     fence = lab.claim()[1]
@@ -173,6 +188,15 @@ def check_an_outage_is_forgiven(lab: QueueLab) -> None:
     assert lab.state(1) == "queued", "once only"
 
 
+def check_no_lease_is_longer_than_one(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    lab.claim()
+    # The server's clock is set back, too little to be taken for an outage.
+    lab.advance(-LEASE_MS // 3)
+    lab.reap()
+    assert lab.zset("leases") == {job_id(1): lab.now + LEASE_MS}
+
+
 def check_pictures_go_first_and_the_record_later(lab: QueueLab) -> None:
     lab.enqueue(1)
     lab.finish(1, lab.claim()[1])
@@ -187,6 +211,16 @@ def check_pictures_go_first_and_the_record_later(lab: QueueLab) -> None:
     lab.reap()
     assert lab.state(1) == "absent"
     lab.check()
+
+
+def check_a_job_keeps_its_record_until_it_has_ended(lab: QueueLab) -> None:
+    lab.enqueue(1, deadline_ms=10 * (RETENTION_MS + RECORD_KEPT_MS))
+    lab.lapse()
+    for _ in range(2):
+        lab.advance(RETENTION_MS + RECORD_KEPT_MS)
+        assert lab.reap()[4] == []
+    assert lab.state(1) == "queued"
+    assert 1 in lab.claim()
 
 
 def check_the_outbox_is_trimmed_by_age(lab: QueueLab) -> None:
@@ -209,6 +243,3 @@ def check_a_reap_is_bounded(lab: QueueLab) -> None:
     lab.client.set("{xmdpt}:reaped_at", lab.now)
     assert [lab.reap(limit=2)[0] for _ in range(4)] == [2, 2, 1, 0]
     lab.check()
-
-
-CHECKS = {name.removeprefix("check_"): check for name, check in list(globals().items()) if name.startswith("check_")}

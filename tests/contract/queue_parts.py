@@ -12,6 +12,7 @@ from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases, RedisJobUpkeep
 from service.adapters.redis_server import connect, load_functions
+from service.ports.queue import Enqueued
 from tests.unit.builders import a_job_id, a_new_job
 
 LEASE_SECONDS = 0.6
@@ -42,7 +43,7 @@ class Queue:
 
     async def submit(self, *numbers: int) -> None:
         for number in numbers:
-            assert await self.intake.enqueue(a_new_job(number)) == "ok"
+            assert await self.intake.enqueue(a_new_job(number)) == Enqueued("ok", a_job_id(number))
 
     async def waiter(self, number: int) -> asyncio.Task:
         """A task that waits for the job's end, and has begun to."""

@@ -15,7 +15,8 @@ from service.adapters.triton_backend import TritonBackend
 from service.adapters.triton_channel import TritonEndpoint
 from service.domain.errors import BackendError
 from service.domain.execution import Execution
-from service.engine.warmup import stall_warning, warm_up
+from service.engine.calibration import calibrate
+from service.engine.warmup import stall_warning
 from service.ports.backend import InferenceBackend
 from xmdpt.sampler import initial_noise, sampling_plan, stack_plans
 
@@ -222,12 +223,45 @@ def test_backend_when_opened_then_it_says_what_it_is_and_runs_warm(backend: Infe
 
     assert (backend.variant, backend.model_digest) == (repository.variant.name, repository.model_digest)
     assert re.fullmatch(r"(onnxruntime|triton)-\d+\.\d+\.\d+", backend.runtime)
-    assert warm_up(backend, max_batch=2) is None
+    assert list(backend.profile_sizes) == []
 
 
-def test_backend_when_its_loops_are_whole_then_it_runs_warm(loop_backend: InferenceBackend) -> None:
-    assert warm_up(loop_backend, 2, Execution.WHOLE_LOOP) is None
-    assert stall_warning(loop_backend, 2, 1000) is None
+@pytest.mark.parametrize("execution", Execution)
+def test_backend_when_calibrated_then_it_is_warm_for_the_execution_that_was_asked_for(
+    opened: Opened, execution: Execution, loop: tuple[NDArray[np.float32], ...]
+) -> None:
+    backend = opened(open_model_repository(SHIPPED), execution)
+
+    capacity = calibrate(backend, 2, execution, 2, budget_seconds=0.1)
+
+    assert [rows for rows, _ in capacity.curve.points] == [1, 2]
+    assert 0 < capacity.curve.call_seconds <= capacity.curve.seconds(1)
+    assert capacity.execution is execution
+    assert stall_warning(capacity, 1000) is None
+
+
+def test_choose_when_the_other_execution_is_chosen_then_its_graph_takes_the_place_of_the_first(
+    opened: Opened,
+    loop_backend: InferenceBackend,
+    backend: InferenceBackend,
+    step: tuple[NDArray[np.float32], ...],
+    loop: tuple[NDArray[np.float32], ...],
+) -> None:
+    changing = opened(open_model_repository(SHIPPED), Execution.STEPWISE)
+
+    changing.choose(Execution.WHOLE_LOOP)
+
+    latents = loop_backend.sample(*loop)
+    assert np.abs(changing.sample(*loop) - latents).max() <= RELATIVE * np.abs(latents).max()
+    with pytest.raises(BackendError, match="tdnet_step"):
+        changing.denoise_step(*step)
+
+    changing.choose(Execution.STEPWISE)
+
+    latents = backend.denoise_step(*step)[0]
+    assert np.abs(changing.denoise_step(*step)[0] - latents).max() <= RELATIVE * np.abs(latents).max()
+    with pytest.raises(BackendError, match="sampler"):
+        changing.sample(*loop)
 
 
 @pytest.mark.parametrize(

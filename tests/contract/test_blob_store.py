@@ -17,6 +17,8 @@ CALLS: dict[str, Callable[[BlobStore], object]] = {
     "get_input": lambda blobs: blobs.get_input(JOB),
     "put_output": lambda blobs: blobs.put_output(JOB, 1, b"x"),
     "get_output": lambda blobs: blobs.get_output(JOB, 1),
+    "put_preview": lambda blobs: blobs.put_preview(JOB, b"x"),
+    "get_preview": lambda blobs: blobs.get_preview(JOB),
     "delete_output": lambda blobs: blobs.delete_output(JOB, 1),
     "delete_job": lambda blobs: blobs.delete_job(JOB),
     "sweep": lambda blobs: blobs.sweep(0),
@@ -34,7 +36,7 @@ def break_down(blobs: BlobStore, tmp_path: Path) -> None:
     if isinstance(blobs, MemoryBlobs):
         blobs.is_down = True
         return
-    for name in ("in", "out"):
+    for name in ("in", "out", "preview"):
         (tmp_path / "blobs" / name).rename(tmp_path / name)
         (tmp_path / "blobs" / name).write_bytes(b"")
 
@@ -43,24 +45,28 @@ def break_down(blobs: BlobStore, tmp_path: Path) -> None:
 def test_blob_when_stored_then_it_comes_back_as_it_was(blobs: BlobStore, content: bytes) -> None:
     blobs.put_input(JOB, content)
     blobs.put_output(JOB, 7, content + b"out")
+    blobs.put_preview(JOB, content + b"preview")
 
     assert blobs.get_input(JOB) == content
     assert blobs.get_output(JOB, 7) == content + b"out"
+    assert blobs.get_preview(JOB) == content + b"preview"
 
 
 def test_blob_when_stored_again_then_the_last_one_counts(blobs: BlobStore) -> None:
     for content in (b"a longer first one", b"second"):
         blobs.put_input(JOB, content)
         blobs.put_output(JOB, 1, content)
+        blobs.put_preview(JOB, content)
 
-    assert blobs.get_input(JOB) == blobs.get_output(JOB, 1) == b"second"
+    assert blobs.get_input(JOB) == blobs.get_output(JOB, 1) == blobs.get_preview(JOB) == b"second"
 
 
 def test_blob_when_absent_then_not_found(blobs: BlobStore) -> None:
     blobs.put_input(OTHER, b"x")
     blobs.put_output(JOB, 11, b"x")
+    blobs.put_preview(OTHER, b"x")
 
-    for call in ("get_input", "get_output"):
+    for call in ("get_input", "get_output", "get_preview"):
         with pytest.raises(NotFoundError):
             CALLS[call](blobs)
 
@@ -81,13 +87,20 @@ def test_job_when_deleted_then_all_of_it_goes_and_other_jobs_stay(blobs: BlobSto
         blobs.put_input(job_id, b"in")
         blobs.put_output(job_id, 1, b"out")
         blobs.put_output(job_id, 23, b"out")
+        blobs.put_preview(job_id, b"preview")
 
     blobs.delete_job(JOB)
 
-    for get in (lambda: blobs.get_input(JOB), lambda: blobs.get_output(JOB, 1), lambda: blobs.get_output(JOB, 23)):
+    for get in (
+        lambda: blobs.get_input(JOB),
+        lambda: blobs.get_output(JOB, 1),
+        lambda: blobs.get_output(JOB, 23),
+        lambda: blobs.get_preview(JOB),
+    ):
         with pytest.raises(NotFoundError):
             get()
     assert (blobs.get_input(OTHER), blobs.get_output(OTHER, 23)) == (b"in", b"out")
+    assert blobs.get_preview(OTHER) == b"preview"
 
 
 def test_delete_when_there_is_nothing_or_twice_then_fine(blobs: BlobStore) -> None:

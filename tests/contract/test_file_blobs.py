@@ -47,8 +47,9 @@ def files_end_at(num_bytes: int) -> Iterator[None]:
 def test_files_when_stored_then_their_names_come_from_ids_alone(blobs: FileBlobs, root: Path) -> None:
     blobs.put_input(JOB, b"x")
     blobs.put_output(JOB, 12, b"x")
+    blobs.put_preview(JOB, b"x")
 
-    assert files(root) == [f"in/{JOB}", f"out/{JOB}.12"]
+    assert files(root) == [f"in/{JOB}", f"out/{JOB}.12", f"preview/{JOB}"]
 
 
 def test_files_when_stored_under_an_open_umask_then_only_their_owner_may_read_them(tmp_path: Path) -> None:
@@ -57,13 +58,15 @@ def test_files_when_stored_under_an_open_umask_then_only_their_owner_may_read_th
         blobs = FileBlobs(tmp_path / "open")
         blobs.put_input(JOB, b"x")
         blobs.put_output(JOB, 1, b"x")
+        blobs.put_preview(JOB, b"x")
     finally:
         os.umask(before)
 
     modes = {
         str(path.relative_to(tmp_path / "open")): stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*/*")
     }
-    assert modes == {"in": 0o700, "out": 0o700, f"in/{JOB}": 0o600, f"out/{JOB}.1": 0o600}
+    folders = {"in": 0o700, "out": 0o700, "preview": 0o700}
+    assert modes == folders | {f"in/{JOB}": 0o600, f"out/{JOB}.1": 0o600, f"preview/{JOB}": 0o600}
 
 
 BAD_IDS = [
@@ -79,6 +82,8 @@ def test_id_when_it_is_none_then_no_path_is_made_of_it(blobs: FileBlobs, root: P
         lambda: blobs.get_input(job_id),
         lambda: blobs.put_output(job_id, 1, b"x"),
         lambda: blobs.get_output(job_id, 1),
+        lambda: blobs.put_preview(job_id, b"x"),
+        lambda: blobs.get_preview(job_id),
         lambda: blobs.delete_output(job_id, 1),
         lambda: blobs.delete_job(job_id),
     ]
@@ -94,16 +99,17 @@ def test_link_when_one_stands_where_a_picture_should_then_it_is_not_followed(
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
-    for link in (root / "in" / JOB, root / "out" / f"{JOB}.1"):
+    for link in (root / "in" / JOB, root / "out" / f"{JOB}.1", root / "preview" / JOB):
         link.symlink_to(secret)
 
-    for call in ("get_input", "get_output"):
+    for call in ("get_input", "get_output", "get_preview"):
         with pytest.raises(StorageError):
             CALLS[call](blobs)
     blobs.put_input(JOB, b"mine")
     blobs.put_output(JOB, 1, b"mine")
+    blobs.put_preview(JOB, b"mine")
 
-    assert (blobs.get_input(JOB), blobs.get_output(JOB, 1)) == (b"mine", b"mine")
+    assert {blobs.get_input(JOB), blobs.get_output(JOB, 1), blobs.get_preview(JOB)} == {b"mine"}
     assert secret.read_bytes() == b"secret"
 
 
@@ -121,9 +127,9 @@ def test_link_when_deleted_then_only_the_link_goes(
     assert secret.read_bytes() == b"secret"
 
 
-@pytest.mark.parametrize("call", ["put_input", "put_output"])
+@pytest.mark.parametrize("call", ["put_input", "put_output", "put_preview"])
 def test_put_when_its_name_can_not_be_taken_then_nothing_is_left(blobs: FileBlobs, root: Path, call: str) -> None:
-    for place in (root / "in" / JOB, root / "out" / f"{JOB}.1"):
+    for place in (root / "in" / JOB, root / "out" / f"{JOB}.1", root / "preview" / JOB):
         (place / "occupied").mkdir(parents=True)
 
     with pytest.raises(StorageError):
@@ -157,15 +163,16 @@ def test_sweep_when_files_are_old_then_those_go_with_what_a_crash_left(blobs: Fi
     for number in (1, 2):
         blobs.put_input(a_job_id(number), b"in")
         blobs.put_output(a_job_id(number), 1, b"out")
+        blobs.put_preview(a_job_id(number), b"preview")
     (root / "in" / ".tmp-0123456789abcdef").write_bytes(b"half")
     old = time.time() - 1000
-    for name in (f"in/{JOB}", f"out/{JOB}.1", "in/.tmp-0123456789abcdef"):
+    for name in (f"in/{JOB}", f"out/{JOB}.1", f"preview/{JOB}", "in/.tmp-0123456789abcdef"):
         os.utime(root / name, (old, old))
 
     assert blobs.sweep(1001 + 3600) == 0
-    assert blobs.sweep(999) == 3
+    assert blobs.sweep(999) == 4
 
-    assert files(root) == [f"in/{a_job_id(2)}", f"out/{a_job_id(2)}.1"]
+    assert files(root) == [f"in/{a_job_id(2)}", f"out/{a_job_id(2)}.1", f"preview/{a_job_id(2)}"]
 
 
 def test_folder_when_two_processes_share_it_then_each_sees_what_the_other_stored(root: Path) -> None:

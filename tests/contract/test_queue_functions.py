@@ -4,96 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.contract.queue_states import ANOTHER_JOB, FINGERPRINT, FOREIGN_FENCE, JOB, KEY, STATES
 from tests.fakes.queue_lab import LEASE_MS, RECORD_KEPT_MS, RETENTION_MS, RETRY_DELAY_MS, QueueLab, job_id
-
-JOB = 7
-FOREIGN_FENCE = 999
-
-
-def _queued(lab: QueueLab) -> int:
-    lab.enqueue(JOB)
-    return FOREIGN_FENCE
-
-
-def _running(lab: QueueLab) -> int:
-    _queued(lab)
-    return lab.claim()[JOB]
-
-
-def _released(lab: QueueLab) -> int:
-    fence = _running(lab)
-    lab.release(JOB, fence)
-    return fence
-
-
-def _suspect(lab: QueueLab) -> int:
-    fence = _running(lab)
-    lab.lapse()
-    return fence
-
-
-def _running_suspect(lab: QueueLab) -> int:
-    _suspect(lab)
-    return lab.claim()[JOB]
-
-
-def _delayed(lab: QueueLab) -> int:
-    fence = _running(lab)
-    lab.finish(JOB, fence, "retry")
-    return fence
-
-
-def _retried(lab: QueueLab) -> int:
-    fence = _delayed(lab)
-    lab.lapse(RETRY_DELAY_MS)
-    return fence
-
-
-def _running_last_try(lab: QueueLab) -> int:
-    """Two failures of three."""
-    _retried(lab)
-    lab.finish(JOB, lab.claim()[JOB], "retry")
-    lab.lapse(2 * RETRY_DELAY_MS)
-    return lab.claim()[JOB]
-
-
-def _succeeded(lab: QueueLab) -> int:
-    fence = _running(lab)
-    lab.finish(JOB, fence)
-    return fence
-
-
-def _failed(lab: QueueLab) -> int:
-    fence = _running(lab)
-    lab.finish(JOB, fence, "failed")
-    return fence
-
-
-def _expired(lab: QueueLab) -> int:
-    fence = _succeeded(lab)
-    lab.advance(RETENTION_MS)
-    lab.reap()
-    return fence
-
-
-def _absent(_: QueueLab) -> int:
-    return FOREIGN_FENCE
-
-
-STATES: dict[str, Callable[[QueueLab], int]] = {
-    "absent": _absent,
-    "queued": _queued,
-    "released": _released,
-    "retried": _retried,
-    "suspect": _suspect,
-    "delayed": _delayed,
-    "running": _running,
-    "running suspect": _running_suspect,
-    "running last try": _running_last_try,
-    "succeeded": _succeeded,
-    "failed": _failed,
-    "expired": _expired,
-}
 
 
 def _reap_after(ms: int) -> Callable[[QueueLab, int], str]:
@@ -102,18 +14,32 @@ def _reap_after(ms: int) -> Callable[[QueueLab, int], str]:
         lab.client.set("{xmdpt}:reaped_at", lab.now)  # as a gateway that reaps all the time leaves it
         assert lab.reap()[:4] == [0, 0, 0, 0], "too early"
         lab.advance(1)
-        names = ("requeued", "failed", "due", "collected")
-        return " ".join(name for name, count in zip(names, lab.reap()[:4], strict=True) if count) or "nothing"
+        return _reap(lab, _)
 
     return reap
+
+
+def _reap(lab: QueueLab, _: int) -> str:
+    names = ("requeued", "ended", "due", "collected")
+    return " ".join(name for name, count in zip(names, lab.reap()[:4], strict=True) if count) or "nothing"
 
 
 def _claim(lab: QueueLab, _: int) -> str:
     return "given" if JOB in lab.claim("other") else "none"
 
 
+def _enqueue_same_key(lab: QueueLab, fingerprint: str) -> str:
+    """Another job under the same key; its answer must name the first one."""
+    verdict, name = lab.enqueue_answer(ANOTHER_JOB, key=KEY, fingerprint=fingerprint)
+    return verdict if verdict == "ok" or name == job_id(JOB) else f"{verdict} of {name}"
+
+
 CALLS: dict[str, Callable[[QueueLab, int], str]] = {
     "enqueue": lambda lab, _: lab.enqueue(JOB),
+    "enqueue when full": lambda lab, _: lab.enqueue(JOB, max_live=0),
+    "enqueue over the quota": lambda lab, _: lab.enqueue(JOB, max_tenant_live=0),
+    "enqueue under its key": lambda lab, _: _enqueue_same_key(lab, FINGERPRINT),
+    "enqueue something else under its key": lambda lab, _: _enqueue_same_key(lab, "something else"),
     "claim": _claim,
     "claim while busy": lambda lab, _: "given" if JOB in lab.claim("other", running=1) else "none",
     "claim repeated": lambda lab, fence: str(lab.claim(claim_number=lab.last_claim).get(JOB) == fence),
@@ -123,51 +49,101 @@ CALLS: dict[str, Callable[[QueueLab, int], str]] = {
     "succeed of another": lambda lab, _: lab.finish(JOB, FOREIGN_FENCE),
     "fail": lambda lab, fence: lab.finish(JOB, fence, "failed"),
     "retry": lambda lab, fence: lab.finish(JOB, fence, "retry"),
+    "end_cancelled": lambda lab, fence: lab.finish(JOB, fence, "cancelled"),
+    "end_cancelled of another": lambda lab, _: lab.finish(JOB, FOREIGN_FENCE, "cancelled"),
     "release": lambda lab, fence: lab.release(JOB, fence),
     "release of another": lambda lab, _: lab.release(JOB, FOREIGN_FENCE),
+    "cancel": lambda lab, _: lab.cancel(JOB),
+    "cancel by another tenant": lambda lab, _: lab.cancel(JOB, "another"),
+    "reap now": _reap,
     "reap after lease": _reap_after(LEASE_MS),
     "reap after delay": _reap_after(RETRY_DELAY_MS),
     "reap after retention": _reap_after(RETENTION_MS),
     "reap after a week": _reap_after(RECORD_KEPT_MS),
 }
 
-_NOTHING_TO_END = {"heartbeat": "lost", "succeed": "fenced", "fail": "fenced", "retry": "fenced", "release": "fenced"}
-_NOT_MINE = {"heartbeat of another": "lost", "succeed of another": "fenced", "release of another": "fenced"}
-_WAITING = {"enqueue": "dup", "claim": "given > running", "reap after lease": "nothing", **_NOTHING_TO_END, **_NOT_MINE}
-_RAN = {"succeed": "already", "fail": "already", "retry": "already"}
-_RUNNING = {
+_HERE = {
     "enqueue": "dup",
+    "enqueue when full": "dup",
+    "enqueue over the quota": "dup",
+    "enqueue under its key": "dup",
+    "enqueue something else under its key": "mismatch",
+    "heartbeat of another": "lost",
+    "succeed of another": "fenced",
+    "end_cancelled of another": "fenced",
+    "release of another": "fenced",
+    "cancel by another tenant": "notfound",
+}
+_ENDS = ("succeed", "fail", "retry", "end_cancelled")
+_NOT_RUNNING = {"heartbeat": "lost", **dict.fromkeys(_ENDS, "fenced"), "release": "fenced"}
+_WAITING = {
+    **_HERE,
+    **_NOT_RUNNING,
+    "claim": "given > running",
+    "cancel": "cancelled > cancelled",
+    "reap after lease": "nothing",
+}
+_RAN = dict.fromkeys(_ENDS, "already")
+_RUNNING = {
+    **_HERE,
     "claim": "none",
     "claim repeated": "True",
     "heartbeat": "ok",
     "succeed": "succeeded > succeeded",
     "fail": "failed > failed",
     "retry": "retry > delayed",
+    "end_cancelled": "fenced",
     "release": "queued > queued",
+    "cancel": "cancelling",
+    "reap now": "nothing",
     "reap after lease": "requeued > queued",
-    **_NOT_MINE,
+}
+_CANCELLING = {
+    **_RUNNING,
+    "heartbeat": "cancel",
+    **dict.fromkeys(_ENDS, "cancelled > cancelled"),
+    "release": "cancelled > cancelled",
+    "reap after lease": "ended > cancelled",
+}
+_OVERDUE_RUNNING = {
+    **_HERE,
+    "claim": "none",
+    "claim repeated": "True",
+    "heartbeat": "cancel",
+    **dict.fromkeys(_ENDS, "expired > failed"),
+    "release": "expired > failed",
+    "cancel": "cancelling",
+    "reap now": "nothing",
+}
+_OVERDUE = {
+    **_HERE,
+    **_NOT_RUNNING,
+    "claim": "none > failed",
+    "cancel": "failed > failed",
+    "reap now": "ended > failed",
 }
 _ENDED = {
-    "enqueue": "dup",
+    **_HERE,
     "claim": "none",
     "heartbeat": "lost",
     **_RAN,
     "release": "fenced",
     "reap after lease": "nothing",
     "reap after retention": "collected",
-    **_NOT_MINE,
 }
 
 # state -> call -> verdict, and after > the state that follows where it is another.
 TABLE: dict[str, dict[str, str]] = {
     "absent": {
         "enqueue": "ok > queued",
+        "enqueue when full": "full",
+        "enqueue over the quota": "quota",
+        "enqueue under its key": "ok",
         "claim": "none",
         "heartbeat": "lost",
-        "succeed": "gone",
-        "fail": "gone",
-        "retry": "gone",
+        **dict.fromkeys(_ENDS, "gone"),
         "release": "gone",
+        "cancel": "notfound",
         "reap after lease": "nothing",
     },
     "queued": {**_WAITING, "claim while busy": "given > running"},
@@ -175,20 +151,36 @@ TABLE: dict[str, dict[str, str]] = {
     "retried": {**_WAITING, **_RAN, "claim while busy": "given > running"},
     "suspect": {**_WAITING, "claim while busy": "none"},
     "delayed": {
-        "enqueue": "dup",
+        **_HERE,
+        **_NOT_RUNNING,
+        **_RAN,
         "claim": "none",
         "claim while busy": "none",
-        **_NOTHING_TO_END,
-        **_RAN,
-        **_NOT_MINE,
+        "cancel": "cancelled > cancelled",
         "reap after delay": "due > queued",
     },
     "running": _RUNNING,
     "running suspect": _RUNNING,
     "running last try": {**_RUNNING, "retry": "failed > failed"},
-    "succeeded": _ENDED,
-    "failed": _ENDED,
-    "expired": {**_ENDED, "reap after retention": "nothing", "reap after a week": "collected > absent"},
+    "cancelling": _CANCELLING,
+    "cancelling suspect": _CANCELLING,
+    "flagged": _OVERDUE_RUNNING,
+    "overdue queued": _OVERDUE,
+    # A claim looks only at who stands in line; this one is upkeep's.
+    "overdue delayed": {**_OVERDUE, **_RAN, "claim": "none"},
+    "overdue running": _OVERDUE_RUNNING,
+    "overdue cancelling": {name: _CANCELLING[name] for name in _OVERDUE_RUNNING},
+    "succeeded": {**_ENDED, "cancel": "succeeded"},
+    "failed": {**_ENDED, "cancel": "failed"},
+    "cancelled in line": {**_ENDED, **_NOT_RUNNING, "release": "already", "cancel": "cancelled"},
+    "cancelled at work": {**_ENDED, "release": "already", "cancel": "cancelled"},
+    "failed by its deadline": {**_ENDED, "release": "already", "cancel": "failed"},
+    "expired": {
+        **_ENDED,
+        "cancel": "succeeded",
+        "reap after retention": "nothing",
+        "reap after a week": "collected > absent",
+    },
 }
 CELLS = [(state, call, answer) for state, calls in TABLE.items() for call, answer in calls.items()]
 
@@ -207,19 +199,21 @@ def test_function_when_called_in_a_state_then_answers_by_the_table(
 
 
 def test_table_when_read_then_has_every_function_for_every_state() -> None:
-    functions = {"enqueue", "claim", "heartbeat", "succeed", "fail", "retry", "release", "reap"}
-    called = {state: {call.split(" after")[0] for call in calls} for state, calls in TABLE.items()}
+    functions = {"enqueue", "claim", "heartbeat", *_ENDS, "release", "cancel", "reap"}
+    called = {state: {call.split()[0] for call in calls} for state, calls in TABLE.items()}
     assert {state: functions - called.get(state, set()) for state in STATES} == {state: set() for state in STATES}
 
 
+@pytest.mark.parametrize("state", ["queued", "running", "cancelling", "overdue queued", "overdue running"])
 @pytest.mark.parametrize("call", [call for call in CALLS if not call.startswith(("reap", "claim"))])
-def test_function_when_its_answer_is_lost_then_a_repeat_changes_nothing(lab: QueueLab, call: str) -> None:
-    fence = _running(lab)
+def test_function_when_its_answer_is_lost_then_a_repeat_changes_nothing(lab: QueueLab, state: str, call: str) -> None:
+    fence = STATES[state](lab)
     first = CALLS[call](lab, fence)
     after = lab.snapshot()
     second = CALLS[call](lab, fence)
     assert lab.snapshot() == after
-    assert second == ("already" if first in ("succeeded", "failed", "retry", "queued") else first)
+    is_end = call in (*_ENDS, "release") and first not in ("fenced", "gone")
+    assert second == ("already" if is_end else first)
 
 
 def test_claim_when_its_answer_is_lost_then_a_repeat_gives_the_same_jobs_and_changes_nothing(lab: QueueLab) -> None:
@@ -233,7 +227,7 @@ def test_claim_when_its_answer_is_lost_then_a_repeat_gives_the_same_jobs_and_cha
 
 
 def test_reap_when_its_answer_is_lost_then_a_repeat_names_the_same_pictures(lab: QueueLab) -> None:
-    _succeeded(lab)
+    STATES["succeeded"](lab)
     lab.advance(RETENTION_MS)
     named = lab.reap()[4]
     after = lab.snapshot()

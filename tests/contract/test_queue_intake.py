@@ -1,12 +1,16 @@
 """The gateway's side of the real queue, on both servers: accepted once, found again, bounded, and honest about it."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from service.domain.job import JobFailure, JobStatus, Progress
+from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_queue import RedisJobIntake
+from service.domain.job import DEFAULT_TENANT, IdempotencyKey, JobFailure, JobStatus, NewJob, Priority, Progress
+from service.ports.queue import Enqueued
 from tests.contract.queue_parts import POLICY, Queue, open_queue
 from tests.fakes.redis_process import RedisProcess
 from tests.unit.builders import a_job_id, a_new_job, a_request, a_result
@@ -52,7 +56,7 @@ async def test_job_when_submitted_again_then_dup_and_nothing_changes(queue: Queu
     await queue.submit(1)
     queue.leases.claim(1, 0)
 
-    assert await queue.intake.enqueue(replace(a_new_job(1), request=a_request(2))) == "dup"
+    assert await queue.intake.enqueue(replace(a_new_job(1), request=a_request(2))) == Enqueued("dup", a_job_id(1))
 
     job = await queue.intake.read(a_job_id(1))
     assert job is not None
@@ -64,10 +68,90 @@ async def test_queue_when_full_then_nothing_is_kept_until_a_job_has_ended(server
         await queue.submit(1, 2)
         (claimed,) = queue.leases.claim(1, 0)
 
-        assert await queue.intake.enqueue(a_new_job(3)) == "full"
+        assert await queue.intake.enqueue(a_new_job(3)) == Enqueued("full", a_job_id(3))
         assert await queue.intake.read(a_job_id(3)) is None
         queue.leases.succeed(claimed.id, a_result(claimed.fence))
-        assert await queue.intake.enqueue(a_new_job(3)) == "ok"
+        await queue.submit(3)
+
+
+async def test_tenant_when_it_has_its_share_then_only_others_are_accepted(server: RedisProcess) -> None:
+    async with open_queue(server.url, replace(POLICY, max_live_per_tenant=1)) as queue:
+        await queue.submit(1)
+
+        assert (await queue.intake.enqueue(a_new_job(2))).verdict == "quota"
+        assert (await queue.intake.enqueue(replace(a_new_job(2), tenant="other"))).verdict == "ok"
+
+
+def a_job_under_a_key(number: int, fingerprint: str = "f", key: str = "k") -> NewJob:
+    return replace(a_new_job(number), idempotency=IdempotencyKey(key, fingerprint))
+
+
+async def test_key_when_used_again_then_it_stands_for_the_first_job_and_for_nothing_else(queue: Queue) -> None:
+    # As long as a key may be; what the queue keeps of it is not longer than of any other.
+    key = "~" * 255
+    assert await queue.intake.enqueue(a_job_under_a_key(1, key=key)) == Enqueued("ok", a_job_id(1))
+
+    assert await queue.intake.enqueue(a_job_under_a_key(2, key=key)) == Enqueued("dup", a_job_id(1))
+    assert (await queue.intake.enqueue(a_job_under_a_key(2, "g", key))).verdict == "mismatch"
+    assert await queue.intake.enqueue(a_job_under_a_key(3, key=key[1:])) == Enqueued("ok", a_job_id(3))
+    assert await queue.intake.read(a_job_id(2)) is None
+    assert not [name for name in queue.client.scan_iter("*") if "~" in name]
+
+
+async def test_key_when_64_calls_use_it_at_once_then_there_is_one_job(server: RedisProcess) -> None:
+    async with open_queue(server.url) as queue:
+        intakes = [RedisJobIntake(queue.url, RedisKeys(), POLICY) for _ in range(4)]
+        calls = [intakes[number % 4].enqueue(a_job_under_a_key(number)) for number in range(64)]
+        answers = await asyncio.gather(*calls)
+        for intake in intakes:
+            await intake.aclose()
+
+        assert sorted(answer.verdict for answer in answers) == ["dup"] * 63 + ["ok"]
+        assert len({answer.job_id for answer in answers}) == 1
+        assert (await queue.intake.stats()).queued == 1
+
+
+async def test_job_when_it_has_class_deadline_and_line_then_its_reader_sees_them(queue: Queue) -> None:
+    await queue.submit(1)
+    job = replace(a_new_job(2), priority=Priority.BATCH, deadline_seconds=60, tenant="other")
+    await queue.intake.enqueue(job)
+
+    first, second = [await queue.intake.read(a_job_id(number)) for number in (1, 2)]
+
+    assert first is not None
+    assert second is not None
+    assert (first.priority, first.position, first.work_ahead, first.retry_at) == (Priority.INTERACTIVE, 0, 0, None)
+    assert (second.priority, second.position, second.work_ahead) == (Priority.BATCH, 1, a_new_job(1).cost)
+    assert second.deadline_at == pytest.approx(second.created_at + 60, abs=0.01)
+
+
+async def test_job_when_it_waits_for_its_next_try_then_its_reader_sees_until_when(server: RedisProcess) -> None:
+    async with open_queue(server.url, replace(POLICY, retry_delay_seconds=3600)) as queue:
+        await queue.submit(1)
+        (claimed,) = queue.leases.claim(1, 0)
+        queue.leases.fail(claimed.id, claimed.fence, JobFailure("backend_error", "why"), may_retry=True)
+
+        job = await queue.intake.read(claimed.id)
+
+        assert job is not None
+        assert (job.status, job.position, job.attempt) == (JobStatus.QUEUED, 0, 1)
+        assert job.retry_at is not None
+        assert job.created_at <= job.retry_at <= job.created_at + 3700
+
+
+async def test_cancel_when_the_job_waits_runs_or_has_ended_then_it_says_what_became_of_it(queue: Queue) -> None:
+    await queue.submit(1, 2, 3)
+    ended, running = queue.leases.claim(2, 0)
+    queue.leases.succeed(ended.id, a_result(ended.fence))
+    ids = [ended.id, running.id, a_job_id(3)]
+
+    assert [await queue.intake.cancel(job_id, "other") for job_id in ids] == ["notfound"] * 3
+    verdicts = [await queue.intake.cancel(job_id, DEFAULT_TENANT) for job_id in (*ids, a_job_id(4))]
+
+    assert verdicts == ["succeeded", "cancelling", "cancelled", "notfound"]
+    statuses = [job.status for job_id in ids if (job := await queue.intake.read(job_id))]
+    assert statuses == [JobStatus.SUCCEEDED, JobStatus.CANCELLING, JobStatus.CANCELLED]
+    assert await queue.intake.cancel(running.id, DEFAULT_TENANT) == "cancelling"
 
 
 async def test_stats_when_jobs_wait_run_and_end_then_they_count_the_first_two(queue: Queue) -> None:
@@ -80,7 +164,20 @@ async def test_stats_when_jobs_wait_run_and_end_then_they_count_the_first_two(qu
     stats = await queue.intake.stats()
 
     assert (stats.queued, stats.running) == (1, 1)
+    assert stats.queued_cost == {Priority.INTERACTIVE: a_new_job(4).cost, Priority.BATCH: 0}
+    assert (stats.running_cost, stats.num_suspects, stats.num_dead) == (a_new_job(3).cost, 0, 0)
     assert 0 <= stats.oldest_wait_seconds < 60
+    assert stats.forecast_ratios == ()
+
+
+async def test_stats_when_jobs_had_a_forecast_then_they_tell_how_wrong_it_was(queue: Queue) -> None:
+    await queue.intake.enqueue(replace(a_new_job(1), forecast_seconds=1000))
+    (job,) = queue.leases.claim(1, 0)
+    queue.leases.succeed(job.id, a_result(job.fence))
+
+    (ratio,) = (await queue.intake.stats()).forecast_ratios
+
+    assert 0 <= ratio < 0.06
 
 
 async def test_stats_when_a_job_waits_longer_then_the_oldest_wait_grows(queue: Queue) -> None:

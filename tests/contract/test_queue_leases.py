@@ -1,5 +1,7 @@
 """The worker's and upkeep's side of the real queue, on both servers: one owner at a time, and nothing forgotten."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -7,10 +9,10 @@ import pytest
 
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobUpkeep
-from service.domain.job import JobFailure, JobStatus, Progress
+from service.domain.job import DEFAULT_TENANT, ClaimedJob, JobFailure, JobStatus, Priority, Progress
 from tests.contract.queue_parts import POLICY, Queue, open_queue
 from tests.fakes.redis_process import RedisProcess
-from tests.unit.builders import a_job_id, a_request, a_result
+from tests.unit.builders import a_job_id, a_new_job, a_request, a_result
 
 WHY = JobFailure("backend_error", "why")
 
@@ -71,8 +73,8 @@ async def test_finish_when_said_twice_or_by_another_then_it_counts_once(queue: Q
     assert queue.leases.succeed(job.id, a_result(job.fence + 1)) == "fenced"
     assert queue.leases.succeed(a_job_id(9), a_result(job.fence)) == "gone"
     assert queue.leases.succeed(job.id, a_result(job.fence)) == "succeeded"
-    assert queue.leases.succeed(job.id, a_result(job.fence)) == "already"
-    assert queue.leases.fail(job.id, job.fence, WHY, may_retry=False) == "already"
+    assert queue.leases.succeed(job.id, a_result(job.fence)) == "succeeded"
+    assert queue.leases.fail(job.id, job.fence, WHY, may_retry=False) == "succeeded"
     assert queue.leases.release(job.id, job.fence) == "fenced"
     assert await status_of(queue, 1) is JobStatus.SUCCEEDED
 
@@ -91,12 +93,100 @@ async def test_failure_when_it_may_be_tried_again_then_it_is_until_the_tries_are
     assert (ended.status, ended.failure, ended.attempt) == (JobStatus.FAILED, WHY, 3)
 
 
+async def test_claim_when_a_job_has_class_and_deadline_then_its_worker_knows_them(queue: Queue) -> None:
+    await queue.intake.enqueue(replace(a_new_job(1), priority=Priority.BATCH, deadline_seconds=100))
+
+    (job,) = queue.leases.claim(1, 0)
+
+    assert job.priority is Priority.BATCH
+    assert 40 < job.seconds_left <= 100
+
+
+async def test_claim_when_a_deadline_has_passed_then_the_job_has_failed(queue: Queue) -> None:
+    await queue.intake.enqueue(replace(a_new_job(1), deadline_seconds=0.001))
+    await queue.submit(2)
+    job = await queue.intake.read(a_job_id(1))
+    assert job is not None
+    assert job.deadline_at is not None
+    wait_until_the_server_says(queue, job.deadline_at)
+
+    assert [claimed.id for claimed in queue.leases.claim(8, 0)] == [a_job_id(2)]
+
+    job = await queue.intake.read(a_job_id(1))
+    assert job is not None
+    assert job.failure is not None
+    assert (job.status, job.failure.code) == (JobStatus.FAILED, "deadline_exceeded")
+
+
+async def test_deadline_when_it_passes_at_work_then_the_worker_is_told_and_the_job_fails(queue: Queue) -> None:
+    await queue.intake.enqueue(replace(a_new_job(1), deadline_seconds=0.2))
+    (job,) = queue.leases.claim(1, 0)
+    found = await queue.intake.read(job.id)
+    assert found is not None
+    assert found.deadline_at is not None
+    wait_until_the_server_says(queue, found.deadline_at)
+
+    assert queue.leases.heartbeat({job.id: (job.fence, Progress())}) == {job.id: "cancel"}
+    assert await status_of(queue, 1) is JobStatus.RUNNING
+    assert queue.leases.end_cancelled(job.id, job.fence) == "expired"
+    assert await status_of(queue, 1) is JobStatus.FAILED
+
+
+def wait_until_the_server_says(queue: Queue, seconds: float) -> None:
+    give_up_at = time.monotonic() + 20
+    while int(queue.client.time()[0]) + queue.client.time()[1] / 1e6 <= seconds + 0.001:
+        assert time.monotonic() < give_up_at
+
+
+async def test_cancel_when_the_job_runs_then_its_worker_is_told_and_ends_it(queue: Queue) -> None:
+    await queue.submit(1, 2)
+    job, other = queue.leases.claim(2, 0)
+    assert queue.leases.end_cancelled(job.id, job.fence) == "fenced", "nobody has asked for it"
+    await queue.intake.cancel(job.id, DEFAULT_TENANT)
+
+    reports = {job.id: (job.fence, Progress("tdnet_step", 1)), other.id: (other.fence, Progress("tdnet_step", 1))}
+    assert queue.leases.heartbeat(reports) == {job.id: "cancel", other.id: "ok"}
+    assert queue.leases.end_cancelled(job.id, job.fence) == "cancelled"
+    assert queue.leases.end_cancelled(job.id, job.fence) == "cancelled"
+    assert await status_of(queue, 1) is JobStatus.CANCELLED
+
+
+async def test_cancel_when_it_races_the_finish_then_one_wins_and_all_agree(queue: Queue) -> None:
+    numbers = range(1, POLICY.max_live + 1)
+    await queue.submit(*numbers)
+    jobs = queue.leases.claim(len(numbers), 0)
+
+    async def race(job: ClaimedJob) -> tuple[str, str, JobStatus | None]:
+        finished, cancelled = await asyncio.gather(
+            asyncio.to_thread(queue.leases.succeed, job.id, a_result(job.fence)),
+            queue.intake.cancel(job.id, DEFAULT_TENANT),
+        )
+        found = await queue.intake.read(job.id)
+        return finished, cancelled, found.status if found else None
+
+    outcomes = await asyncio.gather(*(race(job) for job in jobs))
+
+    assert set(outcomes) <= {
+        ("succeeded", "succeeded", JobStatus.SUCCEEDED),
+        ("cancelled", "cancelling", JobStatus.CANCELLED),
+    }
+
+
+async def test_release_when_the_job_is_no_longer_wanted_then_it_ends(queue: Queue) -> None:
+    await queue.submit(1)
+    (job,) = queue.leases.claim(1, 0)
+    await queue.intake.cancel(job.id, DEFAULT_TENANT)
+
+    assert queue.leases.release(job.id, job.fence) == "cancelled"
+    assert queue.leases.claim(1, 0) == ()
+
+
 async def test_release_when_a_worker_goes_then_the_delivery_does_not_count(queue: Queue) -> None:
     await queue.submit(1)
     (job,) = queue.leases.claim(1, 0)
 
     assert queue.leases.release(job.id, job.fence) == "queued"
-    assert queue.leases.release(job.id, job.fence) == "already"
+    assert queue.leases.release(job.id, job.fence) == "queued"
 
     found = await queue.intake.read(job.id)
     assert found is not None

@@ -7,7 +7,8 @@ import pytest
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobIntake
 from service.domain.errors import StorageError
-from service.domain.job import JobStatus, Progress
+from service.domain.job import DEFAULT_TENANT, JobStatus, Progress
+from service.ports.queue import Enqueued
 from tests.contract.lossy_proxy import LossyProxy, lossy_proxy
 from tests.contract.queue_parts import POLICY, Queue, open_queue
 from tests.fakes.redis_process import RedisProcess
@@ -87,7 +88,7 @@ async def test_finish_when_answers_are_lost_then_a_repeat_is_told_already(
         with pytest.raises(StorageError):
             leases.succeed(job.id, a_result(job.fence))
 
-    assert leases.succeed(job.id, a_result(job.fence)) == "already"
+    assert leases.succeed(job.id, a_result(job.fence)) == "succeeded"
 
     found = await queue.intake.read(job.id)
     assert found is not None
@@ -98,9 +99,23 @@ async def test_enqueue_when_the_answer_is_lost_then_the_job_is_accepted_once(que
     intake = RedisJobIntake(proxy.url, RedisKeys(), POLICY)
     proxy.lose(REPEATED_BY_THE_CLIENT, "q1_enqueue")
     try:
-        verdict = await intake.enqueue(a_new_job(1))
+        enqueued = await intake.enqueue(a_new_job(1))
     finally:
         await intake.aclose()
 
-    assert verdict == "dup", "which the gateway takes for accepted"
+    assert enqueued == Enqueued("dup", a_job_id(1)), "which the gateway takes for accepted"
     assert (await queue.intake.stats()).queued == 1
+
+
+async def test_cancel_when_the_answer_is_lost_then_a_repeat_hears_the_same(queue: Queue, proxy: LossyProxy) -> None:
+    await queue.submit(1, 2)
+    (job,) = queue.leases.claim(1, 0)
+    intake = RedisJobIntake(proxy.url, RedisKeys(), POLICY)
+    try:
+        for job_id, expected in ((job.id, "cancelling"), (a_job_id(2), "cancelled")):
+            proxy.lose(REPEATED_BY_THE_CLIENT, "q1_cancel")
+            assert await intake.cancel(job_id, DEFAULT_TENANT) == expected
+    finally:
+        await intake.aclose()
+
+    assert queue.leases.end_cancelled(job.id, job.fence) == "cancelled"

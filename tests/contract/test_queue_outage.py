@@ -11,7 +11,7 @@ import pytest
 
 from service.adapters.redis_server import CALL_TIMEOUT_SECONDS
 from service.domain.errors import StorageError
-from service.domain.job import JobFailure, JobStatus, Progress
+from service.domain.job import DEFAULT_TENANT, JobFailure, JobStatus, Progress
 from tests.contract.queue_parts import FASTER_THAN_POLLING_SECONDS, ROUNDS, Queue, open_queue
 from tests.fakes.redis_process import RedisProcess
 from tests.unit.builders import a_job_id, a_new_job, a_result
@@ -44,11 +44,13 @@ def calls_of(queue: Queue) -> dict[str, Callable[[], Awaitable[object]]]:
         "heartbeat": lambda: leases.heartbeat({job_id: (NOBODYS_FENCE, Progress())}),
         "succeed": lambda: leases.succeed(job_id, a_result(NOBODYS_FENCE)),
         "fail": lambda: leases.fail(job_id, NOBODYS_FENCE, WHY, may_retry=True),
+        "end_cancelled": lambda: leases.end_cancelled(job_id, NOBODYS_FENCE),
         "release": lambda: leases.release(job_id, NOBODYS_FENCE),
     }
     return {
         "enqueue": lambda: queue.intake.enqueue(a_new_job(99)),
         "read": lambda: queue.intake.read(job_id),
+        "cancel": lambda: queue.intake.cancel(a_job_id(99), DEFAULT_TENANT),
         "stats": queue.intake.stats,
         "wait_for_end": lambda: queue.intake.wait_for_end(job_id, 20),
         "wait_for_end of another": lambda: queue.intake.wait_for_end(job_id, 20),
@@ -68,11 +70,11 @@ async def assert_unavailable(call: Callable[[], Awaitable[object]], bound_second
 async def test_calls_when_the_server_is_killed_then_each_says_so_in_time(queue: Queue, process: RedisProcess) -> None:
     await queue.submit(1, 2)
     queue.leases.claim(1, 0)
-    queue.leases.wait_for_work(20)
+    queue.leases.wait_for_news(20)
     waiter = asyncio.create_task(queue.intake.wait_for_end(a_job_id(2), 20))
     await asyncio.to_thread(process.kill)
 
-    for call in (*calls_of(queue).values(), lambda: asyncio.to_thread(queue.leases.wait_for_work, 1)):
+    for call in (*calls_of(queue).values(), lambda: asyncio.to_thread(queue.leases.wait_for_news, 1)):
         await assert_unavailable(call, BOUND_SECONDS)
 
     await assert_unavailable(lambda: waiter, BOUND_SECONDS)
@@ -90,7 +92,7 @@ async def test_calls_when_the_server_is_silent_then_each_says_so_in_time_and_lat
 
     os.kill(process.process.pid, signal.SIGCONT)
     # The silent server may have accepted it without a word.
-    assert await queue.intake.enqueue(a_new_job(99)) in ("ok", "dup")
+    assert (await queue.intake.enqueue(a_new_job(99))).verdict in ("ok", "dup")
     assert (await queue.intake.read(a_job_id(99))) is not None
     assert queue.leases.succeed(job.id, a_result(job.fence)) == "succeeded"
 
@@ -99,10 +101,12 @@ async def test_server_when_killed_and_started_again_then_every_job_is_where_it_w
     queue: Queue, process: RedisProcess
 ) -> None:
     await queue.submit(*range(1, 21))
-    ended, failed, running = queue.leases.claim(3, 0)
+    ended, failed, running, cancelling = queue.leases.claim(4, 0)
     queue.leases.succeed(ended.id, a_result(ended.fence))
     queue.leases.fail(failed.id, failed.fence, WHY, may_retry=False)
     queue.leases.heartbeat({running.id: (running.fence, Progress("tdnet_step", 3))})
+    await queue.intake.cancel(cancelling.id, DEFAULT_TENANT)
+    await queue.intake.cancel(a_job_id(20), DEFAULT_TENANT)
     before = [await queue.intake.read(a_job_id(number)) for number in range(1, 21)]
     process.kill()
     await asyncio.to_thread(process.start)
@@ -112,8 +116,9 @@ async def test_server_when_killed_and_started_again_then_every_job_is_where_it_w
     assert after == before
     assert queue.leases.heartbeat({running.id: (running.fence, Progress("tdnet_step", 4))}) == {running.id: "ok"}
     assert queue.leases.succeed(running.id, a_result(running.fence)) == "succeeded"
-    assert queue.leases.succeed(ended.id, a_result(ended.fence)) == "already"
-    assert [job.id for job in queue.leases.claim(50, 0)] == [a_job_id(number) for number in range(4, 21)]
+    assert queue.leases.succeed(ended.id, a_result(ended.fence)) == "succeeded"
+    assert queue.leases.succeed(cancelling.id, a_result(cancelling.fence)) == "cancelled"
+    assert [job.id for job in queue.leases.claim(50, 0)] == [a_job_id(number) for number in range(5, 20)]
 
 
 async def test_server_when_killed_in_the_middle_of_submissions_then_every_accepted_job_is_there(
@@ -145,18 +150,18 @@ async def test_waiters_when_the_server_is_back_then_they_are_woken_as_before(
     queue: Queue, process: RedisProcess
 ) -> None:
     await queue.submit(0)
-    queue.leases.wait_for_work(20)
+    queue.leases.wait_for_news(20)
     assert (await queue.intake.wait_for_end(a_job_id(0), 0.01)).status is JobStatus.QUEUED
     process.kill()
-    await assert_unavailable(lambda: asyncio.to_thread(queue.leases.wait_for_work, 20), BOUND_SECONDS)
+    await assert_unavailable(lambda: asyncio.to_thread(queue.leases.wait_for_news, 20), BOUND_SECONDS)
     await asyncio.to_thread(process.start)
-    await asyncio.to_thread(queue.leases.wait_for_work, 0.1)
+    await asyncio.to_thread(queue.leases.wait_for_news, 0.1)
     start = time.monotonic()
 
     for number in range(ROUNDS):
         end = await queue.waiter(number)
         (job,) = queue.leases.claim(1, 0)
-        work = asyncio.create_task(asyncio.to_thread(queue.leases.wait_for_work, 20))
+        work = asyncio.create_task(asyncio.to_thread(queue.leases.wait_for_news, 20))
         queue.leases.succeed(job.id, a_result(job.fence))
         await queue.submit(number + 1)
         assert (await end).status is JobStatus.SUCCEEDED

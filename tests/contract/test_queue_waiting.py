@@ -1,4 +1,4 @@
-"""Who waits is woken: a client by its job's end, a worker by a job. Polling once a second would be too slow here."""
+"""Who waits is woken: a client by its job's end, a worker by a job or a cancel. Polling would be too slow here."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.domain.job import JobFailure, JobStatus
+from service.domain.job import DEFAULT_TENANT, JobFailure, JobStatus, Progress
 from tests.contract.queue_parts import FASTER_THAN_POLLING_SECONDS, ROUNDS, Queue, open_queue
 from tests.fakes.redis_process import RedisProcess
 from tests.unit.builders import a_job_id, a_result
@@ -32,6 +32,23 @@ async def test_wait_for_end_when_the_job_ends_then_it_wakes_at_once(queue: Queue
         ended = await task
         seconds += time.monotonic() - start
         assert ended.status is (JobStatus.SUCCEEDED if number % 2 else JobStatus.FAILED)
+
+    assert seconds < FASTER_THAN_POLLING_SECONDS
+
+
+async def test_wait_for_end_when_the_job_is_cancelled_then_it_wakes_at_once(queue: Queue) -> None:
+    seconds = 0.0
+    for number in range(ROUNDS):
+        await queue.submit(number)
+        task = await queue.waiter(number)
+        claimed = queue.leases.claim(1, 0) if number % 2 else ()
+        start = time.monotonic()
+        verdict = await queue.intake.cancel(a_job_id(number), DEFAULT_TENANT)
+        for job in claimed:
+            queue.leases.end_cancelled(job.id, job.fence)
+        assert (await task).status is JobStatus.CANCELLED
+        seconds += time.monotonic() - start
+        assert verdict == ("cancelling" if number % 2 else "cancelled")
 
     assert seconds < FASTER_THAN_POLLING_SECONDS
 
@@ -91,49 +108,73 @@ async def test_wait_for_end_when_the_time_is_over_or_the_job_unknown_then_what_t
 
 async def test_wait_for_end_when_the_waiter_leaves_then_nothing_of_it_stays(queue: Queue) -> None:
     await queue.submit(1)
-    task = await queue.waiter(1)
+    await queue.intake.wait_for_end(a_job_id(1), 0)  # opens the connections
 
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    # At each turn of the loop that a read takes, and then in the wait.
+    for num_turns in range(40):
+        task = asyncio.create_task(queue.intake.wait_for_end(a_job_id(1), 20))
+        for _ in range(num_turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
 
     assert queue.intake._watch._waiters == {}
     assert (await queue.intake.read(a_job_id(1))).status is JobStatus.QUEUED
 
 
-async def test_wait_for_work_when_a_job_comes_then_it_wakes_at_once(queue: Queue) -> None:
-    queue.leases.wait_for_work(20)  # the first call only subscribes: it may have missed a wake-up
+async def test_wait_for_news_when_it_is_the_first_time_then_anything_may_have_been_missed(queue: Queue) -> None:
+    assert queue.leases.wait_for_news(20) == {"work", "cancel"}
+    assert queue.leases.wait_for_news(0.01) == set()
+
+
+async def test_wait_for_news_when_a_job_comes_then_it_wakes_at_once(queue: Queue) -> None:
+    queue.leases.wait_for_news(20)
     start = time.monotonic()
     for number in range(ROUNDS):
-        task = asyncio.create_task(asyncio.to_thread(queue.leases.wait_for_work, 20))
+        task = asyncio.create_task(asyncio.to_thread(queue.leases.wait_for_news, 20))
         await queue.submit(number)
-        await task
+        assert await task == {"work"}
         assert [job.id for job in queue.leases.claim(8, number)] == [a_job_id(number)]
 
     assert time.monotonic() - start < FASTER_THAN_POLLING_SECONDS
 
 
-async def test_wait_for_work_when_a_job_comes_back_then_it_wakes_too(queue: Queue) -> None:
+async def test_wait_for_news_when_a_running_job_is_cancelled_then_it_wakes_at_once(queue: Queue) -> None:
+    await queue.submit(*range(ROUNDS))
+    jobs = queue.leases.claim(ROUNDS, 0)
+    queue.leases.wait_for_news(20)
+    start = time.monotonic()
+    for job in jobs:
+        task = asyncio.create_task(asyncio.to_thread(queue.leases.wait_for_news, 20))
+        await queue.intake.cancel(job.id, DEFAULT_TENANT)
+        assert await task == {"cancel"}
+        assert queue.leases.heartbeat({job.id: (job.fence, Progress())}) == {job.id: "cancel"}
+
+    assert time.monotonic() - start < FASTER_THAN_POLLING_SECONDS
+
+
+async def test_wait_for_news_when_a_job_comes_back_then_it_wakes_too(queue: Queue) -> None:
     await queue.submit(1)
     (job,) = queue.leases.claim(1, 0)
     other = queue.worker()
-    other.wait_for_work(20)
-    task = asyncio.create_task(asyncio.to_thread(other.wait_for_work, 20))
+    other.wait_for_news(20)
+    task = asyncio.create_task(asyncio.to_thread(other.wait_for_news, 20))
     start = time.monotonic()
 
     queue.leases.release(job.id, job.fence)
-    await task
 
+    assert await task == {"work"}
     assert time.monotonic() - start < FASTER_THAN_POLLING_SECONDS
     assert [job.id for job in other.claim(1, 0)] == [a_job_id(1)]
 
 
-async def test_wait_for_work_when_many_came_while_busy_then_they_are_one_reason_to_look(queue: Queue) -> None:
-    queue.leases.wait_for_work(20)
+async def test_wait_for_news_when_much_came_while_busy_then_it_is_one_reason_to_look(queue: Queue) -> None:
+    queue.leases.wait_for_news(20)
     await queue.submit(1, 2, 3)
-    queue.client.ping()  # The server answers this only after it has sent the wake-ups of the commands before.
-    queue.leases.wait_for_work(20)
-    start = time.monotonic()
+    queue.leases.claim(1, 0)
+    await queue.intake.cancel(a_job_id(1), DEFAULT_TENANT)
+    queue.client.ping()  # The server answers this only after it has sent the news of the commands before.
 
-    queue.leases.wait_for_work(0.1)
-
-    assert time.monotonic() - start >= 0.1
+    assert queue.leases.wait_for_news(20) == {"work", "cancel"}
+    assert queue.leases.wait_for_news(0.01) == set()

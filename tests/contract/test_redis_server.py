@@ -97,7 +97,17 @@ def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: re
     assert load_functions(client, functions_source() + "\n-- newer") is True
     assert load_functions(client) is True
     names = {function[1] for function in client.function_list("xmdpt_q1")[0][5]}
-    assert names == {f"q1_{name}" for name in ("enqueue", "claim", "heartbeat", "finish", "release", "reap", "stats")}
+    verbs = {"enqueue", "claim", "heartbeat", "finish", "release", "cancel", "reap", "read", "stats", "weight_set"}
+    others = {
+        "audit",
+        "vectors_look_up",
+        "vector_put",
+        "vector_abandon",
+        "worker_announce",
+        "worker_withdraw",
+        "workers",
+    }
+    assert names == {f"q1_{name}" for name in verbs | others}
 
 
 def test_functions_when_the_server_refuses_the_text_then_it_says_what_is_needed(client: redis.Redis) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from service.domain.execution import Execution
+
 
 class FakeBackend:
     """Each latent moves by its row's own numbers, so a picture tells which rows and steps made it.
@@ -14,11 +16,16 @@ class FakeBackend:
     runtime = "fake"
     variant = "tiny"
     model_digest = "sha256:fake"
+    profile_sizes = ()
     width = 64
 
     def __init__(self, faults: dict[str, Callable[[int, int], str | None]] | None = None) -> None:
         self.calls: list[tuple[str, int]] = []
+        self.chosen: list[Execution] = []
         self._faults = faults or {}
+
+    def choose(self, execution: Execution) -> None:
+        self.chosen.append(execution)
 
     def _note(self, graph: str, array: np.ndarray) -> float:
         index = sum(1 for name, _ in self.calls if name == graph)

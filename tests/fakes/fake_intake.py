@@ -4,15 +4,24 @@ import asyncio
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from service.domain.capacity import Capacity, StepCurve, WorkerReport
 from service.domain.errors import StorageError
-from service.domain.job import Job, JobFailure, JobStatus, NewJob, Progress
+from service.domain.execution import Execution
+from service.domain.job import IdempotencyKey, Job, JobFailure, JobStatus, NewJob, Priority, Progress
 from service.domain.result import JobResult
-from service.ports.queue import EnqueueVerdict, QueueStats
+from service.ports.audit import InvariantKind
+from service.ports.queue import CancelVerdict, Enqueued, QueueStats
 
-Trouble = Literal["none", "full", "refuses", "hangs"]
+Trouble = Literal["none", "full", "quota", "refuses", "hangs"]
+
+
+def a_worker_report(step_seconds: float = 0.1) -> WorkerReport:
+    """Of a worker that runs one job after the other, each step in this time and everything else in none."""
+    capacity = Capacity(StepCurve([(1, step_seconds)]), {}, Execution.STEPWISE, max_batch=1, num_slots=1)
+    return WorkerReport("worker", "fake", "sha256:" + "ab" * 32, capacity)
 
 
 class FakeIntake:
@@ -20,28 +29,60 @@ class FakeIntake:
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
+        self.accepted: list[NewJob] = []
         self.expired: list[str] = []
-        self.num_reaps = 0
+        self.workers: list[WorkerReport] = []
+        self.forecast_ratios: list[float] = []
+        self.violations: dict[InvariantKind, list[str]] = {}
+        self.num_reaps = self.num_audits = self.num_stats = 0
         self.trouble: Trouble = "none"
         self.on_enqueue: Callable[[NewJob], None] = lambda job: None
+        self._keys: dict[str, tuple[IdempotencyKey, str]] = {}
 
     def clear(self) -> None:
-        """Forget every job and all trouble."""
-        self.jobs.clear()
-        self.expired.clear()
+        """Forget every job, every worker and all trouble."""
+        for kept in (self.jobs, self.accepted, self.expired, self.workers, self.forecast_ratios, self._keys):
+            kept.clear()
         self.trouble = "none"
 
-    async def enqueue(self, job: NewJob) -> EnqueueVerdict:
+    async def enqueue(self, job: NewJob) -> Enqueued:
         await self._answer()
-        if self.trouble == "full":
-            return "full"
-        self.jobs[job.id] = Job(job.id, JobStatus.QUEUED, job.request, 0, time.time())
+        if job.idempotency and job.idempotency.key in self._keys:
+            known, job_id = self._keys[job.idempotency.key]
+            return Enqueued("dup" if known == job.idempotency else "mismatch", job_id)
+        if self.trouble in ("full", "quota"):
+            return Enqueued(self.trouble, job.id)
+        now = time.time()
+        self.jobs[job.id] = Job(
+            job.id,
+            JobStatus.QUEUED,
+            job.request,
+            0,
+            now,
+            priority=job.priority,
+            deadline_at=now + job.deadline_seconds,
+            work_ahead=sum(self._queued_cost().values()),
+        )
+        self.accepted.append(job)
+        if job.idempotency:
+            self._keys[job.idempotency.key] = (job.idempotency, job.id)
         self.on_enqueue(job)
-        return "ok"
+        return Enqueued("ok", job.id)
 
     async def read(self, job_id: str) -> Job | None:
         await self._answer()
         return self.jobs.get(job_id)
+
+    async def cancel(self, job_id: str, tenant: str) -> CancelVerdict:
+        await self._answer()
+        status = self.jobs[job_id].status
+        if status is JobStatus.QUEUED:
+            self._change(job_id, status=JobStatus.CANCELLED, ended_at=time.time())
+            return "cancelled"
+        if status is JobStatus.RUNNING:
+            self._change(job_id, status=JobStatus.CANCELLING)
+            return "cancelling"
+        return status.value  # pyright: ignore[reportReturnType]
 
     async def wait_for_end(self, job_id: str, timeout_seconds: float) -> Job | None:
         deadline = time.monotonic() + timeout_seconds
@@ -53,8 +94,29 @@ class FakeIntake:
 
     async def stats(self) -> QueueStats:
         await self._answer()
+        self.num_stats += 1
         statuses = [job.status for job in self.jobs.values()]
-        return QueueStats(statuses.count(JobStatus.QUEUED), statuses.count(JobStatus.RUNNING), 0.0)
+        running = [job for job in self.jobs.values() if job.status is JobStatus.RUNNING]
+        return QueueStats(
+            statuses.count(JobStatus.QUEUED),
+            len(running),
+            0.0,
+            queued_cost=self._queued_cost(),
+            running_cost=sum(job.request.params.num_steps for job in running),
+            num_dead=3,
+            forecast_ratios=tuple(self.forecast_ratios),
+        )
+
+    async def reports(self) -> Sequence[WorkerReport]:
+        """Of the workers that count as alive: the fake is the registry too."""
+        await self._answer()
+        return self.workers
+
+    async def audit(self) -> Mapping[InvariantKind, Sequence[str]]:
+        """The scripted findings: the fake is the auditor too."""
+        await self._answer()
+        self.num_audits += 1
+        return self.violations
 
     async def reap(self, deleted: Sequence[str]) -> Sequence[str]:
         await self._answer()
@@ -65,7 +127,12 @@ class FakeIntake:
     def run(self, job_id: str, step: int) -> None:
         """A worker has claimed the job and is at this step."""
         self._change(
-            job_id, status=JobStatus.RUNNING, attempt=1, started_at=time.time(), progress=Progress("tdnet_step", step)
+            job_id,
+            status=JobStatus.RUNNING,
+            attempt=1,
+            started_at=time.time(),
+            progress=Progress("tdnet_step", step),
+            work_ahead=0,
         )
 
     def succeed(self, job_id: str, content: bytes) -> None:
@@ -78,6 +145,7 @@ class FakeIntake:
             model_digest="sha256:" + "ab" * 32,
             runtime="fake",
             stage_seconds={"queue": 0.012, "tdnet_step": 0.25},
+            cache={"source": "hit", "pose": "miss"},
         )
         now = time.time()
         self._change(job_id, status=JobStatus.SUCCEEDED, ended_at=now, expires_at=now + 3600, result=result)
@@ -87,9 +155,24 @@ class FakeIntake:
         failure = JobFailure(code, "scripted failure")
         self._change(job_id, status=JobStatus.FAILED, ended_at=time.time(), failure=failure)
 
+    def end_cancelled(self, job_id: str) -> None:
+        """A worker has learned of the cancel."""
+        self._change(job_id, status=JobStatus.CANCELLED, ended_at=time.time())
+
+    def delay(self, job_id: str, retry_at: float) -> None:
+        """An attempt failed and is repeated at this time."""
+        self._change(job_id, status=JobStatus.QUEUED, retry_at=retry_at)
+
     def expire(self, job_id: str) -> None:
         """The picture's retention is over."""
         self._change(job_id, is_expired=True)
+
+    def _queued_cost(self) -> dict[Priority, int]:
+        queued = [job for job in self.jobs.values() if job.status is JobStatus.QUEUED]
+        return {
+            priority: sum(job.request.params.num_steps for job in queued if job.priority is priority)
+            for priority in Priority
+        }
 
     def _change(self, job_id: str, **changes: object) -> None:
         self.jobs[job_id] = dataclasses.replace(self.jobs[job_id], **changes)  # pyright: ignore[reportArgumentType]

@@ -4,7 +4,7 @@ from service.domain.errors import NotFoundError, StorageError
 
 
 class MemoryBlobs:
-    """Keeps `in/<job>` and `out/<job>.<fence>` in `content`; `is_down` fails every call."""
+    """Keeps `in/<job>`, `out/<job>.<fence>` and `preview/<job>` in `content`; `is_down` fails every call."""
 
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
@@ -28,6 +28,12 @@ class MemoryBlobs:
 
     def get_output(self, job_id: str, fence: int) -> bytes:
         return self._get(f"out/{job_id}.{fence}")
+
+    def put_preview(self, job_id: str, content: bytes) -> None:
+        self._put(f"preview/{job_id}", content)
+
+    def get_preview(self, job_id: str) -> bytes:
+        return self._get(f"preview/{job_id}")
 
     def delete_output(self, job_id: str, fence: int) -> None:
         self.check_writable()

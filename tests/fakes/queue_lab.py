@@ -1,6 +1,8 @@
 """The real functions in a real server under a clock of ours, and a checker of every index."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import redis
@@ -12,6 +14,8 @@ LEASE_MS = 15_000
 STALL_MS = 30_000
 RETENTION_MS = 3_600_000
 RECORD_KEPT_MS = 7 * 86_400_000
+DEADLINE_MS = 86_400_000
+COST = 4
 MAX_DELIVERIES = 5
 MAX_FAILURES = 3
 RETRY_DELAY_MS = 1_000
@@ -21,14 +25,17 @@ _TEST_CLOCK = f"local ms = redis.call('GET', '{PREFIX}now') local time = {{math.
 _EVENT_ID = "'events', '*'"
 _TEST_EVENT_ID = "'events', text(now) .. '-*'"
 
-ENDED = {"succeeded", "failed"}
+ENDED = {"succeeded", "failed", "cancelled"}
+END_EVENTS = {f"job.{state}" for state in ENDED}
 # The last thing that the outbox says of a job in this state.
 LAST_EVENTS = {
     "queued": {"job.queued", "job.requeued"},
     "delayed": {"job.retrying"},
     "running": {"job.started"},
+    "cancelling": {"job.cancelling"},
     "succeeded": {"job.succeeded", "job.expired"},
     "failed": {"job.failed", "job.expired"},
+    "cancelled": {"job.cancelled", "job.expired"},
 }
 
 
@@ -62,8 +69,50 @@ class QueueLab:
     def call(self, function: str, *arguments: str | int) -> Any:
         return self.client.fcall(function, 1, PREFIX, *arguments)
 
-    def enqueue(self, number: int, max_live: int = 100) -> str:
-        return self.call("q1_enqueue", job_id(number), 1, f"request {number}", max_live, RETENTION_MS)
+    def enqueue(self, number: int, **fields: Any) -> str:
+        return self.enqueue_answer(number, **fields)[0]
+
+    def enqueue_many(self, numbers: Iterable[int], **fields: Any) -> None:
+        """Many at once, with the server's work and not the line's as the measure."""
+        calls = self.client.pipeline(transaction=False)
+        for number in numbers:
+            calls.fcall("q1_enqueue", 1, PREFIX, *self._arguments(number, **fields))
+        assert {verdict for verdict, _ in calls.execute()} == {"ok"}
+
+    def enqueue_answer(self, number: int, **fields: Any) -> list[str]:
+        """The verdict, and the job that stands for the call."""
+        return self.call("q1_enqueue", *self._arguments(number, **fields))
+
+    @staticmethod
+    def _arguments(
+        number: int,
+        *,
+        max_live: int = 100,
+        tenant: str = "t",
+        priority: str = "interactive",
+        rows: int = 1,
+        cost: int = COST,
+        deadline_ms: int = DEADLINE_MS,
+        key: str = "",
+        fingerprint: str = "",
+        forecast_ms: int = 0,
+        max_tenant_live: int = 10_000,
+    ) -> tuple[str | int, ...]:
+        """Of an enqueue; a key is the digest of a client's."""
+        whose = (rows, cost, tenant, priority, deadline_ms)
+        kept = (f"request {number}", RETENTION_MS, key, fingerprint, forecast_ms)
+        return (job_id(number), *whose, *kept, max_live, max_tenant_live)
+
+    def cancel(self, number: int, tenant: str = "t") -> str:
+        return self.call("q1_cancel", job_id(number), tenant)
+
+    def ahead(self, number: int) -> tuple[int, int]:
+        """Jobs and row-steps before it."""
+        _, position, work = self.call("q1_read", job_id(number))
+        return position, work
+
+    def stats(self) -> dict[str, Any]:
+        return json.loads(self.call("q1_stats"))
 
     def claim(self, worker: str = "w", claim_number: int = 0, free: int = 8, running: int = 0) -> dict[int, int]:
         """The fences by job; a fresh claim number unless one is given."""
@@ -75,10 +124,15 @@ class QueueLab:
         return json.loads(self.call("q1_claim", worker, self.last_claim, free, running, LEASE_MS))
 
     def heartbeat(self, number: int, fence: int, step: int, stage: str = "tdnet_step") -> str:
-        return self.call("q1_heartbeat", LEASE_MS, STALL_MS, MAX_DELIVERIES, job_id(number), fence, stage, step)[0]
+        return self.heartbeats((number, fence, stage, step))[0]
+
+    def heartbeats(self, *reports: tuple[int, int, str, int]) -> list[str]:
+        """One call for several jobs: number, fence, stage, step."""
+        arguments = [argument for number, *report in reports for argument in (job_id(number), *report)]
+        return self.call("q1_heartbeat", LEASE_MS, STALL_MS, MAX_DELIVERIES, *arguments)
 
     def finish(self, number: int, fence: int, outcome: str = "succeeded") -> str:
-        arguments = ("{}", "") if outcome == "succeeded" else ("backend_error", "broken")
+        arguments = ("{}", "") if outcome in ("succeeded", "cancelled") else ("backend_error", "broken")
         return self.call("q1_finish", job_id(number), fence, outcome, *arguments, MAX_FAILURES, RETRY_DELAY_MS)[0]
 
     def release(self, number: int, fence: int) -> str:
@@ -114,6 +168,7 @@ class QueueLab:
             "hash": self.client.hgetall,
             "zset": lambda key: self.client.zrange(key, 0, -1, withscores=True),
             "set": self.client.smembers,
+            "list": lambda key: self.client.lrange(key, 0, -1),
             "stream": self.client.xrange,
             "string": self.client.get,
         }
@@ -121,38 +176,70 @@ class QueueLab:
         return {key: readers[self.client.type(key)](key) for key in keys if not key.endswith("reaped_at")}
 
     def check(self) -> None:
-        """Every job is in exactly the indexes of its state, nothing else is, and the outbox agrees."""
+        """Every job is in exactly the indexes of its state, nothing else is, and sums and outbox agree."""
         jobs = {
             key.removeprefix(f"{PREFIX}job:"): self.client.hgetall(key)
             for key in self.client.scan_iter(f"{PREFIX}job:*")
         }
-        expected = {index: set() for index in ("ready", "suspects", "delayed", "leases", "gc")}
+        self._check_indexes(jobs)
+        self._check_sums(jobs)
+        self._check_events(jobs)
+
+    def _check_indexes(self, jobs: dict[str, dict[str, str]]) -> None:
+        expected: dict[str, set[str]] = {}
         alone = {}
         for name, job in jobs.items():
-            line = "suspects" if job["suspect"] == "1" else "ready"
-            index = {"queued": line, "delayed": "delayed", "running": "leases"}.get(job["state"], "gc")
-            expected[index].add(name)
+            expected.setdefault(_index_of(job), set()).add(name)
+            if job["state"] not in ENDED:
+                expected.setdefault("deadlines", set()).add(name)
+            if job.get("error_code") == "attempts_exhausted":
+                expected.setdefault("dead", set()).add(name)
             if job["state"] == "running" and job["suspect"] == "1":
                 alone[job["owner"]] = name
-        lines = {"ready": self.zset("ready:interactive:default"), "suspects": self.zset("suspects")}
-        found = lines | {name: self.zset(name) for name in ("delayed", "leases", "gc")}
-        assert {name: set(index) for name, index in found.items()} == expected
-        for line in lines.values():
-            assert line == {name: float(jobs[name]["seq"]) for name in line}
+        lines = [key.removeprefix(PREFIX) for key in self.client.scan_iter(f"{PREFIX}ready:*")]
+        names = (*lines, "suspects", "delayed", "leases", "deadlines", "gc", "dead")
+        found = {name: self.zset(name) for name in names}
+        assert {name: set(index) for name, index in found.items() if index} == expected
+        for line in (*lines, "suspects"):
+            assert found[line] == {name: float(jobs[name]["seq"]) for name in found[line]}
+        for name, at_ms in found["deadlines"].items():
+            assert at_ms == float(jobs[name]["deadline_ms"]) or jobs[name].get("cancel")
+        for priority in ("interactive", "batch"):
+            of_class = [line.split(":", 2)[2] for line in lines if line.startswith(f"ready:{priority}:")]
+            assert sorted(self.zset(f"tenants:{priority}")) == sorted(of_class)
+            assert not set(of_class) & set(self.zset(f"rested:{priority}"))
         assert self.client.hgetall(f"{PREFIX}alone") == alone
-        num_live = sum(job["state"] not in ENDED for job in jobs.values())
-        assert int(self.client.hget(f"{PREFIX}live", "*") or 0) == num_live
-        queued, running, _ = self.call("q1_stats")
-        assert (queued, running) == (num_live - len(expected["leases"]), len(expected["leases"]))
-        self._check_events(jobs)
+
+    def _check_sums(self, jobs: dict[str, dict[str, str]]) -> None:
+        sums: Counter[str] = Counter()
+        for job in jobs.values():
+            if job["state"] in ENDED:
+                continue
+            kind = "cost:running" if job["state"] == "running" else f"cost:queued:{job['class']}"
+            sums += Counter({"*": 1, job["tenant"]: 1, kind: int(job["cost"])})
+        found = {name: int(number) for name, number in self.client.hgetall(f"{PREFIX}live").items()}
+        assert {name: number for name, number in found.items() if number} == sums
+        assert all(":" in name or name == "*" for name, number in found.items() if not number), "a tenant is forgotten"
+        stats, states = self.stats(), Counter(job["state"] for job in jobs.values())
+        assert (stats["queued"], stats["running"]) == (states["queued"] + states["delayed"], states["running"])
+        assert stats["queued_cost"] == {name: sums[f"cost:queued:{name}"] for name in ("interactive", "batch")}
+        assert stats["running_cost"] == sums["cost:running"]
 
     def _check_events(self, jobs: dict[str, dict[str, str]]) -> None:
         self._listen()
         for name, job in jobs.items():
             kinds = [event["type"] for event in self._told.values() if event["job"] == name]
             assert kinds, "no event"
-            assert kinds[-1] in LAST_EVENTS[job["state"]], f"{job['state']} after {kinds}"
-            assert sum(kind in ("job.succeeded", "job.failed") for kind in kinds) == (job["state"] in ENDED)
+            is_cancelling = job["state"] == "running" and job.get("cancel") == "client"
+            state = "cancelling" if is_cancelling else job["state"]
+            assert kinds[-1] in LAST_EVENTS[state], f"{state} after {kinds}"
+            assert sum(kind in END_EVENTS for kind in kinds) == (job["state"] in ENDED)
 
     def _listen(self) -> None:
         self._told.update(self.client.xrange(f"{PREFIX}events"))
+
+
+def _index_of(job: dict[str, str]) -> str:
+    """The one index in which a job of this state stands."""
+    line = "suspects" if job["suspect"] == "1" else f"ready:{job['class']}:{job['tenant']}"
+    return {"queued": line, "delayed": "delayed", "running": "leases"}.get(job["state"], "gc")

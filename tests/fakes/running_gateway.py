@@ -12,12 +12,13 @@ import uvicorn
 from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.limits import UploadLimits, WaitLimits
+from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
 from service.gateway.models import ServedModel
 from service.gateway.readiness import Readiness
 from service.ports.blobs import BlobStore
-from service.ports.queue import JobIntake
 from service.telemetry.metrics import GatewayMetrics
+from tests.fakes.fake_intake import FakeIntake
 
 MODEL = ServedModel("tiny", "sha256:" + "cd" * 32, is_trained=False, weights_origin="a rule, for tests")
 
@@ -33,11 +34,14 @@ class RunningGateway:
 
 @contextlib.contextmanager
 def running_gateway(
-    intake: JobIntake, blobs: BlobStore, uploads: UploadLimits | None = None
+    intake: FakeIntake, blobs: BlobStore, uploads: UploadLimits | None = None
 ) -> Iterator[RunningGateway]:
     """Serve until the block ends."""
     metrics = GatewayMetrics("test")
-    services = GatewayServices(Jobs(intake, blobs, MODEL), Readiness(intake, blobs), MODEL, metrics)
+    # Nothing is kept between two looks: the tests change what there is to see.
+    forecasts = Forecasts(intake, intake, fresh_seconds=0)
+    jobs = Jobs(intake, blobs, MODEL, forecasts, metrics)
+    services = GatewayServices(jobs, forecasts, Readiness(intake, blobs), MODEL, metrics)
     app = create_app(services, uploads or UploadLimits(), WaitLimits(default_seconds=5, max_seconds=60))
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()

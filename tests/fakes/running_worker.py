@@ -1,21 +1,25 @@
 """A real worker in a thread, with scripted ports around it."""
 
 import threading
+import time
+from collections.abc import Callable
 
 import numpy as np
 
+from service.domain.capacity import Capacity, StepCurve, WorkerReport
 from service.domain.digest import content_digest
 from service.domain.execution import Execution
 from service.domain.inputs import pack_inputs
 from service.domain.job import ClaimedJob
 from service.domain.request import GenerationRequest, OutputOptions, SamplingParams
-from service.engine.worker import Worker, WorkerLimits
+from service.engine.preview import PreviewProjection
+from service.engine.worker import Worker, WorkerPorts, WorkerTimes
 from service.ports.backend import InferenceBackend
 from service.ports.blobs import BlobStore
-from service.scheduling.policy import BatchPolicy
-from service.scheduling.scheduler import Scheduler
+from service.ports.vectors import VectorCache
 from service.telemetry.metrics import WorkerMetrics
 from tests.fakes.fake_leases import FakeLeases
+from tests.fakes.memory_vectors import MemoryVectors
 
 SLOTS = 4
 
@@ -31,6 +35,12 @@ def a_job(number: int, blobs: BlobStore | None, *, num_steps: int = 4, is_suspec
     return ClaimedJob(job_id, number, request, is_suspect, queue_seconds=0.1)
 
 
+def a_report(execution: Execution = Execution.STEPWISE, slots: int = SLOTS) -> WorkerReport:
+    """What a worker with this many slots says of itself."""
+    capacity = Capacity(StepCurve([(1, 0.001), (SLOTS, 0.002)]), {}, execution, min(slots, SLOTS), slots)
+    return WorkerReport("worker", "fake", "sha256:fake", capacity)
+
+
 def a_worker(
     leases: FakeLeases,
     blobs: BlobStore,
@@ -38,11 +48,13 @@ def a_worker(
     drain_seconds: float = 5,
     execution: Execution = Execution.STEPWISE,
     metrics: WorkerMetrics | None = None,
+    vectors: VectorCache | None = None,
 ) -> Worker:
     """A worker that nobody has started."""
-    limits = WorkerLimits(SLOTS, 0.02, lease_seconds=2, drain_seconds=drain_seconds, max_turn_seconds=5)
-    scheduler = Scheduler(BatchPolicy(max_batch=SLOTS, max_slots=SLOTS), execution)
-    return Worker(backend, leases, blobs, scheduler, limits, metrics or WorkerMetrics("test"))
+    times = WorkerTimes(0.02, lease_seconds=2, drain_seconds=drain_seconds, max_turn_seconds=5)
+    ports = WorkerPorts(leases, blobs, vectors or MemoryVectors(), leases)
+    projection = PreviewProjection(np.zeros((5, 3), np.float32))
+    return Worker(backend, ports, a_report(execution), projection, times, metrics or WorkerMetrics("test"))
 
 
 def run_until_idle(
@@ -51,10 +63,12 @@ def run_until_idle(
     backend: InferenceBackend,
     drain_seconds: float = 5,
     execution: Execution = Execution.STEPWISE,
+    vectors: VectorCache | None = None,
+    metrics: WorkerMetrics | None = None,
 ) -> WorkerMetrics:
     """Run a worker in a thread until it has nothing left, then stop it; what it has counted."""
-    metrics = WorkerMetrics("test")
-    worker = a_worker(leases, blobs, backend, drain_seconds, execution, metrics)
+    metrics = metrics or WorkerMetrics("test")
+    worker = a_worker(leases, blobs, backend, drain_seconds, execution, metrics, vectors)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
@@ -64,3 +78,19 @@ def run_until_idle(
         thread.join(20)
     assert not thread.is_alive()
     return metrics
+
+
+def until_arrived(metrics: WorkerMetrics, num_jobs: int) -> Callable[[int, int], None]:
+    """A fault of the first graph that runs: it lasts until so many jobs are on their way to the device."""
+
+    def wait(rows: int, index: int) -> None:
+        give_up_at = time.monotonic() + 20
+        while index == 0 and num_supplied(metrics) < num_jobs:
+            assert time.monotonic() < give_up_at, "they never came"
+            threading.Event().wait(0.01)
+
+    return wait
+
+
+def num_supplied(metrics: WorkerMetrics) -> float:
+    return sum(metrics.cache_requests.labels("source", result)._value.get() for result in ("hit", "miss"))

@@ -10,8 +10,8 @@ from tests.integration.processes import EXAMPLES, RunningService, running_servic
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service for all tests that don't break it."""
-    with running_service(tmp_path_factory.mktemp("service")) as running:
+    """One service for all tests that don't break it; it batches, which on a CPU it would not choose to."""
+    with running_service(tmp_path_factory.mktemp("service"), XMDPT_WORKER__MAX_SLOTS="8") as running:
         yield running
 
 

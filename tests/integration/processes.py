@@ -116,7 +116,7 @@ class RunningService:
 
         def final() -> dict | None:
             job = self.job(job_id)
-            return job if job["status"] in ("succeeded", "failed") else None
+            return job if job["status"] in ("succeeded", "failed", "cancelled") else None
 
         return wait_until(final, seconds, f"{job_id} ends")  # type: ignore[return-value]
 
@@ -159,6 +159,7 @@ def running_service(
         "XMDPT_WORKER__OPS_PORT": str(ops_port),
         "XMDPT_DATA_DIR": str(folder / "data"),
         "XMDPT_MODEL_REPOSITORY": str(ROOT / "model_repository"),
+        "XMDPT_WORKER__CALIBRATION_SECONDS": "0.1",
         **settings,
     }
     log_path = folder / "serve.log"

@@ -78,8 +78,8 @@ def test_picture_when_eight_jobs_share_each_step_then_at_most_one_grey_level_off
     service: RunningService, photo: bytes, person: bytes, pose: dict
 ) -> None:
     alone = {
-        0: pixels(service.generate(photo, pose, seed=1, steps=200).content),
-        5: pixels(service.generate(person, pose, seed=6, steps=210).content),
+        0: pixels(service.generate(photo, pose, seed=1, steps=100).content),
+        5: pixels(service.generate(person, pose, seed=6, steps=110).content),
     }
     full_before = full_batches(service)
     sources = [photo, person, photo, person, photo, person, photo, person]
@@ -87,7 +87,7 @@ def test_picture_when_eight_jobs_share_each_step_then_at_most_one_grey_level_off
     with ThreadPoolExecutor(8) as pool:
         responses = list(
             pool.map(
-                lambda i: service.generate(sources[i], pose, seed=1 + i, steps=200 + 5 * (i % 3), guidance=2.0),
+                lambda i: service.generate(sources[i], pose, seed=1 + i, steps=100 + 5 * (i % 3), guidance=2.0),
                 range(8),
             )
         )

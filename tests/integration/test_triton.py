@@ -195,7 +195,9 @@ def answers(port: int, path: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("module", ["service.bootstrap", "service.supervisor", "service.__main__"])
+@pytest.mark.parametrize(
+    "module", ["service.bootstrap.gateway", "service.bootstrap.worker", "service.supervisor", "service.__main__"]
+)
 def test_process_when_it_runs_no_graphs_then_it_imports_no_runtime_for_them(module: str) -> None:
     check = f"import sys, {module}; sys.exit(bool({{'onnxruntime', 'tritonclient', 'grpc'}} & sys.modules.keys()))"
 

@@ -36,6 +36,7 @@ def loop_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
     folder = tmp_path_factory.mktemp("loops")
     settings = {
         "XMDPT_WORKER__EXECUTION": "whole_loop",
+        "XMDPT_WORKER__MAX_SLOTS": "8",
         "XMDPT_WORKER__HEARTBEAT_SECONDS": "0.1",
         "XMDPT_LOG_FORMAT": "json",
     }

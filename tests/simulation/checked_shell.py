@@ -1,10 +1,20 @@
 """A shell without a device: a scheduler under the eyes of the checker, in virtual time."""
 
+import math
+
 from service.domain.execution import Execution
-from service.domain.job import JobFailure, JobId
+from service.domain.job import JobFailure, JobId, Priority
 from service.domain.stage import Stage
 from service.scheduling.actions import Action, RunBatch
-from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested, Event, JobArrived, LeaseLost
+from service.scheduling.events import (
+    BatchFailed,
+    BatchFinished,
+    CancelRequested,
+    DrainRequested,
+    Event,
+    JobArrived,
+    LeaseLost,
+)
 from service.scheduling.policy import BatchPolicy
 from service.scheduling.scheduler import Scheduler
 from tests.simulation.checker import Checker, require
@@ -24,7 +34,7 @@ class CheckedShell:
         kind: type[Scheduler] = Scheduler,
     ) -> None:
         self.scheduler = kind(policy, execution)
-        self.checker = Checker(policy.max_batch, policy.max_slots, policy.max_attempts, execution)
+        self.checker = Checker(policy, execution)
         self.now = 0.0
 
     @property
@@ -48,14 +58,21 @@ class CheckedShell:
     def act_once(self) -> list[Action]:
         """One list of what is to be done; jobs may arrive before the next."""
         actions = self.scheduler.next_actions(self.now)
-        self.checker.see_actions(actions)
+        self.checker.see_actions(actions, self.now)
         self._check_answers()
         return actions
 
     def arrive(
-        self, job_id: JobId, num_steps: int = 2, *, skipped: frozenset[Stage] = frozenset(), is_suspect: bool = False
+        self,
+        job_id: JobId,
+        num_steps: int = 2,
+        *,
+        skipped: frozenset[Stage] = frozenset(),
+        is_suspect: bool = False,
+        priority: Priority = Priority.INTERACTIVE,
+        deadline: float = math.inf,
     ) -> None:
-        self.tell(JobArrived(job_id, num_steps, skipped, is_suspect))
+        self.tell(JobArrived(job_id, num_steps, skipped, is_suspect, priority, deadline))
 
     def finish(self) -> list[Action]:
         """The running batch ends well; what follows from it."""
@@ -72,6 +89,9 @@ class CheckedShell:
     def lose(self, job_id: JobId) -> None:
         self.tell(LeaseLost(job_id))
 
+    def cancel(self, job_id: JobId) -> None:
+        self.tell(CancelRequested(job_id))
+
     def drain(self) -> list[Action]:
         self.tell(DrainRequested())
         return self.act()
@@ -87,3 +107,4 @@ class CheckedShell:
     def _check_answers(self) -> None:
         require(self.scheduler.is_idle == (not self.checker.jobs), "is_idle is wrong")
         require(self.scheduler.free_slots() == self.checker.free_slots, "free_slots is wrong")
+        require(self.scheduler.next_wakeup() == self.checker.next_wakeup, "next_wakeup is wrong")

@@ -1,19 +1,28 @@
 """What must hold for any scheduler and any order of events, kept as a model of its own.
 
-It does not import the scheduler: it sees only events, actions and the three answers.
+It does not import the scheduler: it sees only its bounds, events, actions and the three answers.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from service.domain.execution import Execution
 from service.domain.job import JobId
 from service.domain.stage import Stage
-from service.scheduling.actions import Action, DropJob, EndJob, ReleaseJob, RunBatch
-from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested, Event, JobArrived, LeaseLost
+from service.scheduling.actions import Action, CancelJob, DropJob, EndJob, ReleaseJob, RunBatch
+from service.scheduling.events import (
+    BatchFailed,
+    BatchFinished,
+    CancelRequested,
+    DrainRequested,
+    Event,
+    JobArrived,
+    LeaseLost,
+)
+from service.scheduling.policy import BatchPolicy
+from tests.simulation.tracked import LAG, Tracked
 
 ADMISSION = (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION)
-# The bound of policy.choose_jobs: batches that each other job may get in first.
-MOST_AHEAD = {Execution.STEPWISE: 3, Execution.WHOLE_LOOP: 4}
 
 
 class BrokenInvariantError(Exception):
@@ -27,86 +36,51 @@ def require(claim: bool, message: str) -> None:
 
 
 @dataclass
-class Tracked:
-    """A job in flight, as the events and actions so far describe it."""
-
-    arrival: JobArrived
-    execution: Execution
-    encoders: set[Stage]
-    is_conditioned: bool = False
-    num_steps_done: int = 0
-    is_decoded: bool = False
-    has_shared_a_failure: bool = False
-    num_failures: int = 0
-    owes_failure: bool = False
-    is_lost: bool = False
-    has_begun: bool = False
-    waited: int = 0
-    loops_waited: int = 0
-    departures: int = 0
-
-    @property
-    def expected(self) -> set[tuple[Stage, int]]:
-        """What its next row may be: encoders in any order, then everything in line."""
-        if self.encoders:
-            return {(stage, 0) for stage in self.encoders}
-        if not self.is_conditioned:
-            return {(Stage.CONDITION, 0)}
-        if self.num_steps_done < self.arrival.num_steps:
-            is_whole = self.execution is Execution.WHOLE_LOOP
-            return {(Stage.SAMPLE, 0) if is_whole else (Stage.DENOISE, self.num_steps_done)}
-        return set() if self.is_decoded else {(Stage.DECODE, 0)}
-
-    @property
-    def must_leave(self) -> bool:
-        """Its fate is decided."""
-        return self.is_decoded or self.owes_failure or self.is_lost
-
-    def advance(self, stage: Stage) -> None:
-        """One row of it was done."""
-        self.encoders.discard(stage)
-        self.is_conditioned |= stage is Stage.CONDITION
-        self.num_steps_done += {Stage.DENOISE: 1, Stage.SAMPLE: self.arrival.num_steps}.get(stage, 0)
-        self.is_decoded |= stage is Stage.DECODE
-        self.has_shared_a_failure, self.num_failures = False, 0
-        self.waited = self.loops_waited = self.departures = 0
-
-
-@dataclass
 class Checker:
     """Follows one scheduler and raises BrokenInvariantError at the first broken rule."""
 
-    max_batch: int
-    max_slots: int
-    max_attempts: int
+    policy: BatchPolicy
     execution: Execution = Execution.STEPWISE
     jobs: dict[JobId, Tracked] = field(default_factory=dict)
     running: RunBatch | None = None
     is_draining: bool = False
-    batch_ids: set[int] = field(default_factory=set)
+    last_batch_id: int = 0
     num_arrived: int = 0
     num_left: int = 0
+    longest: int = 0
     limits: dict[Stage, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.limits = dict.fromkeys(Stage, self.max_batch)
+        self.limits = dict.fromkeys(Stage, self.policy.max_batch)
 
     @property
     def free_slots(self) -> int:
         """What the scheduler has to offer."""
         if self.is_draining or any(job.arrival.is_suspect for job in self.jobs.values()):
             return 0
-        return max(0, self.max_slots - len(self.jobs))
+        return max(0, self.policy.max_slots - len(self.jobs))
+
+    @property
+    def next_wakeup(self) -> float | None:
+        """The first deadline that will take a job away."""
+        earliest = min((job.arrival.deadline for job in self.jobs.values() if not job.must_leave), default=math.inf)
+        return None if earliest == math.inf else earliest
 
     def see_event(self, event: Event) -> None:
         """Called with every event that the scheduler is told."""
         match event:
             case JobArrived() if event.job_id not in self.jobs:
                 encoders = {Stage.ENCODE_SOURCE, Stage.ENCODE_POSE} - event.skipped
-                self.jobs[event.job_id] = Tracked(event, self.execution, encoders)
+                self.jobs[event.job_id] = Tracked(
+                    event, self.execution, encoders, arrived=self.last_batch_id, served=self.last_batch_id
+                )
                 self.num_arrived += 1
+                num_rows = event.num_steps if self.execution is Execution.STEPWISE else 1
+                self.longest = max(self.longest, num_rows + 4)
             case LeaseLost() if event.job_id in self.jobs:
                 self.jobs[event.job_id].is_lost = True
+            case CancelRequested() if event.job_id in self.jobs:
+                self.jobs[event.job_id].is_cancelled = True
             case DrainRequested():
                 self.is_draining = True
             case BatchFinished() | BatchFailed():
@@ -120,8 +94,10 @@ class Checker:
             case _:
                 pass
 
-    def see_actions(self, actions: list[Action]) -> None:
+    def see_actions(self, actions: list[Action], now: float) -> None:
         """Called with everything that one next_actions gave."""
+        for job in self.jobs.values():
+            job.is_cancelled |= job.arrival.deadline <= now
         for action in actions:
             if isinstance(action, RunBatch):
                 self._check_batch(action)
@@ -144,19 +120,18 @@ class Checker:
                 job.loops_waited += batch.stage is Stage.SAMPLE
                 # advance() below forgives the rows that were served.
         for row in batch.rows:
-            self.jobs[row.job_id].advance(batch.stage)
-        for job_id, job in self.jobs.items():
-            bound = MOST_AHEAD[self.execution] * (self.max_slots - 1 + job.departures)
-            require(job.waited <= bound, f"{job_id} has waited {job.waited} batches, more than {bound}")
-            require(job.loops_waited < self.max_slots, f"{job_id} has waited {job.loops_waited} whole loops")
+            self.jobs[row.job_id].advance(batch.batch_id, batch.stage)
+        self._check_waits()
         if len(batch.rows) == self.limits[batch.stage]:
-            self.limits[batch.stage] = min(self.limits[batch.stage] + 1, self.max_batch)
+            self.limits[batch.stage] = min(self.limits[batch.stage] + 1, self.policy.max_batch)
 
     def _see_failure(self, batch: RunBatch, event: BatchFailed) -> None:
         jobs = [self.jobs[row.job_id] for row in batch.rows]
+        if event.is_device_gone:
+            return
         if len(jobs) == 1:
             jobs[0].num_failures += 1
-            jobs[0].owes_failure = event.is_out_of_memory or jobs[0].num_failures >= self.max_attempts
+            jobs[0].owes_failure = event.is_out_of_memory or jobs[0].num_failures >= self.policy.max_attempts
         elif event.is_out_of_memory:
             self.limits[batch.stage] = len(jobs) // 2
         else:
@@ -165,12 +140,21 @@ class Checker:
 
     def _workable(self) -> list[Tracked]:
         """The jobs that hold a slot, suspects aside: they wait for the others, however long."""
-        return [job for job in self.jobs.values() if not job.arrival.is_suspect][: self.max_slots]
+        return [job for job in self.jobs.values() if not job.arrival.is_suspect][: self.policy.max_slots]
+
+    def _check_waits(self) -> None:
+        is_shortest_first, max_slots = self.policy.is_shortest_first, self.policy.max_slots
+        for job_id, job in self.jobs.items():
+            bound = job.most_waited(max_slots, self.longest, is_shortest_first=is_shortest_first)
+            require(job.waited <= bound, f"{job_id} has waited {job.waited} batches, more than {bound}")
+            most_loops = max_slots - 1 + LAG[job.arrival.priority]
+            is_late = not is_shortest_first and job.loops_waited > most_loops
+            require(not is_late, f"{job_id} has waited {job.loops_waited} whole loops")
 
     def _check_batch(self, batch: RunBatch) -> None:
         require(self.running is None, "two batches at a time")
-        require(batch.batch_id not in self.batch_ids, "a batch id twice")
-        self.batch_ids.add(batch.batch_id)
+        require(batch.batch_id == self.last_batch_id + 1, "batches are not numbered")
+        self.last_batch_id = batch.batch_id
         require(1 <= len(batch.rows) <= self.limits[batch.stage], f"{len(batch.rows)} rows in {batch.stage}")
         require(len({row.job_id for row in batch.rows}) == len(batch.rows), "a job twice in a batch")
         if batch.stage is Stage.SAMPLE:
@@ -180,15 +164,13 @@ class Checker:
             require(row.job_id in self.jobs, f"{row.job_id} is not in flight")
             job = self.jobs[row.job_id]
             require(not job.must_leave and not self.is_draining, f"{row.job_id} runs but should leave")
-            require((batch.stage, row.step_index) in job.expected, f"{row.job_id} is not at {batch.stage} {row}")
+            require(job.expected == (batch.stage, row.step_index), f"{row.job_id} is not at {batch.stage} {row}")
             if len(batch.rows) > 1:
                 require(not job.arrival.is_suspect, f"the suspect {row.job_id} shares a batch")
                 require(not job.has_shared_a_failure, f"{row.job_id} must be repeated alone")
             if job.arrival.is_suspect and not job.has_begun:
                 require(not self._workable(), f"the suspect {row.job_id} begins with others in flight")
         self._check_order(batch)
-        for row in batch.rows:
-            self.jobs[row.job_id].has_begun = True
 
     def _check_order(self, batch: RunBatch) -> None:
         """Decode before admission before steps or loops; a suspect that has begun before everybody."""
@@ -197,12 +179,32 @@ class Checker:
             served = [self.jobs[row.job_id] for row in batch.rows]
             require(not begun or served == begun, "a suspect that has begun was interrupted")
             return
-        waiting = {stage for job in self._workable() for stage, _ in job.expected}
+        waiting = {job.expected[0] for job in self._workable() if job.expected}
         require(batch.stage is Stage.DECODE or Stage.DECODE not in waiting, "a decode was put off")
         is_late = batch.stage in (Stage.DENOISE, Stage.SAMPLE)
         require(not is_late or not waiting & set(ADMISSION), "an admission was put off")
+        self._check_turn(batch)
 
-    def _check_exit(self, action: EndJob | ReleaseJob | DropJob) -> None:
+    def _check_turn(self, batch: RunBatch) -> None:
+        """The first in line is there, and nobody is there in place of one who goes before."""
+        in_line = sorted(
+            (job for job in self._workable() if job.expected and job.expected[0] is batch.stage),
+            key=lambda job: job.rank(self.policy.is_shortest_first),
+        )
+        served = {row.job_id for row in batch.rows}
+        require(bool(in_line), f"{served} hold no slot")
+        require(in_line[0].arrival.job_id in served, "the first in line was passed over")
+        if in_line[0].has_shared_a_failure:
+            return
+        fitting = [
+            job.arrival.job_id
+            for job in in_line
+            if not job.has_shared_a_failure
+            and (batch.stage is not Stage.SAMPLE or job.arrival.num_steps == in_line[0].arrival.num_steps)
+        ]
+        require(set(fitting[: self.limits[batch.stage]]) == served, f"{served} instead of the first of {fitting}")
+
+    def _check_exit(self, action: EndJob | CancelJob | ReleaseJob | DropJob) -> None:
         require(action.job_id in self.jobs, f"{action} of a job that is not in flight")
         job = self.jobs[action.job_id]
         require(
@@ -212,9 +214,11 @@ class Checker:
         match action:
             case DropJob():
                 require(job.is_lost, f"{action} of a job that is ours")
+            case CancelJob():
+                require(job.is_cancelled and not job.is_lost, f"{action} without cause")
             case EndJob(failure=None):
-                require(job.is_decoded and not job.is_lost, f"{action} without a picture or a lease")
+                require(job.is_decoded and not (job.is_lost or job.is_cancelled), f"{action} of what must go otherwise")
             case EndJob():
-                require(job.owes_failure and not job.is_lost, f"{action} without cause")
+                require(job.owes_failure and not (job.is_lost or job.is_cancelled), f"{action} without cause")
             case ReleaseJob():
                 require(self.is_draining and not job.must_leave, f"{action} without cause")

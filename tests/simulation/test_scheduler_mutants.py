@@ -1,13 +1,25 @@
 """The checker is worth something: each planted bug breaks an invariant within a few walks."""
 
+import math
 from dataclasses import replace
 from itertools import product
+from unittest.mock import patch
 
 import pytest
 
 from service.domain.execution import Execution
-from service.scheduling.actions import Action, EndJob, Row, RunBatch
-from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested, Event, JobArrived, LeaseLost
+from service.domain.job import JobId, Priority
+from service.scheduling import policy
+from service.scheduling.actions import Action, CancelJob, EndJob, Row, RunBatch
+from service.scheduling.events import (
+    BatchFailed,
+    BatchFinished,
+    CancelRequested,
+    DrainRequested,
+    Event,
+    JobArrived,
+    LeaseLost,
+)
 from service.scheduling.policy import BatchPolicy
 from service.scheduling.scheduler import Scheduler
 from tests.simulation.checker import BrokenInvariantError
@@ -18,7 +30,7 @@ class OverTheLimit(Scheduler):
     """Takes one row more than fits."""
 
     def __init__(self, policy: BatchPolicy, execution: Execution) -> None:
-        super().__init__(replace(policy, max_batch=policy.max_batch + 1), execution)
+        super().__init__(replace(policy, max_batch=policy.max_batch + 1, is_shortest_first=False), execution)
 
 
 class MoreSlots(Scheduler):
@@ -111,6 +123,26 @@ class IgnoresDrain(_RewritesEvents):
         return None if isinstance(event, DrainRequested) else event
 
 
+class IgnoresCancels(_RewritesEvents):
+    def _rewrite(self, event: Event) -> Event | None:
+        return None if isinstance(event, CancelRequested) else event
+
+
+class TakesCancelsForLosses(_RewritesEvents):
+    def _rewrite(self, event: Event) -> Event | None:
+        return LeaseLost(event.job_id) if isinstance(event, CancelRequested) else event
+
+
+class ForgetsPriorities(_RewritesEvents):
+    def _rewrite(self, event: Event) -> Event | None:
+        return replace(event, priority=Priority.INTERACTIVE) if isinstance(event, JobArrived) else event
+
+
+class CountsTheDevicesFaults(_RewritesEvents):
+    def _rewrite(self, event: Event) -> Event | None:
+        return replace(event, is_device_gone=False) if isinstance(event, BatchFailed) else event
+
+
 class TakesMemoryForAFault(_RewritesEvents):
     def _rewrite(self, event: Event) -> Event | None:
         return replace(event, is_out_of_memory=False) if isinstance(event, BatchFailed) else event
@@ -127,6 +159,64 @@ class BlamesCompany(Scheduler):
     def _fail(self, batch: RunBatch, event: BatchFailed) -> None:
         for row in batch.rows:
             super()._fail(replace(batch, rows=(row,)), event)
+
+
+class EndsTheCancelled(Scheduler):
+    """A cancel comes too late once the picture or the failure is there."""
+
+    def _cancel(self, job_id: JobId) -> None:
+        self._exits.setdefault(job_id, CancelJob(job_id))
+
+
+class CancelsTheLost(Scheduler):
+    """Tells the queue of a job that is another's by now."""
+
+    def _cancel(self, job_id: JobId) -> None:
+        self._exits[job_id] = CancelJob(job_id)
+
+
+class IgnoresDeadlines(Scheduler):
+    """Wakes for them, and then lets the job go on."""
+
+    def next_actions(self, now: float) -> list[Action]:
+        return super().next_actions(-math.inf)
+
+
+class NeverWakes(Scheduler):
+    """Notices a deadline only when something else happens."""
+
+    def next_wakeup(self) -> float | None:
+        return None
+
+
+class WakesForTheLeaving(Scheduler):
+    """Wakes again and again for a deadline that it has noticed, while the job's batch runs."""
+
+    def next_wakeup(self) -> float | None:
+        return min((job.deadline for job in self._jobs.values() if job.deadline < math.inf), default=None)
+
+
+class ReservesNothing(Scheduler):
+    """Lets the class BATCH wait for as long as there are others."""
+
+    def _form_batch(self) -> RunBatch:
+        with patch.object(policy, "BATCH_CLASS_LAG", 10**6):
+            return super()._form_batch()
+
+
+class NeverAges(Scheduler):
+    """The shortest goes first, however long the others have waited."""
+
+    def _form_batch(self) -> RunBatch:
+        with patch.object(policy, "PATIENCE", dict.fromkeys(Priority, 10**6)):
+            return super()._form_batch()
+
+
+class TakesTurns(Scheduler):
+    """Rotates where the shortest should go first."""
+
+    def __init__(self, policy: BatchPolicy, execution: Execution) -> None:
+        super().__init__(replace(policy, is_shortest_first=False), execution)
 
 
 class ServesTheNewest(Scheduler):
@@ -161,6 +251,18 @@ MUTANTS = [
     ForgetsSuspicion,
     IgnoresLoss,
     IgnoresDrain,
+    IgnoresCancels,
+    TakesCancelsForLosses,
+    EndsTheCancelled,
+    CancelsTheLost,
+    IgnoresDeadlines,
+    NeverWakes,
+    WakesForTheLeaving,
+    ForgetsPriorities,
+    ReservesNothing,
+    NeverAges,
+    TakesTurns,
+    CountsTheDevicesFaults,
     TakesMemoryForAFault,
     TakesFailureForProgress,
     BlamesCompany,

@@ -1,12 +1,14 @@
 """Random walks: abstract moves that apply to whatever state the shell is in, so any list of moves is a legal test."""
 
+import math
 from collections.abc import Iterable
 from enum import StrEnum
 from random import Random
 
 from service.domain.execution import Execution
+from service.domain.job import Priority
 from service.domain.stage import Stage
-from service.scheduling.events import BatchFailed, BatchFinished, DrainRequested
+from service.scheduling.events import BatchFailed, BatchFinished, CancelRequested, DrainRequested, LeaseLost
 from service.scheduling.policy import BatchPolicy
 from service.scheduling.scheduler import Scheduler
 from tests.simulation.checked_shell import ENCODERS, FAULT, OUT_OF_MEMORY, CheckedShell
@@ -22,7 +24,10 @@ class Kind(StrEnum):
     FINISH = "finish"
     FAIL = "fail"
     RUN_OUT_OF_MEMORY = "run_out_of_memory"
+    LOSE_DEVICE = "lose_device"
     LOSE = "lose"
+    CANCEL = "cancel"
+    PASS_TIME = "pass_time"
     STRAY = "stray"
     DRAIN = "drain"
 
@@ -35,7 +40,10 @@ WEIGHTS = {
     Kind.FINISH: 400,
     Kind.FAIL: 20,
     Kind.RUN_OUT_OF_MEMORY: 15,
+    Kind.LOSE_DEVICE: 5,
     Kind.LOSE: 20,
+    Kind.CANCEL: 20,
+    Kind.PASS_TIME: 30,
     Kind.STRAY: 30,
     Kind.DRAIN: 1,
 }
@@ -52,7 +60,9 @@ def random_moves(seed: int, num_moves: int) -> list[Move]:
 def random_policy(seed: int) -> BatchPolicy:
     """Small bounds, so that they are reached often."""
     random = Random(seed)
-    return BatchPolicy(random.randint(1, 8), random.randint(1, 10), random.randint(1, 4))
+    is_shortest_first = random.random() < 0.3
+    max_batch = 1 if is_shortest_first else random.randint(1, 8)
+    return BatchPolicy(max_batch, random.randint(1, 10), random.randint(1, 4), is_shortest_first)
 
 
 def walk(
@@ -78,26 +88,40 @@ def _apply(shell: CheckedShell, kind: Kind, number: int) -> None:
         case Kind.ARRIVE:
             # One in eight is the shell's mistake: it comes although no slot is free.
             if shell.scheduler.free_slots() or number % 8 == 0:
-                shell.arrive(f"job-{shell.checker.num_arrived}", 1 + number % 7, skipped=SKIPS[number // 8 % 4])
+                _arrive(shell, number)
         case Kind.ARRIVE_SUSPECT:
             shell.arrive(f"job-{shell.checker.num_arrived}", 1 + number % 3, is_suspect=True)
         case Kind.ARRIVE_AGAIN:
             if in_flight:
                 shell.arrive(some_job, 3)
-        case Kind.FINISH | Kind.FAIL | Kind.RUN_OUT_OF_MEMORY:
+        case Kind.FINISH | Kind.FAIL | Kind.RUN_OUT_OF_MEMORY | Kind.LOSE_DEVICE:
             if shell.checker.running is not None:
                 _end_batch(shell, kind)
-        case Kind.LOSE:
-            shell.lose(some_job)
+        case Kind.LOSE | Kind.CANCEL:
+            shell.tell(LeaseLost(some_job) if kind is Kind.LOSE else CancelRequested(some_job))
+        case Kind.PASS_TIME:
+            shell.now += number % 50
         case Kind.STRAY:
             # Late answers and ids from nowhere.
             shell.lose(f"job-gone-{number}")
+            shell.cancel(f"job-gone-{number}")
             shell.tell(BatchFinished(-1 - number))
             shell.tell(BatchFailed(-1 - number, FAULT))
         case Kind.DRAIN:
             shell.tell(DrainRequested())
     if number % 4:
         shell.act()
+
+
+def _arrive(shell: CheckedShell, number: int) -> None:
+    """Half of the jobs are of the class BATCH, a quarter have a deadline that may come."""
+    shell.arrive(
+        f"job-{shell.checker.num_arrived}",
+        1 + number % 7,
+        skipped=SKIPS[number // 8 % 4],
+        priority=list(Priority)[number // 32 % 2],
+        deadline=shell.now + number // 256 if number // 64 % 4 == 0 else math.inf,
+    )
 
 
 def _end_batch(shell: CheckedShell, kind: Kind) -> None:
@@ -107,5 +131,7 @@ def _end_batch(shell: CheckedShell, kind: Kind) -> None:
             shell.tell(BatchFailed(batch_id, FAULT))
         case Kind.RUN_OUT_OF_MEMORY:
             shell.tell(BatchFailed(batch_id, OUT_OF_MEMORY, is_out_of_memory=True))
+        case Kind.LOSE_DEVICE:
+            shell.tell(BatchFailed(batch_id, FAULT, is_device_gone=True))
         case _:
             shell.tell(BatchFinished(batch_id))

@@ -33,6 +33,9 @@ def test_transitions_when_a_job_has_ended_then_nothing_follows(status: JobStatus
     assert reachable(status) == set()
 
 
-def test_transitions_when_a_job_waits_then_only_a_worker_moves_it() -> None:
-    assert TRANSITIONS[JobStatus.QUEUED] == {JobStatus.RUNNING}
-    assert JobStatus.QUEUED in TRANSITIONS[JobStatus.RUNNING], "a lease that ran out"
+def test_transitions_when_a_job_waits_then_only_a_worker_makes_a_picture_of_it() -> None:
+    assert JobStatus.SUCCEEDED not in TRANSITIONS[JobStatus.QUEUED]
+
+
+def test_transitions_when_a_job_is_being_cancelled_then_it_can_only_end_so() -> None:
+    assert TRANSITIONS[JobStatus.CANCELLING] == {JobStatus.CANCELLED}

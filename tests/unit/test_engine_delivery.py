@@ -43,7 +43,7 @@ class VerdictLeases(FakeLeases):
 def deliver(leases: FakeLeases, blobs: MemoryBlobs, lease_seconds: float = 60) -> WorkerMetrics:
     """One successful end."""
     metrics = WorkerMetrics("test")
-    flight = Flight(JOB, time.monotonic(), {"queue": 0.1, "tdnet_step": 0.2})
+    flight = Flight(JOB, time.monotonic(), stage_seconds={"queue": 0.1, "tdnet_step": 0.2})
     Delivery(leases, blobs, lease_seconds, metrics).succeed(flight, PICTURE, FakeBackend())
     return metrics
 
@@ -73,14 +73,6 @@ def test_delivery_when_the_finish_is_refused_then_the_bytes_go_and_those_of_othe
 
     assert blobs.content == {f"out/{JOB.id}.8": b"of the heir"}
     assert metrics.finish.labels(verdict)._value.get() == 1
-
-
-def test_delivery_when_the_finish_had_been_heard_before_then_the_bytes_stay() -> None:
-    blobs = MemoryBlobs()
-
-    deliver(VerdictLeases(blobs, "already"), blobs)
-
-    assert list(blobs.content) == [NAME]
 
 
 def test_delivery_when_the_store_is_away_for_a_moment_then_nothing_is_told_before_it_is_back() -> None:
@@ -155,14 +147,21 @@ def test_picture_when_the_quality_is_lower_then_the_file_is_smaller(image_format
 
 @pytest.mark.parametrize(
     ("verdict", "state"),
-    [("succeeded", "succeeded"), ("already", "succeeded"), ("fenced", "lost"), ("gone", "lost"), (None, "lost")],
+    [
+        ("succeeded", "succeeded"),
+        ("cancelled", "cancelled"),
+        ("expired", "expired"),
+        ("fenced", "lost"),
+        ("gone", "lost"),
+        (None, "lost"),
+    ],
 )
 def test_delivery_when_the_queue_has_answered_then_the_job_left_as_it_says(verdict: str | None, state: str) -> None:
     """None: it never answers, for longer than the lease."""
     blobs = MemoryBlobs()
     leases = VerdictLeases(blobs, verdict or "")
     leases.outages = 0 if verdict else 1000
-    flight = Flight(JOB, time.monotonic(), {})
+    flight = Flight(JOB, time.monotonic(), stage_seconds={})
 
     left = Delivery(leases, blobs, 0.01, WorkerMetrics("test")).succeed(flight, PICTURE, FakeBackend())
 

@@ -12,11 +12,10 @@ from service.adapters.file_blobs import FileBlobs
 from service.domain.errors import BackendError, ResourceExhaustedError
 from service.domain.execution import Execution
 from service.domain.job import ClaimedJob, Progress
-from service.engine.warmup import stall_warning, warm_up
 from service.telemetry.metrics import WorkerMetrics
 from tests.fakes.fake_backend import FakeBackend
 from tests.fakes.fake_leases import FakeLeases
-from tests.fakes.running_worker import a_job, a_worker, run_until_idle
+from tests.fakes.running_worker import a_job, a_worker, run_until_idle, until_arrived
 
 
 @pytest.fixture
@@ -66,10 +65,11 @@ def test_worker_when_loops_are_whole_then_pictures_and_figures_are_those_of_step
 
 
 def test_worker_when_equal_numbers_of_steps_wait_then_they_share_a_loop_and_others_do_not(blobs: FileBlobs) -> None:
-    backend = FakeBackend()
+    metrics = WorkerMetrics("test")
+    backend = FakeBackend({"source_encoder": until_arrived(metrics, 4)})
     jobs = [a_job(number, blobs, num_steps=count) for number, count in enumerate((5, 9, 5, 5), 1)]
 
-    metrics = run_loops(FakeLeases(jobs), blobs, backend)
+    run_until_idle(FakeLeases(jobs), blobs, backend, execution=Execution.WHOLE_LOOP, metrics=metrics)
 
     assert loops(backend) == [3, 1]
     # A histogram of steps: five that three rows shared, nine of one row.
@@ -187,37 +187,3 @@ def test_worker_when_a_lease_is_lost_in_a_loop_then_the_job_is_dropped_after_it(
     assert (list(leases.succeeded), leases.failed, leases.released) == ([other.id], {}, [])
     assert loops(backend) == [1, 1]
     assert [rows for graph, rows in backend.calls if graph == "vae_decoder"] == [1]
-
-
-@pytest.mark.parametrize(
-    ("execution", "graph"), [(Execution.STEPWISE, "tdnet_step"), (Execution.WHOLE_LOOP, "sampler")]
-)
-def test_warm_up_when_done_then_each_graph_of_the_execution_ran_with_most_rows_and_with_one(
-    execution: Execution, graph: str
-) -> None:
-    backend = FakeBackend()
-
-    warm_up(backend, 3, execution)
-
-    graphs = ("source_encoder", "pose_encoder", "canet", graph, "vae_decoder")
-    assert sorted(backend.calls) == sorted((name, rows) for name in graphs for rows in (1, 3))
-
-
-def test_stall_warning_when_a_loop_fits_then_there_is_none() -> None:
-    assert stall_warning(FakeBackend(), 3, 1000) is None
-
-
-def test_stall_warning_when_a_loop_takes_longer_than_a_job_may_stand_still_then_it_names_the_setting() -> None:
-    def slow(rows: int, index: int) -> None:
-        threading.Event().wait(0.1)
-
-    backend = FakeBackend({"sampler": slow})
-
-    warning = stall_warning(backend, 3, 2.0)
-
-    assert loops(backend) == [3]
-    assert warning is not None
-    # 0.1 s for a loop of two steps is 2.5 s for fifty; a busy computer makes it more.
-    assert "50 steps and 3 rows takes about" in warning
-    assert "XMDPT_QUEUE__STALL_TIMEOUT_SECONDS=2" in warning
-    assert "XMDPT_WORKER__MAX_BATCH" in warning

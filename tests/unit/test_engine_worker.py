@@ -9,9 +9,10 @@ import pytest
 from service.adapters.file_blobs import FileBlobs
 from service.domain.errors import BackendError, BackendTimeoutError, BackendUnavailableError, ResourceExhaustedError
 from service.domain.inputs import pack_inputs
+from service.telemetry.metrics import WorkerMetrics
 from tests.fakes.fake_backend import FakeBackend
 from tests.fakes.fake_leases import FakeLeases
-from tests.fakes.running_worker import a_job, a_worker, run_until_idle
+from tests.fakes.running_worker import a_job, a_worker, run_until_idle, until_arrived
 
 
 @pytest.fixture
@@ -233,10 +234,10 @@ def test_worker_when_stopped_then_it_finishes_what_the_drain_time_allows(blobs: 
 
 def test_worker_when_a_job_is_suspect_then_it_shares_no_batch(blobs: FileBlobs) -> None:
     jobs = [a_job(1, blobs, is_suspect=True), a_job(2, blobs), a_job(3, blobs)]
-    leases = FakeLeases(jobs)
-    backend = FakeBackend()
+    leases, metrics = FakeLeases(jobs), WorkerMetrics("test")
+    backend = FakeBackend({"source_encoder": until_arrived(metrics, 3)})
 
-    run_until_idle(leases, blobs, backend)
+    run_until_idle(leases, blobs, backend, metrics=metrics)
 
     assert len(leases.succeeded) == 3
     assert sorted(rows for graph, rows in backend.calls if graph == "tdnet_step") == [1] * 4 + [2] * 4

@@ -15,11 +15,14 @@ from service.domain.errors import (
     ServiceError,
     StorageError,
 )
-from service.domain.job import Job, JobFailure, JobStatus, NewJob
+from service.domain.job import Job, JobFailure, JobStatus, NewJob, Priority
 from service.domain.request import MAX_SEED, OutputOptions, Sampler
-from service.gateway.jobs import Jobs, Submission
-from service.ports.queue import EnqueueVerdict
-from tests.fakes.fake_intake import FakeIntake
+from service.gateway.forecast import Forecasts
+from service.gateway.jobs import Jobs, Submitted
+from service.gateway.submission import Submission
+from service.ports.queue import CancelVerdict, Enqueued
+from service.telemetry.metrics import GatewayMetrics
+from tests.fakes.fake_intake import FakeIntake, a_worker_report
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.running_gateway import MODEL
 from tests.unit.builders import a_job, a_job_id, a_request, a_result, an_input, pixels
@@ -42,8 +45,17 @@ def blobs() -> MemoryBlobs:
 
 
 @pytest.fixture
-def jobs(intake: FakeIntake, blobs: MemoryBlobs) -> Jobs:
-    return Jobs(intake, blobs, MODEL)
+def metrics() -> GatewayMetrics:
+    return GatewayMetrics("test")
+
+
+def the_jobs_of(intake: FakeIntake, blobs: MemoryBlobs, metrics: GatewayMetrics) -> Jobs:
+    return Jobs(intake, blobs, MODEL, Forecasts(intake, intake, fresh_seconds=0), metrics)
+
+
+@pytest.fixture
+def jobs(intake: FakeIntake, blobs: MemoryBlobs, metrics: GatewayMetrics) -> Jobs:
+    return the_jobs_of(intake, blobs, metrics)
 
 
 async def test_submit_when_accepted_then_the_pictures_were_stored_before(
@@ -56,7 +68,7 @@ async def test_submit_when_accepted_then_the_pictures_were_stored_before(
 
     intake.on_enqueue = look
 
-    job_id = await jobs.submit(a_submission(5))
+    job_id = (await jobs.submit(a_submission(5))).job_id
 
     assert stored_at_enqueue == {f"in/{job_id}": an_input(5)}
     assert intake.jobs[job_id].request == a_request(5)
@@ -65,7 +77,7 @@ async def test_submit_when_accepted_then_the_pictures_were_stored_before(
 async def test_submit_when_repeated_then_each_job_has_an_unguessable_id_and_seed(
     jobs: Jobs, intake: FakeIntake
 ) -> None:
-    ids = [await jobs.submit(a_submission(seed=None)) for _ in range(50)]
+    ids = [(await jobs.submit(a_submission(seed=None))).job_id for _ in range(50)]
 
     seeds = [intake.jobs[job_id].request.params.seed for job_id in ids]
     assert all(re.fullmatch(r"job_[0-9a-f]{32}", job_id) for job_id in ids)
@@ -75,18 +87,20 @@ async def test_submit_when_repeated_then_each_job_has_an_unguessable_id_and_seed
     assert max(seeds) > MAX_SEED >> 20
 
 
-async def test_submit_when_the_queue_is_full_then_its_pictures_go_and_those_of_others_stay(
-    jobs: Jobs, intake: FakeIntake, blobs: MemoryBlobs
+@pytest.mark.parametrize(("trouble", "code"), [("full", "overloaded"), ("quota", "tenant_queue_full")])
+async def test_submit_when_there_is_no_place_then_its_pictures_go_and_those_of_others_stay(
+    jobs: Jobs, intake: FakeIntake, blobs: MemoryBlobs, metrics: GatewayMetrics, trouble, code: str
 ) -> None:
     await jobs.submit(a_submission(1))
     before = dict(blobs.content)
-    intake.trouble = "full"
+    intake.trouble = trouble
 
     with pytest.raises(OverloadedError) as error:
         await jobs.submit(a_submission(2))
 
-    assert (error.value.code, error.value.retry_after_seconds) == ("overloaded", 1.0)
+    assert (error.value.code, error.value.retry_after_seconds) == (code, 1.0)
     assert blobs.content == before
+    assert metrics.admission_rejected.labels(trouble)._value.get() == 1
 
 
 async def test_submit_when_the_queue_does_not_answer_then_the_pictures_stay_as_it_may_have_accepted(
@@ -101,16 +115,86 @@ async def test_submit_when_the_queue_does_not_answer_then_the_pictures_stay_as_i
 
 
 async def test_submit_when_the_answer_was_lost_and_the_repeat_says_dup_then_it_is_accepted(
-    intake: FakeIntake, blobs: MemoryBlobs
+    blobs: MemoryBlobs, metrics: GatewayMetrics
 ) -> None:
     class AnswersDup(FakeIntake):
-        async def enqueue(self, job: NewJob) -> EnqueueVerdict:
+        async def enqueue(self, job: NewJob) -> Enqueued:
             await super().enqueue(job)
-            return "dup"
+            return Enqueued("dup", job.id)
 
-    job_id = await Jobs(AnswersDup(), blobs, MODEL).submit(a_submission())
+    submitted = await the_jobs_of(AnswersDup(), blobs, metrics).submit(a_submission(), "key")
 
-    assert blobs.content == {f"in/{job_id}": an_input()}
+    assert not submitted.is_replay
+    assert blobs.content == {f"in/{submitted.job_id}": an_input()}
+    assert metrics.idempotent_replays._value.get() == 0
+
+
+async def test_submit_when_class_deadline_and_key_are_given_then_the_queue_learns_them(
+    jobs: Jobs, intake: FakeIntake
+) -> None:
+    await jobs.submit(a_submission(priority=Priority.BATCH, deadline_seconds=1.5), "key")
+    await jobs.submit(a_submission())
+
+    first, second = intake.accepted
+    assert (first.priority, first.deadline_seconds) == (Priority.BATCH, 1.5)
+    assert first.idempotency
+    assert first.idempotency.key == "key"
+    assert re.fullmatch("[0-9a-f]{64}", first.idempotency.fingerprint)
+    assert second.idempotency is None
+
+
+async def test_submit_when_repeated_under_its_key_then_the_first_job_and_its_pictures_alone(
+    jobs: Jobs, blobs: MemoryBlobs, metrics: GatewayMetrics
+) -> None:
+    first = await jobs.submit(a_submission(seed=None), "key")
+
+    again = await jobs.submit(a_submission(seed=None), "key")
+
+    assert again == Submitted(first.job_id, is_replay=True)
+    assert list(blobs.content) == [f"in/{first.job_id}"]
+    assert metrics.idempotent_replays._value.get() == 1
+
+
+async def test_submit_when_the_key_is_taken_by_another_request_then_nothing_of_it_is_kept(
+    jobs: Jobs, intake: FakeIntake, blobs: MemoryBlobs
+) -> None:
+    first = await jobs.submit(a_submission(1), "key")
+
+    with pytest.raises(RequestError, match="idempotency_mismatch"):
+        await jobs.submit(a_submission(2), "key")
+
+    assert list(intake.jobs) == [first.job_id]
+    assert list(blobs.content) == [f"in/{first.job_id}"]
+
+
+async def test_submit_when_a_worker_is_calibrated_then_the_forecast_is_kept_with_the_job(
+    jobs: Jobs, intake: FakeIntake
+) -> None:
+    before = await jobs.submit(a_submission())
+    intake.workers.append(a_worker_report())
+
+    after = await jobs.submit(a_submission())
+
+    assert before.eta is None
+    assert after.eta
+    assert [job.forecast_seconds > 0 for job in intake.accepted] == [False, True]
+
+
+async def test_wait_when_the_job_ended_well_then_the_error_of_its_forecast_is_observed(
+    jobs: Jobs, intake: FakeIntake, metrics: GatewayMetrics
+) -> None:
+    intake.workers.append(a_worker_report())
+    for end in (lambda job: intake.succeed(job.id, b"picture"), lambda job: intake.fail(job.id, "backend_error")):
+        intake.on_enqueue = end
+        await jobs.wait_for(await jobs.submit(a_submission()), 1)
+
+    (count,) = (
+        sample.value
+        for metric in metrics.eta_error.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_count")
+    )
+    assert count == 1, "a failed job says nothing of how long it would have taken"
 
 
 async def test_submit_when_the_storage_is_down_then_nothing_is_queued(
@@ -144,9 +228,70 @@ async def test_status_when_there_is_no_such_job_then_not_found(jobs: Jobs, wait_
 async def test_wait_when_the_time_is_over_then_the_job_as_it_stands(jobs: Jobs, intake: FakeIntake) -> None:
     intake.on_enqueue = lambda job: intake.run(job.id, 2)
 
-    job = await jobs.wait(await jobs.submit(a_submission()), 0.02)
+    job = await jobs.wait((await jobs.submit(a_submission())).job_id, 0.02)
 
     assert (job.status, job.progress.step) == (JobStatus.RUNNING, 2)
+
+
+def num_cancelled(metrics: GatewayMetrics) -> tuple[float, float]:
+    """Of queued and of running jobs."""
+    queued, running = (metrics.cancelled.labels(when)._value.get() for when in ("queued", "running"))
+    return queued, running
+
+
+async def test_cancel_when_queued_then_cancelled_and_counted_once(
+    jobs: Jobs, intake: FakeIntake, metrics: GatewayMetrics
+) -> None:
+    job_id = (await jobs.submit(a_submission())).job_id
+
+    statuses = [(await jobs.cancel(job_id)).status for _ in range(2)]
+
+    assert statuses == [JobStatus.CANCELLED, JobStatus.CANCELLED]
+    assert num_cancelled(metrics) == (1, 0)
+
+
+async def test_cancel_when_running_then_cancelling_and_counted_once(
+    jobs: Jobs, intake: FakeIntake, metrics: GatewayMetrics
+) -> None:
+    intake.on_enqueue = lambda job: intake.run(job.id, 2)
+    job_id = (await jobs.submit(a_submission())).job_id
+
+    statuses = [(await jobs.cancel(job_id)).status for _ in range(2)]
+
+    assert statuses == [JobStatus.CANCELLING, JobStatus.CANCELLING]
+    assert num_cancelled(metrics) == (0, 1)
+
+
+async def test_cancel_when_the_job_ends_in_between_then_its_own_end_stands(
+    blobs: MemoryBlobs, metrics: GatewayMetrics
+) -> None:
+    class EndsFirst(FakeIntake):
+        async def cancel(self, job_id: str, tenant: str) -> CancelVerdict:
+            self.succeed(job_id, b"picture")
+            return await super().cancel(job_id, tenant)
+
+    jobs = the_jobs_of(EndsFirst(), blobs, metrics)
+
+    job = await jobs.cancel((await jobs.submit(a_submission())).job_id)
+
+    assert job.status is JobStatus.SUCCEEDED
+    assert num_cancelled(metrics) == (0, 0)
+
+
+async def test_cancel_when_there_is_no_such_job_then_not_found(jobs: Jobs) -> None:
+    with pytest.raises(NotFoundError):
+        await jobs.cancel(a_job_id())
+
+
+async def test_preview_when_there_is_none_or_no_job_then_not_found(jobs: Jobs, blobs: MemoryBlobs) -> None:
+    job_id = (await jobs.submit(a_submission())).job_id
+    blobs.put_preview(a_job_id(), b"of a job that is gone")
+
+    for asked in (job_id, a_job_id()):
+        with pytest.raises(NotFoundError):
+            await jobs.preview(asked)
+    blobs.put_preview(job_id, b"preview")
+    assert await jobs.preview(job_id) == b"preview"
 
 
 def succeeded(content: bytes = b"picture", fence: int = 7, **fields: Any) -> Job:
@@ -178,11 +323,13 @@ async def test_picture_when_its_bytes_are_not_those_of_the_record_then_it_is_not
     [
         (a_job(), JobStateError, "not_finished"),
         (a_job(status=JobStatus.RUNNING), JobStateError, "not_finished"),
+        (a_job(status=JobStatus.CANCELLING), JobStateError, "not_finished"),
+        (a_job(status=JobStatus.CANCELLED), JobStateError, "cancelled"),
         (succeeded(is_expired=True), JobStateError, "expired"),
         (succeeded(fence=8), JobStateError, "expired"),
         (a_job(status=JobStatus.FAILED, failure=JobFailure("backend_error", "why")), ServiceError, "backend_error"),
     ],
-    ids=["queued", "running", "expired", "file gone", "failed"],
+    ids=["queued", "running", "cancelling", "cancelled", "expired", "file gone", "failed"],
 )
 async def test_picture_when_there_is_none_then_the_error_says_why(
     jobs: Jobs, blobs: MemoryBlobs, job: Job, kind: type[ServiceError], code: str

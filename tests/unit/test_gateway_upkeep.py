@@ -1,12 +1,15 @@
-"""What a gateway does unasked: old pictures go, what crashes left behind goes, outages are waited out."""
+"""What a gateway does unasked: old pictures and strays go, the books are checked, outages are waited out."""
 
 import asyncio
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
+import structlog
 
 from service.domain.errors import StorageError
 from service.gateway.upkeep import Upkeep
+from service.ports.audit import InvariantKind
 from service.telemetry.metrics import GatewayMetrics
 from tests.fakes.fake_intake import FakeIntake
 from tests.fakes.memory_blobs import MemoryBlobs
@@ -27,7 +30,7 @@ def blobs() -> MemoryBlobs:
 
 @pytest.fixture
 def upkeep(queue: FakeIntake, blobs: MemoryBlobs) -> Upkeep:
-    return Upkeep(queue, blobs, lease_seconds=0.015, metrics=GatewayMetrics("test"))
+    return Upkeep(queue, queue, blobs, lease_seconds=0.015, metrics=GatewayMetrics("test"))
 
 
 def store(blobs: MemoryBlobs, *numbers: int) -> None:
@@ -84,6 +87,51 @@ async def test_sweep_when_run_then_only_what_no_job_can_need_any_more(upkeep: Up
     (older_than_seconds,) = blobs.sweeps
     # The longest retention is a day, and a record points to a picture for no longer.
     assert older_than_seconds > 7 * DAY_SECONDS
+
+
+async def test_audit_when_something_is_wrong_then_it_is_counted_and_logged(
+    queue: FakeIntake, blobs: MemoryBlobs
+) -> None:
+    metrics = GatewayMetrics("test")
+    queue.violations = {"lease": [a_job_id(number) for number in range(20)], "live": ["default"]}
+
+    with structlog.testing.capture_logs() as lines:
+        await Upkeep(queue, queue, blobs, 1, metrics).audit()
+
+    counted = {kind: metrics.invariant_violations.labels(kind)._value.get() for kind in get_args(InvariantKind)}
+    assert {kind: count for kind, count in counted.items() if count} == {"lease": 20, "live": 1}
+    assert [(line["event"], line["kind"], line["num_found"]) for line in lines] == [
+        ("queue_invariant_violated", "lease", 20),
+        ("queue_invariant_violated", "live", 1),
+    ]
+    assert len(lines[0]["ids"]) == 10, "a log line has an end"
+
+
+async def test_run_when_a_minute_has_passed_then_it_audits(queue: FakeIntake, blobs: MemoryBlobs) -> None:
+    upkeep = Upkeep(queue, queue, blobs, 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
+    task = asyncio.create_task(upkeep.run())
+
+    await until(lambda: queue.num_audits >= 3)
+
+    assert queue.num_reaps >= 3
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_run_when_the_queue_is_away_then_no_audit_before_its_minute_is_over(
+    queue: FakeIntake, blobs: MemoryBlobs
+) -> None:
+    metrics = GatewayMetrics("test")
+    queue.trouble = "refuses"
+    task = asyncio.create_task(Upkeep(queue, queue, blobs, 0.015, metrics, audit_every_seconds=60).run())
+    await until(lambda: metrics.redis_errors._value.get() >= 3)
+    queue.trouble = "none"
+
+    await until(lambda: queue.num_reaps >= 3)
+
+    assert queue.num_audits == 0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_run_when_going_on_then_it_reaps_often_and_sweeps_once_at_the_start(

@@ -14,11 +14,13 @@ from service.adapters.redis_records import (
     request_to_json,
     result_from_json,
     result_to_json,
+    stats_from_json,
 )
 from service.domain.errors import StorageError
-from service.domain.job import ClaimedJob, JobFailure, JobStatus, Progress
+from service.domain.job import ClaimedJob, JobFailure, JobStatus, Priority, Progress
 from service.domain.request import MAX_SEED, GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
 from service.domain.result import JobResult
+from service.ports.queue import QueueStats
 from tests.unit.builders import a_job_id, a_request, a_result, repeatable
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -29,7 +31,7 @@ REQUESTS = st.builds(
     params=st.builds(
         SamplingParams, st.integers(0, MAX_SEED), st.integers(2, 250), st.floats(1, 10), st.sampled_from(Sampler)
     ),
-    output=st.builds(OutputOptions, st.sampled_from(ImageFormat), st.integers(1, 100)),
+    output=st.builds(OutputOptions, st.sampled_from(ImageFormat), st.integers(1, 100), st.integers(0, 50)),
     source_digest=TEXTS,
     pose_digest=TEXTS,
 )
@@ -42,12 +44,20 @@ RESULTS = st.builds(
     model_digest=TEXTS,
     runtime=TEXTS,
     stage_seconds=st.dictionaries(TEXTS, NUMBERS, max_size=6),
+    cache=st.dictionaries(TEXTS, st.sampled_from(["hit", "miss"]), max_size=2),
 )
 
 
 def a_record(**fields: str) -> dict[str, str]:
     """A queued job's hash."""
-    record = {"state": "queued", "request": request_to_json(a_request()), "deliveries": "0", "created_ms": "1500"}
+    record = {
+        "state": "queued",
+        "class": "batch",
+        "request": request_to_json(a_request()),
+        "deliveries": "0",
+        "created_ms": "1500",
+        "deadline_ms": "61500",
+    }
     return record | fields
 
 
@@ -100,14 +110,16 @@ def test_claim_when_jobs_are_given_then_in_their_order() -> None:
             "fence": number + 10,
             "request": request_to_json(a_request(number)),
             "is_suspect": number == 2,
+            "class": "batch" if number == 2 else "interactive",
             "waited_ms": waited_ms,
+            "left_ms": left_ms,
         }
-        for number, waited_ms in ((2, 1500), (1, -3))
+        for number, waited_ms, left_ms in ((2, 1500, 500), (1, -3, -1))
     ]
 
     assert claimed_jobs_from_json(json.dumps({"hold": False, "jobs": jobs})) == (
-        ClaimedJob(a_job_id(2), 12, a_request(2), is_suspect=True, queue_seconds=1.5),
-        ClaimedJob(a_job_id(1), 11, a_request(1), is_suspect=False, queue_seconds=0.0),
+        ClaimedJob(a_job_id(2), 12, a_request(2), True, 1.5, Priority.BATCH, seconds_left=0.5),
+        ClaimedJob(a_job_id(1), 11, a_request(1), False, 0.0, Priority.INTERACTIVE, seconds_left=0.0),
     )
 
 
@@ -118,19 +130,37 @@ def test_claim_when_there_is_nothing_then_an_empty_lua_table_is_no_job(answer: s
 
 @pytest.mark.parametrize("state", ["queued", "delayed"])
 def test_record_when_the_job_waits_then_traces_of_earlier_deliveries_are_not_shown(state: str) -> None:
-    job = job_from_record(a_job_id(), a_record(**(RUNNING | {"state": state})), position=4)
+    record = a_record(**(RUNNING | {"state": state, "retry_ms": "4500"}))
+    job = job_from_record(a_job_id(), record, position=4, work_ahead=99)
 
-    assert (job.status, job.position, job.attempt) == (JobStatus.QUEUED, 4, 2)
+    assert (job.status, job.position, job.work_ahead, job.attempt) == (JobStatus.QUEUED, 4, 99, 2)
     assert (job.started_at, job.progress, job.created_at) == (None, Progress(), 1.5)
-    assert job.request == a_request()
+    assert (job.request, job.priority, job.deadline_at) == (a_request(), Priority.BATCH, 61.5)
+    assert job.retry_at == (4.5 if state == "delayed" else None), "an earlier pause is over"
 
 
 def test_record_when_the_job_runs_then_its_progress_is_shown_and_no_position() -> None:
-    job = job_from_record(a_job_id(), a_record(**RUNNING), position=4)
+    job = job_from_record(a_job_id(), a_record(**RUNNING), position=4, work_ahead=99)
 
-    assert (job.status, job.position) == (JobStatus.RUNNING, 0)
+    assert (job.status, job.position, job.work_ahead) == (JobStatus.RUNNING, 0, 0)
     assert (job.started_at, job.progress) == (2.5, Progress("tdnet_step", 3))
     assert (job.ended_at, job.result, job.failure) == (None, None, None)
+
+
+@pytest.mark.parametrize(("cause", "status"), [("client", JobStatus.CANCELLING), ("deadline", JobStatus.RUNNING)])
+def test_record_when_a_running_job_is_not_wanted_then_only_a_clients_wish_is_shown(
+    cause: str, status: JobStatus
+) -> None:
+    assert job_from_record(a_job_id(), a_record(**RUNNING, cancel=cause)).status is status
+
+
+@pytest.mark.parametrize("traces", [{}, RUNNING | {"cancel": "client"}])
+def test_record_when_the_job_was_cancelled_then_so_wherever_it_was(traces: dict[str, str]) -> None:
+    end = {"state": "cancelled", "ended_ms": "3500", "expires_ms": "9500"}
+    job = job_from_record(a_job_id(), a_record(**(traces | end)))
+
+    assert (job.status, job.ended_at, job.result, job.failure) == (JobStatus.CANCELLED, 3.5, None, None)
+    assert job.progress == (Progress("tdnet_step", 3) if traces else Progress())
 
 
 def test_record_when_the_job_has_ended_then_its_end_is_shown() -> None:
@@ -147,7 +177,38 @@ def test_record_when_the_job_has_ended_then_its_end_is_shown() -> None:
     assert expired.is_expired
 
 
-@pytest.mark.parametrize("change", [{"state": "cancelled"}, {"created_ms": "soon"}, {"request": "{}"}, {"state": ""}])
+@pytest.mark.parametrize(
+    "change", [{"state": "lost"}, {"class": "bulk"}, {"created_ms": "soon"}, {"request": "{}"}, {"state": ""}]
+)
 def test_record_when_it_is_not_of_this_version_then_refused(change: dict[str, str]) -> None:
     with pytest.raises(StorageError, match="not one of this version"):
         job_from_record(a_job_id(), a_record(**change), 0)
+
+
+FIGURES = {
+    "queued": 3,
+    "running": 2,
+    "oldest_wait_ms": 1500,
+    "queued_cost": {"interactive": 20, "batch": 5},
+    "running_cost": 8,
+    "num_suspects": 1,
+    "num_dead": 4,
+    "forecast_ratios": ["1.5", "0.25"],
+}
+
+
+def test_stats_when_read_then_every_figure_has_its_place() -> None:
+    costs = {Priority.INTERACTIVE: 20, Priority.BATCH: 5}
+
+    assert stats_from_json(json.dumps(FIGURES)) == QueueStats(3, 2, 1.5, costs, 8, 1, 4, (1.5, 0.25))
+
+
+def test_stats_when_nothing_is_there_then_an_empty_lua_table_is_no_figure() -> None:
+    stats = stats_from_json(json.dumps(FIGURES | {"forecast_ratios": {}, "oldest_wait_ms": -3}))
+
+    assert (stats.forecast_ratios, stats.oldest_wait_seconds) == ((), 0.0)
+
+
+def test_stats_when_they_are_not_of_this_version_then_refused() -> None:
+    with pytest.raises(StorageError, match="not one of this version"):
+        stats_from_json(json.dumps(FIGURES | {"queued_cost": {"bulk": 1}}))

@@ -1,10 +1,13 @@
 """Which jobs are workable and which of them run next, as functions of a few values."""
 
+from dataclasses import replace
+
 import pytest
 
 from service.domain.execution import Execution
+from service.domain.job import Priority
 from service.domain.stage import Stage
-from service.scheduling.policy import STAGE_PRIORITY, BatchPolicy, choose_jobs, workable_jobs
+from service.scheduling.policy import BATCH_CLASS_LAG, PATIENCE, STAGE_PRIORITY, BatchPolicy, choose_jobs, workable_jobs
 from service.scheduling.progress import JobProgress, stage_table
 
 TABLES = [stage_table(1, execution=execution) for execution in Execution]
@@ -20,10 +23,18 @@ def a_job(
     served: int = 0,
     is_suspect: bool = False,
     must_run_alone: bool = False,
+    priority: Priority = Priority.INTERACTIVE,
 ) -> JobProgress:
     table = TABLE_OF[stage]
     return JobProgress(
-        job_id, table, num_steps, is_suspect, served, position=table.index((stage, 0)), must_run_alone=must_run_alone
+        job_id,
+        table,
+        num_steps,
+        is_suspect,
+        served,
+        priority,
+        position=table.index((stage, 0)),
+        must_run_alone=must_run_alone,
     )
 
 
@@ -35,7 +46,12 @@ def ids(jobs: object) -> str:
 @pytest.mark.parametrize("name", ["max_batch", "max_slots", "max_attempts"])
 def test_policy_when_a_bound_is_below_one_then_refuses(name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        BatchPolicy(**{name: 0})
+        replace(BatchPolicy(), **{name: 0})
+
+
+def test_policy_when_the_shortest_goes_first_in_larger_batches_then_refuses() -> None:
+    with pytest.raises(ValueError, match="max_batch"):
+        BatchPolicy(max_batch=2, is_shortest_first=True)
 
 
 def test_workable_jobs_when_there_are_more_than_slots_then_the_first_ones() -> None:
@@ -119,3 +135,39 @@ def test_choose_jobs_when_a_loop_must_run_alone_then_equals_do_not_join_it() -> 
 def test_choose_jobs_when_steps_wait_then_their_numbers_do_not_matter() -> None:
     jobs = [a_job(name, num_steps=steps) for name, steps in (("a", 50), ("b", 10), ("c", 50))]
     assert ids(choose_jobs(jobs, LIMITS)) == "abc"
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_choose_jobs_when_rows_are_scarce_then_interactive_goes_before_batch(stage: Stage) -> None:
+    jobs = [a_job("a", stage, served=3, priority=Priority.BATCH), a_job("b", stage, served=7)]
+    assert ids(choose_jobs(jobs, LIMITS | {stage: 1})) == "b"
+    assert ids(choose_jobs(jobs, LIMITS)) == "ba"
+
+
+def test_choose_jobs_when_a_batch_job_has_let_enough_pass_then_it_goes_first() -> None:
+    jobs = [a_job("a", served=3, priority=Priority.BATCH), a_job("b", served=4 + BATCH_CLASS_LAG)]
+    assert ids(choose_jobs(jobs, LIMITS | {Stage.DENOISE: 1})) == "a"
+
+
+def test_choose_jobs_when_the_shortest_goes_first_then_the_fewest_steps_left_decide() -> None:
+    jobs = [a_job("a", num_steps=50), a_job("b", num_steps=10), a_job("c", num_steps=20)]
+    assert ids(choose_jobs(jobs, LIMITS | {Stage.DENOISE: 1}, is_shortest_first=True)) == "b"
+
+
+@pytest.mark.parametrize(("priority", "first"), [(Priority.INTERACTIVE, "b"), (Priority.BATCH, "a")])
+def test_choose_jobs_when_the_shortest_is_of_the_class_batch_then_its_steps_weigh_more(
+    priority: Priority, first: str
+) -> None:
+    jobs = [a_job("a", num_steps=20), a_job("b", num_steps=10, priority=priority)]
+    assert ids(choose_jobs(jobs, LIMITS | {Stage.DENOISE: 1}, is_shortest_first=True)) == first
+
+
+@pytest.mark.parametrize(("num_steps", "priority"), [(50, Priority.INTERACTIVE), (10, Priority.BATCH)])
+def test_choose_jobs_when_it_has_let_enough_newcomers_pass_then_the_longest_goes_first(
+    num_steps: int, priority: Priority
+) -> None:
+    old = a_job("a", num_steps=num_steps, priority=priority)
+    patience = num_steps * PATIENCE[priority]
+    for served, first in ((patience - PATIENCE[Priority.INTERACTIVE] - 1, "b"), (patience, "a")):
+        newcomer = a_job("b", num_steps=1, served=served)
+        assert ids(choose_jobs([old, newcomer], LIMITS | {Stage.DENOISE: 1}, is_shortest_first=True)) == first

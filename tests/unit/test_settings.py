@@ -1,11 +1,14 @@
 """Settings are read from the environment alone, and a mistake names its variable."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from service.domain.errors import ConfigurationError
-from service.settings import configuration_page, load_settings
+from service.domain.execution import Execution
+from service.settings import SimulatedSettings, configuration_page, load_settings
+from xmdpt.spec import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ("XMDPT_REDIS_URL", "redis://queue", "there is no such setting"),
         ("XMDPT_LOG_LEVEL__X", "info", "there is no such setting"),
         ("XMDPT_GATEWAY", "{}", "there is no such setting"),
-        ("XMDPT_WORKER__EXECUTION", "by step", "'stepwise' or 'whole_loop'"),
-        ("XMDPT_BACKEND", "tensorrt", "'onnx' or 'triton'"),
+        ("XMDPT_WORKER__EXECUTION", "by step", "'auto', 'stepwise' or 'whole_loop'"),
+        ("XMDPT_BACKEND", "tensorrt", "'onnx', 'triton' or 'simulated'"),
         ("XMDPT_BACKEND", "triton", "XMDPT_TRITON__URL"),
         ("XMDPT_TRITON__URL", "http://triton:8001", "is not host:port"),
         ("XMDPT_TRITON__URL", "triton", "is not host:port"),
@@ -32,8 +35,17 @@ ROOT = Path(__file__).resolve().parents[2]
         ("XMDPT_TRITON__URL", "triton:8001\n", "is not host:port"),
         ("XMDPT_TRITON__TIMEOUT_SECONDS", "0", "XMDPT_TRITON__TIMEOUT_SECONDS"),
         ("XMDPT_TRITON__ROOT_CERTIFICATES", "roots.pem", "XMDPT_TRITON__TLS"),
-        ("XMDPT_WORKER__MAX_SLOTS", "2", "XMDPT_WORKER__MAX_BATCH"),
-        ("XMDPT_QUEUE__LEASE_SECONDS", "1", "XMDPT_WORKER__HEARTBEAT_SECONDS"),
+        ("XMDPT_WORKER__MAX_BATCH", "0", "XMDPT_WORKER__MAX_BATCH"),
+        ("XMDPT_WORKER__MAX_SLOTS", "-1", "XMDPT_WORKER__MAX_SLOTS"),
+        ("XMDPT_WORKER__HEARTBEAT_SECONDS", "4", "a quarter of XMDPT_QUEUE__LEASE_SECONDS=15"),
+        ("XMDPT_WORKER__HEARTBEAT_SECONDS", "0.05", "must be above 0.05, or 0 for a quarter of the lease"),
+        ("XMDPT_SIMULATED__STEP_MS", "-1", "XMDPT_SIMULATED__STEP_MS"),
+        ("XMDPT_SIMULATED__VARIANT", "huge", "XMDPT_SIMULATED__VARIANT"),
+        ("XMDPT_SIMULATED__PROFILE_SIZES", "2,4", "'2,4' is not a list of growing numbers from 1"),
+        ("XMDPT_SIMULATED__PROFILE_SIZES", "1,4,4", "growing numbers"),
+        ("XMDPT_SIMULATED__PROFILE_SIZES", "1,two", "growing numbers"),
+        ("XMDPT_SIMULATED__PROFILE_SIZES", "1,", "growing numbers"),
+        ("XMDPT_QUEUE__MAX_LIVE_PER_TENANT", "0", "XMDPT_QUEUE__MAX_LIVE_PER_TENANT"),
         ("XMDPT_QUEUE__LEASE_SECONDS", "40", "XMDPT_QUEUE__STALL_TIMEOUT_SECONDS"),
         ("XMDPT_GATEWAY__MAX_WAIT_SECONDS", "5", "XMDPT_GATEWAY__DEFAULT_WAIT_SECONDS"),
     ],
@@ -77,6 +89,42 @@ def test_triton_when_a_call_may_outlast_the_patience_with_a_job_then_the_start_s
     assert load_settings().triton.timeout_seconds == 27.9
 
 
+@pytest.mark.parametrize(
+    ("lease", "heartbeat", "interval"),
+    [("15", None, 0.5), ("1", None, 0.25), ("0.2", None, 0.05), ("15", "0.5", 0.5), ("2", "0.5", 0.5)],
+)
+def test_heartbeat_when_it_is_not_set_then_it_is_a_quarter_of_the_lease_or_soon_enough_to_watch(
+    monkeypatch: pytest.MonkeyPatch, lease: str, heartbeat: str | None, interval: float
+) -> None:
+    monkeypatch.setenv("XMDPT_QUEUE__LEASE_SECONDS", lease)
+    if heartbeat:
+        monkeypatch.setenv("XMDPT_WORKER__HEARTBEAT_SECONDS", heartbeat)
+
+    assert load_settings().heartbeat_seconds == interval
+
+
+@pytest.mark.parametrize(
+    ("value", "execution"),
+    [("auto", None), ("stepwise", Execution.STEPWISE), ("whole_loop", Execution.WHOLE_LOOP)],
+)
+def test_execution_when_it_is_auto_then_nothing_is_fixed(
+    monkeypatch: pytest.MonkeyPatch, value: str, execution: Execution | None
+) -> None:
+    assert load_settings().worker.fixed_execution is None
+    monkeypatch.setenv("XMDPT_WORKER__EXECUTION", value)
+
+    assert load_settings().worker.fixed_execution is execution
+
+
+@pytest.mark.parametrize(("value", "sizes"), [("", ()), ("1", (1,)), ("1,2,4,8", (1, 2, 4, 8))])
+def test_profile_sizes_when_set_then_they_are_numbers(
+    monkeypatch: pytest.MonkeyPatch, value: str, sizes: tuple[int, ...]
+) -> None:
+    monkeypatch.setenv("XMDPT_SIMULATED__PROFILE_SIZES", value)
+
+    assert load_settings().simulated.sizes == sizes
+
+
 def test_settings_when_one_of_a_group_is_set_then_the_others_keep_their_defaults(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,3 +141,7 @@ def test_configuration_page_when_compared_with_the_committed_one_then_equal() ->
     committed = (ROOT / "docs/configuration.md").read_text()
 
     assert committed == configuration_page(), "run `make docs`"
+
+
+def test_simulated_variants_when_compared_with_the_models_then_equal() -> None:
+    assert get_args(SimulatedSettings.model_fields["variant"].annotation) == tuple(VARIANTS)

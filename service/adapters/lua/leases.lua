@@ -1,0 +1,276 @@
+
+-- The worker's functions: claim, heartbeat, finish, release.
+--
+-- leases zset            running jobs, by ms when the lease ends
+-- fence                  the number of the last delivery of any job
+-- claim:<worker> hash    its last claim that gave jobs: number and answer
+-- alone hash             worker -> the suspect that it runs; until that ends it gets nothing else
+-- hold hash              the one worker that is being emptied for a suspect, and until when
+
+local SUSPECT_PATIENCE_MS = 5000
+local MAX_RATIOS = 512
+-- One claim ends so many overdue jobs at most, so that it stays short; the rest is for the next, or for upkeep.
+local MAX_OVERDUE = 100
+
+local function leave_running(p, job)
+  redis.call('ZREM', p .. 'leases', job.id)
+  if job.suspect == '1' then
+    redis.call('HDEL', p .. 'alone', job.owner)
+  end
+  count(p, 'cost:running', -job.cost)
+end
+
+-- Back among the waiting, at once or after a pause that the caller has arranged.
+local function give_back(p, job, now, kind)
+  count(p, 'cost:queued:' .. job.class, job.cost)
+  emit(p, now, job.id, kind)
+end
+
+-- A delivery went silent or stalled: the job may have killed its worker. Returns whether it has ended.
+local function lose_delivery(p, job, now, max_deliveries)
+  leave_running(p, job)
+  local cause = cause_of(job, now)
+  if cause then
+    end_unwanted(p, job, now, cause)
+    return true
+  end
+  if job.deliveries >= max_deliveries then
+    redis.call('ZADD', p .. 'dead', text(now), job.id)
+    fail(p, job, now, 'attempts_exhausted', 'no worker finished the job in ' .. job.deliveries .. ' deliveries')
+    return true
+  end
+  job.suspect = '1'
+  to_waiting(p, job, now)
+  give_back(p, job, now, 'job.requeued')
+  return false
+end
+
+-- A suspect that has waited too long empties one worker; the others go on.
+local function must_hold(p, worker, suspect, lease_ms, now)
+  if now - suspect.suspect_since <= SUSPECT_PATIENCE_MS then
+    return false
+  end
+  local holder = redis.call('HMGET', p .. 'hold', 'worker', 'until_ms')
+  if holder[1] and holder[1] ~= worker and tonumber(holder[2]) > now then
+    return false
+  end
+  redis.call('HSET', p .. 'hold', 'worker', worker, 'until_ms', text(now + lease_ms))
+  return true
+end
+
+local function first_suspect(p)
+  local id = redis.call('ZRANGE', p .. 'suspects', 0, 0)[1]
+  return id and read_job(p, id)
+end
+
+-- The next job that is still wanted, by `find`; the overdue before it are ended, as far as `budget` goes.
+local function next_wanted(p, find, budget, now)
+  local job = find(p)
+  while job and cause_of(job, now) do
+    if budget.overdue == 0 then
+      return nil
+    end
+    budget.overdue = budget.overdue - 1
+    leave_waiting(p, job)
+    end_unwanted(p, job, now, cause_of(job, now))
+    job = find(p)
+  end
+  return job
+end
+
+local function start(p, job, worker, lease_ms, now)
+  local fence = redis.call('INCR', p .. 'fence')
+  leave_waiting(p, job)
+  count(p, 'cost:running', job.cost)
+  write_job(p, job, 'state', 'running', 'fence', fence, 'owner', worker, 'deliveries', job.deliveries + 1,
+    'started_ms', text(now), 'moved_ms', text(now), 'stage', '', 'step', 0)
+  if job.suspect == '1' then
+    redis.call('HSET', p .. 'alone', worker, job.id)
+  end
+  redis.call('ZADD', p .. 'leases', text(now + lease_ms), job.id)
+  emit(p, now, job.id, 'job.started')
+  return {
+    id = job.id, fence = fence, request = job.request, is_suspect = job.suspect == '1', class = job.class,
+    waited_ms = now - job.created_ms, left_ms = job.deadline_ms - now,
+  }
+end
+
+-- What this worker gets, in its order, and whether it is being emptied. The first that does not fit ends the choice:
+-- smaller ones behind it must not starve it.
+local function give(p, worker, free_rows, running, lease_ms, now)
+  if free_rows < 1 or redis.call('HEXISTS', p .. 'alone', worker) == 1 then
+    return {}, false
+  end
+  local budget = {overdue = MAX_OVERDUE}
+  local suspect = next_wanted(p, first_suspect, budget, now)
+  if suspect and running == 0 then
+    redis.call('DEL', p .. 'hold')
+    return {start(p, suspect, worker, lease_ms, now)}, false
+  end
+  if suspect and must_hold(p, worker, suspect, lease_ms, now) then
+    return {}, true
+  end
+  local given = {}
+  local job = next_wanted(p, next_job, budget, now)
+  while job and job.rows <= free_rows do
+    free_rows = free_rows - job.rows
+    charge(p, job)
+    given[#given + 1] = start(p, job, worker, lease_ms, now)
+    job = free_rows > 0 and next_wanted(p, next_job, budget, now)
+  end
+  return given, false
+end
+
+-- worker incarnation, claim number, free rows, running jobs, lease_ms -> JSON {hold, jobs}
+-- A claim that gave jobs is remembered for two leases: its number repeated gives the same answer.
+local function claim(keys, args)
+  local p, worker, number = keys[1], args[1], args[2]
+  local free_rows, running, lease_ms = tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
+  local memory = p .. 'claim:' .. worker
+  local last = redis.call('HMGET', memory, 'number', 'answer')
+  if last[1] == number then
+    return last[2]
+  end
+  local jobs, is_held = give(p, worker, free_rows, running, lease_ms, now_ms())
+  local answer = cjson.encode({hold = is_held, jobs = jobs})
+  if #jobs > 0 then
+    redis.call('HSET', memory, 'number', number, 'answer', answer)
+    redis.call('PEXPIRE', memory, text(2 * lease_ms))
+  end
+  return answer
+end
+
+-- ok, or cancel: the lease goes on so that the worker can end the job; lost: nothing on this worker has moved for
+-- too long.
+local function keep(p, job, stage, step, has_moved, lease_ms, stall_ms, max_deliveries, now)
+  if has_moved then
+    write_job(p, job, 'stage', stage, 'step', step, 'moved_ms', text(now))
+  elseif now - job.moved_ms > stall_ms then
+    lose_delivery(p, job, now, max_deliveries)
+    return 'lost'
+  end
+  redis.call('ZADD', p .. 'leases', text(now + lease_ms), job.id)
+  local cause = cause_of(job, now)
+  if cause and not job.cancel then
+    flag(p, job, now, cause)
+  end
+  return cause and 'cancel' or 'ok'
+end
+
+-- lease_ms, stall_ms, max_deliveries, then id, fence, stage, step of each job of a worker -> ok | cancel | lost for
+-- each. What moves is the worker's device: a job that waits there while another one runs is not stalled.
+local function heartbeat(keys, args)
+  local p, lease_ms, stall_ms, max_deliveries = keys[1], tonumber(args[1]), tonumber(args[2]), tonumber(args[3])
+  local now = now_ms()
+  local held, has_moved = {}, false
+  for i = 4, #args, 4 do
+    local job = read_job(p, args[i])
+    if job.state == 'running' and job.fence == args[i + 1] then
+      held[i] = job
+      has_moved = has_moved or job.stage ~= args[i + 2] or job.step ~= args[i + 3]
+    end
+  end
+  local verdicts = {}
+  for i = 4, #args, 4 do
+    verdicts[#verdicts + 1] = held[i]
+      and keep(p, held[i], args[i + 2], args[i + 3], has_moved, lease_ms, stall_ms, max_deliveries, now)
+      or 'lost'
+  end
+  return verdicts
+end
+
+-- What an end without the right to it is answered: the job is gone, this delivery has already ended the same way,
+-- or another delivery has the right. Nil if the job is running under this fence.
+local function refusal(job, fence, is_release)
+  if not job.state then
+    return {'gone'}
+  end
+  local last = job.last_verdict
+  local is_repeat = last == 'cancelled' or last == 'expired' or (last == 'queued') == is_release
+  if job.last_fence == fence and is_repeat then
+    return {'already', last}
+  end
+  if job.state ~= 'running' or job.fence ~= fence then
+    return {'fenced'}
+  end
+  return nil
+end
+
+local function succeed(p, job, now, result)
+  write_job(p, job, 'result', result)
+  if job.forecast_ms > 0 then
+    redis.call('RPUSH', p .. 'forecast_ratios', string.format('%.6g', (now - job.created_ms) / job.forecast_ms))
+    redis.call('LTRIM', p .. 'forecast_ratios', -MAX_RATIOS, -1)
+  end
+  end_job(p, job, now, 'succeeded')
+  return 'succeeded'
+end
+
+-- Back for another try, after a pause that doubles with each failure, while any try is left.
+local function retry_or_fail(p, job, now, may_retry, code, detail, max_failures, delay_ms)
+  local failures = job.failures + 1
+  write_job(p, job, 'failures', failures)
+  if may_retry and failures < max_failures then
+    local due_ms = text(now + delay_ms * 2 ^ (failures - 1))
+    write_job(p, job, 'state', 'delayed', 'retry_ms', due_ms)
+    redis.call('ZADD', p .. 'delayed', due_ms, job.id)
+    give_back(p, job, now, 'job.retrying')
+    return 'retry'
+  end
+  fail(p, job, now, code, detail)
+  return 'failed'
+end
+
+-- id, fence, succeeded | failed | retry | cancelled, result or error code, error detail, max_failures, delay_ms
+-- -> {succeeded | failed | retry | cancelled | expired | already (and the first verdict) | fenced | gone}
+-- A job that is no longer wanted ends so, whatever its worker says; a worker's own wish cancels nothing.
+local function finish(keys, args)
+  local p, fence, outcome = keys[1], args[2], args[3]
+  local now = now_ms()
+  local job = read_job(p, args[1])
+  local refused = refusal(job, fence, false)
+  if refused then
+    return refused
+  end
+  local cause, verdict = cause_of(job, now), nil
+  if outcome == 'cancelled' and not cause then
+    return {'fenced'}
+  end
+  leave_running(p, job)
+  if cause then
+    verdict = end_unwanted(p, job, now, cause)
+  elseif outcome == 'succeeded' then
+    verdict = succeed(p, job, now, args[4])
+  else
+    verdict = retry_or_fail(p, job, now, outcome == 'retry', args[4], args[5], tonumber(args[6]), tonumber(args[7]))
+  end
+  write_job(p, job, 'last_fence', fence, 'last_verdict', verdict)
+  return {verdict}
+end
+
+-- id, fence -> {queued | cancelled | expired | already | fenced | gone}; the delivery is taken back
+local function release(keys, args)
+  local p, fence = keys[1], args[2]
+  local now = now_ms()
+  local job = read_job(p, args[1])
+  local refused = refusal(job, fence, true)
+  if refused then
+    return refused
+  end
+  leave_running(p, job)
+  local cause, verdict = cause_of(job, now), 'queued'
+  if cause then
+    verdict = end_unwanted(p, job, now, cause)
+  else
+    write_job(p, job, 'deliveries', job.deliveries - 1)
+    to_waiting(p, job, now)
+    give_back(p, job, now, 'job.requeued')
+  end
+  write_job(p, job, 'last_fence', fence, 'last_verdict', verdict)
+  return {verdict}
+end
+
+redis.register_function{function_name = 'q1_claim', callback = claim, flags = {'allow-oom'}}
+redis.register_function{function_name = 'q1_heartbeat', callback = heartbeat, flags = {'allow-oom'}}
+redis.register_function{function_name = 'q1_finish', callback = finish, flags = {'allow-oom'}}
+redis.register_function{function_name = 'q1_release', callback = release, flags = {'allow-oom'}}

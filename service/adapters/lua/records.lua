@@ -1,0 +1,100 @@
+#!lua name=xmdpt_q1
+-- The queue: every change of a job's state, each one atomic step that also writes its event.
+-- Not here: pictures, HTTP, who waits for whom. Called as FCALL q1_<name> 1 <prefix> args; the clock is the server's.
+--
+-- This part: a job's record, and the sums over all jobs.
+--
+-- job:<id> hash    state is queued, delayed (queued with a pause before), running, succeeded, failed or cancelled;
+--                  cancel is why a running job is no longer wanted: client or deadline, the first of them stays
+-- live hash        jobs that have not ended by tenant, of all as `*`; row-steps as cost:queued:<class>, cost:running
+-- deadlines zset   every job that has not ended, by ms of its deadline, later once a running one has been flagged
+-- gc dead zsets    ended jobs, by ms: when pictures and then the record go; whose deliveries were used up
+-- events stream    the outbox
+-- cancel channel   a running job is no longer wanted
+
+local NUMBERS = {
+  'rows', 'cost', 'created_ms', 'retention_ms', 'deadline_ms', 'forecast_ms', 'deliveries', 'failures',
+  'suspect_since', 'moved_ms',
+}
+local FIELDS = {
+  'state', 'tenant', 'class', 'seq', 'request', 'fence', 'owner', 'suspect', 'stage', 'step', 'cancel', 'last_fence',
+  'last_verdict', 'expired',
+}
+for i = 1, #NUMBERS do
+  FIELDS[#FIELDS + 1] = NUMBERS[i]
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- The job as a table; state is false if there is no such job.
+local function read_job(p, id)
+  local values = redis.call('HMGET', p .. 'job:' .. id, unpack(FIELDS))
+  local job = {id = id}
+  for i, field in ipairs(FIELDS) do
+    job[field] = values[i]
+  end
+  for _, field in ipairs(NUMBERS) do
+    job[field] = tonumber(job[field] or nil)
+  end
+  return job
+end
+
+local function write_job(p, job, ...)
+  redis.call('HSET', p .. 'job:' .. job.id, ...)
+end
+
+local function emit(p, now, id, kind)
+  redis.call('XADD', p .. 'events', '*', 'type', kind, 'job', id, 'at', text(now))
+end
+
+-- Add to a sum over jobs.
+local function count(p, sum, number)
+  return redis.call('HINCRBY', p .. 'live', sum, text(number))
+end
+
+-- Why a job that has not ended is no longer wanted: client, deadline, or nil if it still is.
+local function cause_of(job, now)
+  return job.cancel or (now >= job.deadline_ms and 'deadline') or nil
+end
+
+local function flag(p, job, now, cause)
+  write_job(p, job, 'cancel', cause)
+  if cause == 'client' then
+    emit(p, now, job.id, 'job.cancelling')
+  end
+  redis.call('PUBLISH', p .. 'cancel', job.id)
+end
+
+local function end_job(p, job, now, state)
+  local expires = text(now + job.retention_ms)
+  write_job(p, job, 'state', state, 'ended_ms', text(now), 'expires_ms', expires)
+  count(p, '*', -1)
+  if count(p, job.tenant, -1) == 0 then
+    redis.call('HDEL', p .. 'live', job.tenant)
+  end
+  redis.call('ZREM', p .. 'deadlines', job.id)
+  redis.call('ZADD', p .. 'gc', expires, job.id)
+  emit(p, now, job.id, 'job.' .. state)
+end
+
+local function fail(p, job, now, code, detail)
+  write_job(p, job, 'error_code', code, 'error_detail', detail)
+  end_job(p, job, now, 'failed')
+end
+
+-- As the cause says; returns the verdict.
+local function end_unwanted(p, job, now, cause)
+  if cause == 'client' then
+    end_job(p, job, now, 'cancelled')
+    return 'cancelled'
+  end
+  fail(p, job, now, 'deadline_exceeded', 'the job had not ended by its deadline')
+  return 'expired'
+end

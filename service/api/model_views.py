@@ -1,0 +1,67 @@
+"""The served variant as clients see it: its ranges and defaults. It loads nothing."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from service.domain.request import (
+    DEFAULT_GUIDANCE,
+    DEFAULT_STEPS,
+    MAX_GUIDANCE,
+    MAX_SEED,
+    MAX_STEPS,
+    MIN_GUIDANCE,
+    MIN_STEPS,
+    ImageFormat,
+    Sampler,
+)
+from service.gateway.models import ServedModel
+
+
+class RangeView(BaseModel):
+    """The values that a number may have."""
+
+    min: int | float
+    max: int | float
+    default: int | float
+
+
+class ModelView(BaseModel):
+    """A variant that can be asked for."""
+
+    name: str
+    object: Literal["model"] = "model"
+    digest: str = Field(description="Over all graphs; decides with the request what the picture is")
+    is_trained: bool = Field(description="False: placeholder weights, the pictures are noise")
+    weights_origin: str
+    steps: RangeView
+    guidance: RangeView
+    max_seed: int
+    samplers: list[Sampler]
+    formats: list[ImageFormat]
+    size: list[int] = Field(description="Width and height of a result, px")
+
+
+class ModelListView(BaseModel):
+    """All that this deployment serves."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelView]
+    next_cursor: str | None = None
+
+
+def model_list(model: ServedModel) -> ModelListView:
+    """The list that holds the one served variant."""
+    view = ModelView(
+        name=model.name,
+        digest=model.digest,
+        is_trained=model.is_trained,
+        weights_origin=model.weights_origin,
+        steps=RangeView(min=MIN_STEPS, max=MAX_STEPS, default=DEFAULT_STEPS),
+        guidance=RangeView(min=MIN_GUIDANCE, max=MAX_GUIDANCE, default=DEFAULT_GUIDANCE),
+        max_seed=MAX_SEED,
+        samplers=list(Sampler),
+        formats=list(ImageFormat),
+        size=[256, 256],
+    )
+    return ModelListView(data=[view])

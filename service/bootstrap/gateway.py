@@ -1,0 +1,119 @@
+"""The gateway's process."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.adapters.file_blobs import FileBlobs
+from service.adapters.queue_audit import RedisQueueAuditor
+from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_queue import RedisJobIntake, RedisJobUpkeep
+from service.adapters.redis_workers import RedisWorkerRegistry
+from service.adapters.task_end import end_task
+from service.api.app import create_app
+from service.api.dependencies import GatewayServices
+from service.api.limits import UploadLimits, WaitLimits
+from service.bootstrap.backend import served_model
+from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
+from service.bootstrap.queue import prepare_queue, queue_policy
+from service.domain.errors import ConfigurationError
+from service.gateway.forecast import Forecasts
+from service.gateway.jobs import Jobs
+from service.gateway.models import ServedModel
+from service.gateway.readiness import Readiness
+from service.gateway.upkeep import Upkeep
+from service.settings import Settings
+from service.telemetry.logs import configure_logs, get_logger
+from service.telemetry.metrics import GatewayMetrics
+
+# An idle connection is closed after this long; a client that reuses it later simply connects again.
+_KEEP_ALIVE_SECONDS = 75
+# Connections that wait to be accepted.
+_BACKLOG = 2048
+# At a stop, answers in flight get this long.
+_GOODBYE_SECONDS = 5
+
+
+def run_gateway(settings: Settings) -> None:
+    """Serve HTTP until SIGTERM or SIGINT.
+
+    Raises:
+        ModelRepositoryError: the model repository is not what its manifest says.
+        ConfigurationError: no queue is named, or it could lose jobs.
+        StorageError: the queue does not answer.
+    """
+    stop_quietly_on_sigterm()
+    configure_logs("gateway", settings.log_level, settings.log_format)
+    model = served_model(settings)
+    prepare_queue(settings)
+    url, policy, keys = settings.redis_url, queue_policy(settings), RedisKeys(settings.queue.prefix)
+    blobs = FileBlobs(settings.data_dir / "blobs")
+    intake, registry = RedisJobIntake(url, keys, policy), RedisWorkerRegistry(url, keys)
+    queue_upkeep, auditor = RedisJobUpkeep(url, keys, policy), RedisQueueAuditor(url, keys, policy)
+    metrics = GatewayMetrics(VERSION)
+    upkeep = Upkeep(queue_upkeep, auditor, blobs, policy.lease_seconds, metrics)
+    forecasts = Forecasts(registry, intake)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        task = asyncio.create_task(upkeep.run(), name="upkeep")
+        try:
+            yield
+        finally:
+            await end_task(task)
+            for client in (intake, registry, queue_upkeep, auditor):
+                await client.aclose()
+
+    edge = settings.gateway
+    app = create_app(
+        GatewayServices(
+            Jobs(intake, blobs, model, forecasts, metrics), forecasts, Readiness(intake, blobs), model, metrics
+        ),
+        UploadLimits(
+            max_body_bytes=edge.max_body_bytes,
+            max_picture_bytes=edge.max_picture_bytes,
+            max_side_px=edge.max_side_px,
+            max_pixels=edge.max_pixels,
+        ),
+        WaitLimits(edge.default_wait_seconds, edge.max_wait_seconds),
+        lifespan,
+    )
+    listener = _listen(edge.host, edge.port)
+    _say_what_is_served(model, listener)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        limit_concurrency=edge.max_connections,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GOODBYE_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(1)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        variables = "XMDPT_GATEWAY__HOST and XMDPT_GATEWAY__PORT"
+        raise ConfigurationError(f"can't listen on {host} port {port}: {error.strerror}; change {variables}") from None
+
+
+def _say_what_is_served(model: ServedModel, listener: socket.socket) -> None:
+    log = get_logger()
+    host, port = listener.getsockname()[:2]
+    log.info("serving", host=host, port=port, model=model.name, digest=model.digest, weights=model.weights_origin)
+    if not model.is_trained:
+        log.warning("the weights are untrained: every picture is noise until a checkpoint replaces them")

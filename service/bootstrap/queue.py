@@ -1,0 +1,59 @@
+"""The queue as the settings name it: its server checked, its functions loaded, its bounds as plain values."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.adapters.embedded_valkey import EmbeddedValkey
+from service.adapters.queue_policy import QueuePolicy
+from service.adapters.redis_server import check_server, connect, load_functions
+from service.domain.errors import ConfigurationError
+from service.settings import Settings
+from service.telemetry.logs import get_logger
+
+
+@contextmanager
+def embedded_queue(settings: Settings) -> Iterator[EmbeddedValkey | None]:
+    """A Valkey of our own until the block ends; None if the settings name a server."""
+    if settings.redis_url:
+        yield None
+        return
+    valkey = EmbeddedValkey(settings.data_dir / "queue")
+    valkey.start()
+    try:
+        yield valkey
+    finally:
+        valkey.stop()
+
+
+def prepare_queue(settings: Settings) -> None:
+    """Refuse an unsafe server, and load the functions that this version needs.
+
+    Raises:
+        ConfigurationError: no queue is named, or it could lose jobs.
+        StorageError: the queue does not answer.
+    """
+    if not settings.redis_url:
+        msg = "REDIS_URL is not set: name a Redis or Valkey, or run `xmdpt-serve all`, which brings its own"
+        raise ConfigurationError(msg)
+    client = connect(settings.redis_url)
+    try:
+        warning = check_server(client, allow_unsafe=settings.queue.allow_unsafe_server)
+        if warning:
+            get_logger().warning(warning)
+        load_functions(client)
+    finally:
+        client.close()
+
+
+def queue_policy(settings: Settings) -> QueuePolicy:
+    """The bounds and times that every process of a queue must agree on."""
+    queue = settings.queue
+    return QueuePolicy(
+        lease_seconds=queue.lease_seconds,
+        max_deliveries=queue.max_deliveries,
+        max_failures=queue.max_failures,
+        stall_timeout_seconds=queue.stall_timeout_seconds,
+        max_live=queue.max_live,
+        max_live_per_tenant=queue.max_live_per_tenant,
+        retention_seconds=queue.retention_seconds,
+    )

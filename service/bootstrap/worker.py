@@ -1,0 +1,97 @@
+"""The worker's process."""
+
+import signal
+import uuid
+from collections.abc import Callable
+
+from service.adapters.file_blobs import FileBlobs
+from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_queue import RedisJobLeases
+from service.adapters.redis_vectors import RedisVectorCache
+from service.adapters.redis_workers import RedisWorkerAnnouncements
+from service.bootstrap.backend import measure, open_backend
+from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
+from service.bootstrap.queue import prepare_queue, queue_policy
+from service.domain.capacity import WorkerReport
+from service.domain.errors import ConfigurationError
+from service.engine.preview import fit_preview
+from service.engine.worker import Worker, WorkerPorts, WorkerTimes
+from service.settings import Settings, WorkerSettings
+from service.telemetry.logs import configure_logs, get_logger
+from service.telemetry.metrics import WorkerMetrics
+from service.telemetry.ops_server import OpsServer
+from xmdpt.spec import VARIANTS
+
+
+def run_worker(settings: Settings) -> None:
+    """Run jobs until SIGTERM or SIGINT, then drain; a second signal hands everything back at once.
+
+    Raises:
+        ModelRepositoryError: a graph is missing, damaged or not of the contract.
+        BackendError: a graph can't run.
+        ConfigurationError: no queue is named, or it could lose jobs.
+        StorageError: the queue does not answer.
+    """
+    stop_quietly_on_sigterm()
+    configure_logs("worker", settings.log_level, settings.log_format)
+    own, policy = settings.worker, queue_policy(settings)
+    metrics = WorkerMetrics(VERSION)
+    worker: Worker | None = None
+    ops = _serve_operators(
+        own, metrics, lambda: worker is None or worker.is_alive, lambda: worker is not None and worker.is_ready
+    )
+    backend = open_backend(settings)
+    prepare_queue(settings)
+    capacity = measure(settings, backend)
+    metrics.tell_capacity(capacity)
+    keys = RedisKeys(settings.queue.prefix)
+    leases = RedisJobLeases(settings.redis_url, keys, policy)
+    vectors = RedisVectorCache(
+        settings.redis_url,
+        keys,
+        vector_size=VARIANTS[backend.variant].width,
+        max_entries=settings.queue.max_vectors,
+        lock_seconds=policy.lease_seconds,
+    )
+    announcements = RedisWorkerAnnouncements(settings.redis_url, keys)
+    worker = Worker(
+        backend,
+        WorkerPorts(leases, FileBlobs(settings.data_dir / "blobs"), vectors, announcements),
+        WorkerReport(uuid.uuid4().hex, backend.runtime, backend.model_digest, capacity),
+        fit_preview(backend),
+        WorkerTimes(
+            heartbeat_seconds=settings.heartbeat_seconds,
+            lease_seconds=policy.lease_seconds,
+            drain_seconds=own.drain_seconds,
+            max_turn_seconds=policy.stall_timeout_seconds,
+        ),
+        metrics,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    get_logger().info(
+        "working",
+        model=backend.variant,
+        digest=backend.model_digest,
+        runtime=backend.runtime,
+        execution=capacity.execution,
+        batch=capacity.max_batch,
+        slots=capacity.num_slots,
+        ops_port=ops.port,
+    )
+    try:
+        worker.run()
+    finally:
+        ops.stop()
+        for client in (leases, vectors, announcements):
+            client.close()
+
+
+def _serve_operators(
+    own: WorkerSettings, metrics: WorkerMetrics, is_alive: Callable[[], bool], is_ready: Callable[[], bool]
+) -> OpsServer:
+    try:
+        return OpsServer(own.ops_host, own.ops_port, metrics.registry, is_alive, is_ready)
+    except OSError as error:
+        place, variables = f"{own.ops_host} port {own.ops_port}", "XMDPT_WORKER__OPS_HOST and XMDPT_WORKER__OPS_PORT"
+        raise ConfigurationError(f"can't listen on {place}: {error.strerror}; change {variables}") from None

@@ -1,0 +1,96 @@
+"""What a worker can do, as measured at its warm-up: the step curve, the cost of a call, what follows from them.
+
+It measures nothing (`service.engine.calibration`) and decides nothing (`service.scheduling.cost_model`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from service.domain.execution import Execution
+
+
+@dataclass(frozen=True)
+class StepCurve:
+    """Time of one denoising step against the rows that share it.
+
+    Attributes:
+        points: (rows, seconds) with growing rows, at least one; rows >= 1, seconds >= 0.
+        call_seconds: the part of each of these that is the call itself and not the network.
+
+    Raises:
+        ValueError: no point, or the rows do not grow.
+    """
+
+    points: Sequence[tuple[int, float]]
+    call_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        rows = [rows for rows, _ in self.points]
+        if not rows or rows[0] < 1 or any(later <= earlier for earlier, later in pairwise(rows)):
+            raise ValueError(f"points must have growing rows of at least 1, not {rows}")
+
+    @property
+    def max_rows(self) -> int:
+        """The largest batch that was measured."""
+        return self.points[-1][0]
+
+    def seconds(self, rows: float) -> float:
+        """Time of a step of so many rows: between two points on the line through them, beyond the ends on the last."""
+        points = list(self.points)
+        if len(points) == 1:
+            return points[0][1] * max(1.0, rows / points[0][0])
+        upper = next((i for i in range(1, len(points)) if rows <= points[i][0]), len(points) - 1)
+        (rows_0, seconds_0), (rows_1, seconds_1) = points[upper - 1], points[upper]
+        slope = (seconds_1 - seconds_0) / (rows_1 - rows_0)
+        return max(0.0, seconds_0 + slope * (rows - rows_0))
+
+    def network_seconds(self, rows: float) -> float:
+        """The same without the call, as within a whole loop."""
+        return max(0.0, self.seconds(rows) - self.call_seconds)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """How a worker works: chosen from its curve, or set by the operator.
+
+    Attributes:
+        curve: as measured.
+        stage_seconds: time of one row of every other stage, by the stage's name.
+        execution: step by step, or whole loops.
+        max_batch: most rows of a call.
+        num_slots: jobs in flight.
+        is_shortest_first: batching brings nothing here, so the job that needs least goes first.
+    """
+
+    curve: StepCurve
+    stage_seconds: Mapping[str, float]
+    execution: Execution
+    max_batch: int
+    num_slots: int
+    is_shortest_first: bool = False
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """What a living worker says of itself.
+
+    Attributes:
+        worker: its name, new with each start.
+        runtime: what runs its graphs.
+        model_digest: of these graphs.
+        capacity: as it works.
+    """
+
+    worker: str
+    runtime: str
+    model_digest: str
+    capacity: Capacity
+
+
+@dataclass(frozen=True)
+class Eta:
+    """When a job will have ended, seconds from now: half of all such jobs by p50, nine of ten by p90."""
+
+    p50_seconds: float
+    p90_seconds: float

@@ -1,0 +1,231 @@
+"""Claims jobs and prepares them, in a thread of its own, so that the device never waits for the queue or the store.
+
+It runs no graph and keeps no arrays: what is ready goes to the worker's loop.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service.domain.errors import ServiceError, StorageError
+from service.domain.stage import Stage
+from service.engine.flight import Flight
+from service.engine.heartbeat import Heartbeat
+from service.engine.preparation import prepare
+from service.engine.vectors import Supply, Vectors
+from service.engine.working_set import PreparedJob
+from service.ports.blobs import BlobStore
+from service.ports.queue import JobLeases
+from service.telemetry.logs import get_logger
+from service.telemetry.metrics import WorkerMetrics
+from xmdpt.spec import Prediction
+
+# A worker with room asks again after this long even if no wake-up reached it.
+_ASK_EVERY_SECONDS = 1.0
+_OUTAGE_PAUSE_SECONDS = 0.25
+# A vector that another worker makes is asked for this often.
+_PARKED_PAUSE_SECONDS = 0.02
+_KINDS = {Stage.ENCODE_SOURCE: "source", Stage.ENCODE_POSE: "pose"}
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A flight that is ready for the device.
+
+    Attributes:
+        flight: the claim.
+        prepared: its pixels, noise and plan.
+        supply: the vectors that need not be made.
+    """
+
+    flight: Flight
+    prepared: PreparedJob
+    supply: Supply
+
+
+@dataclass(frozen=True)
+class IntakeTargets:
+    """Where things go; each is called from the intake's thread."""
+
+    arrived: Callable[[Arrival], None]
+    failed: Callable[[Flight, ServiceError], None]
+
+
+class Intake:
+    """Claims as much as the loop has offered to take."""
+
+    def __init__(
+        self,
+        leases: JobLeases,
+        blobs: BlobStore,
+        vectors: Vectors,
+        heartbeat: Heartbeat,
+        prediction: Prediction,
+        flights: dict[str, Flight],
+        targets: IntakeTargets,
+        metrics: WorkerMetrics,
+    ) -> None:
+        """`flights` are all that the worker holds, by key: the intake adds, the worker removes."""
+        self._leases, self._blobs, self._vectors, self._heartbeat = leases, blobs, vectors, heartbeat
+        self._prediction: Prediction = prediction
+        self._flights, self._targets, self._metrics = flights, targets, metrics
+        self._log = get_logger()
+        self._changed = threading.Condition()
+        self._claiming = threading.Lock()
+        self._may_claim = True
+        self._is_stopping = False
+        self._room = 0  # jobs that may have been claimed in all, ever
+        self._num_claimed = 0
+        self._ask_at = 0.0
+        self._parked: dict[str, tuple[Flight, PreparedJob]] = {}
+        self._is_parked_due = False
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+        self.is_queue_answering = False
+
+    def start(self) -> None:
+        """Begin to claim, as soon as there is an offer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify()
+        self._thread.join()
+
+    def stop_claiming(self) -> None:
+        """Claim no more; when this returns, every claimed job is among the flights."""
+        self._may_claim = False
+        with self._claiming:
+            pass
+
+    def offer(self, free_slots: int, num_arrived: int) -> None:
+        """Say how many jobs may be claimed now, and how many arrivals have been seen when that was so."""
+        with self._changed:
+            if free_slots + num_arrived != self._room:
+                self._room = free_slots + num_arrived
+                self._changed.notify()
+
+    def hear_of_work(self) -> None:
+        """A job may be waiting in the queue."""
+        with self._changed:
+            self._ask_at = 0.0
+            self._changed.notify()
+
+    def hear_of_vectors(self) -> None:
+        """A vector was made here, or will not be."""
+        with self._changed:
+            self._is_parked_due = bool(self._parked)
+            self._changed.notify()
+
+    def withdraw(self, flight: Flight) -> bool:
+        """Forget a flight that waits for a vector; returns whether it did."""
+        with self._changed:
+            if self._parked.pop(flight.key, None) is None:
+                return False
+            self._num_claimed -= 1
+            return True
+
+    def take_parked(self) -> list[Flight]:
+        """Forget all flights that wait for a vector."""
+        with self._changed:
+            flights = [flight for flight, _ in self._parked.values()]
+            self._num_claimed -= len(flights)
+            self._parked.clear()
+            return flights
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._is_due, self._pause())
+                if self._is_stopping:
+                    return
+                parked = list(self._parked.values())
+                self._is_parked_due = False
+                free = self._room - self._num_claimed
+                is_asking = free > 0 and self._may_claim and time.monotonic() >= self._ask_at
+                if is_asking:
+                    # Before the call: a wake-up during it must lead to another one.
+                    self._ask_at = time.monotonic() + _ASK_EVERY_SECONDS
+            for flight, prepared in parked:
+                self._supply(flight, prepared)
+            if is_asking:
+                self._claim(free)
+
+    def _is_due(self) -> bool:
+        has_room = self._may_claim and self._room > self._num_claimed
+        return self._is_stopping or self._is_parked_due or (has_room and time.monotonic() >= self._ask_at)
+
+    def _pause(self) -> float:
+        if self._parked:
+            return _PARKED_PAUSE_SECONDS
+        return max(0.0, self._ask_at - time.monotonic()) if self._room > self._num_claimed else _ASK_EVERY_SECONDS
+
+    def _claim(self, free: int) -> None:
+        """Take what fits."""
+        with self._claiming:
+            if not self._may_claim:
+                return
+            try:
+                jobs = self._leases.claim(free, len(self._flights))
+            except StorageError as error:
+                self._note_outage(error)
+                return
+            self.is_queue_answering = True
+            flights = [Flight(job, time.monotonic(), stage_seconds={"queue": job.queue_seconds}) for job in jobs]
+            for flight in flights:
+                self._flights[flight.key] = flight
+                self._heartbeat.track(flight)
+            with self._changed:
+                self._num_claimed += len(flights)
+                if flights:
+                    self._ask_at = 0.0
+        for flight in flights:
+            self._prepare(flight)
+
+    def _note_outage(self, error: StorageError) -> None:
+        if self.is_queue_answering:
+            self._log.warning("queue unavailable", code=error.code, detail=error.detail)
+        self.is_queue_answering = False
+        self._metrics.redis_errors.inc()
+        with self._changed:
+            self._ask_at = time.monotonic() + _OUTAGE_PAUSE_SECONDS
+
+    def _prepare(self, flight: Flight) -> None:
+        self._metrics.queue_wait.observe(flight.job.queue_seconds)
+        if flight.job.is_suspect:
+            self._metrics.suspects.inc()
+        self._log.info("job claimed", job=flight.job.id, fence=flight.job.fence, suspect=flight.job.is_suspect)
+        started = time.monotonic()
+        try:
+            prepared = prepare(flight.job, self._blobs, self._prediction)
+        except ServiceError as error:
+            with self._changed:
+                self._num_claimed -= 1
+            self._targets.failed(flight, error)
+            return
+        seconds = time.monotonic() - started
+        flight.spend("decode_input", seconds)
+        self._metrics.stage_seconds.labels("decode_input").observe(seconds)
+        with self._changed:
+            self._parked[flight.key] = flight, prepared
+        self._supply(flight, prepared)
+
+    def _supply(self, flight: Flight, prepared: PreparedJob) -> None:
+        """Send the flight on, unless somebody else is making a vector of its."""
+        started = time.monotonic()
+        supply = self._vectors.supply(flight)
+        if supply.is_waiting:
+            return
+        with self._changed:
+            is_ours = self._parked.pop(flight.key, None) is not None
+        if not is_ours:
+            self._vectors.give_up(flight)
+            return
+        for stage, kind in _KINDS.items():
+            flight.cache[kind] = "hit" if stage in supply.at_hand else "miss"
+            self._metrics.cache_requests.labels(kind, flight.cache[kind]).inc()
+            if stage in supply.at_hand:
+                flight.spend(stage, time.monotonic() - started)
+        self._targets.arrived(Arrival(flight, prepared, supply))

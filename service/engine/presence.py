@@ -1,0 +1,63 @@
+"""What a worker hears from the queue and tells everybody, in a thread of its own: wake-ups, cancels, that it is alive.
+
+It claims nothing and keeps no lease.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+
+from service.domain.capacity import WorkerReport
+from service.domain.errors import StorageError
+from service.ports.queue import JobLeases, News
+from service.ports.workers import WorkerAnnouncements
+
+_LISTEN_SECONDS = 0.5
+_OUTAGE_PAUSE_SECONDS = 0.25
+_ANNOUNCE_EVERY_SECONDS = 3.0
+# A worker that missed two announcements is not counted on any more.
+_ALIVE_SECONDS = 3 * _ANNOUNCE_EVERY_SECONDS
+
+
+class Presence:
+    """Listens from `start` to `stop`; an outage is waited out, the claims and heartbeats report it."""
+
+    def __init__(
+        self,
+        leases: JobLeases,
+        announcements: WorkerAnnouncements,
+        report: WorkerReport,
+        on_news: Callable[[AbstractSet[News]], None],
+    ) -> None:
+        """`on_news` is called from this thread."""
+        self._leases, self._announcements, self._report = leases, announcements, report
+        self._on_news = on_news
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    def start(self) -> None:
+        """Announce the worker and begin to listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Withdraw the announcement and end the thread."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        announce_at = 0.0
+        while not self._stop.is_set():
+            try:
+                if time.monotonic() >= announce_at:
+                    self._announcements.announce(self._report, _ALIVE_SECONDS)
+                    announce_at = time.monotonic() + _ANNOUNCE_EVERY_SECONDS
+                news = self._leases.wait_for_news(_LISTEN_SECONDS)
+                if news:
+                    self._on_news(news)
+            except StorageError:
+                self._stop.wait(_OUTAGE_PAUSE_SECONDS)
+        try:
+            self._announcements.withdraw(self._report.worker)
+        except StorageError:
+            return  # It runs out by itself.

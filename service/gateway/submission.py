@@ -1,0 +1,58 @@
+"""What a client hands in, checked and decoded, and what follows from it: the request, and the call's fingerprint.
+
+It neither checks values (`service.api.schemas`) nor talks to the queue (`service.gateway.jobs`).
+"""
+
+import dataclasses
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+
+from service.domain.digest import content_digest
+from service.domain.job import MAX_DEADLINE_SECONDS, Priority
+from service.domain.request import MAX_SEED, GenerationRequest, OutputOptions, Sampler, SamplingParams
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A checked request with its pixels.
+
+    Attributes:
+        photo: uint8 [256,256,3] RGB as bytes; skeleton likewise.
+        model: a variant's name, None for the served one.
+        seed: None to have one drawn.
+        num_steps: see `SamplingParams`; likewise guidance and sampler.
+        output: how to write the picture.
+        priority: its class.
+        deadline_seconds: from acceptance, 0.1 .. 86,400.
+    """
+
+    photo: bytes
+    skeleton: bytes
+    model: str | None
+    seed: int | None
+    num_steps: int
+    guidance: float
+    sampler: Sampler
+    output: OutputOptions
+    priority: Priority = Priority.INTERACTIVE
+    deadline_seconds: float = MAX_DEADLINE_SECONDS
+
+    def request(self, model: str) -> GenerationRequest:
+        """What is asked of this model; an absent seed is drawn, a new one each time."""
+        seed = secrets.randbelow(MAX_SEED + 1) if self.seed is None else self.seed
+        return GenerationRequest(
+            model=model,
+            params=SamplingParams(seed, self.num_steps, self.guidance, self.sampler),
+            output=self.output,
+            source_digest=content_digest(self.photo),
+            pose_digest=content_digest(self.skeleton),
+        )
+
+    def fingerprint(self, request: GenerationRequest) -> str:
+        """64 hex digits over everything that decides the answer to `request`; a drawn seed counts as an absent one."""
+        content = dataclasses.asdict(request)
+        content["params"]["seed"] = self.seed
+        content |= {"priority": self.priority, "deadline_seconds": self.deadline_seconds}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,194 @@
+"""What follows from a worker's figures: how it should work, how long a job will take, when a full queue has room again.
+
+It measures nothing (`service.engine.calibration`), and it learns nothing: the ratios that correct a forecast are handed
+in.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from service.domain.capacity import Capacity, Eta, StepCurve, WorkerReport
+from service.domain.execution import Execution
+
+# Step by step, each step pays for a call; as whole loops, a job pays once, but waits for the loops of others. In
+# virtual time (sizes S and L on a GPU, batches of 16 and 32, 10, 20 and 50 steps mixed, a load of 0.7 of the network
+# alone) whole loops have the better median once a call costs more than 0.19 (L) to 0.30 (S) of the network's time in a
+# full step, and the better p95 from 0.07 to 0.27 on; at a load of 0.9 both from 0.06 on, because calls cost capacity,
+# here an eighth of it.
+MAX_CALL_SHARE = 0.15
+# The smallest batch within this of the best throughput: rows beyond it cost latency and bring next to nothing.
+THROUGHPUT_TOLERANCE = 0.05
+# A device on which the best batch brings less than this is as good as one that brings nothing, a CPU: one row at a time
+# then serves the shortest first, and what a busy machine's clock makes of equal times decides nothing.
+MIN_GAIN = 1.5
+# One more job is prepared while the first runs, and goes first if it is shorter.
+SHORTEST_FIRST_SLOTS = 2
+# Whole loops need company of equal steps: with as many slots as rows a worker reaches 0.64 of its capacity, with three
+# times as many 0.99, where three numbers of steps come in equal parts.
+SLOTS_PER_ROW_OF_LOOPS = 3
+# With fewer ratios than this a quantile says little: until then the forecast is taken at its word, and p90 half as much
+# again.
+MIN_RATIOS = 20
+_FIRST_ETA = (1.0, 1.5)
+# A device that takes no time, as in tests, is still no division by zero.
+_LEAST_SECONDS = 1e-9
+
+
+def choose_capacity(
+    curve: StepCurve,
+    stage_seconds: Mapping[str, float],
+    max_batch: int,
+    execution: Execution | None,
+    num_slots: int | None,
+) -> Capacity:
+    """How a worker with this curve should work.
+
+    Args:
+        curve: as measured.
+        stage_seconds: time of one row of every other stage, by the stage's name.
+        max_batch: most rows of a call that the operator wants, >= 1.
+        execution: what the operator wants; None leaves it to the curve.
+        num_slots: jobs in flight that the operator wants, who then also has batches as large as they and max_batch
+            allow, whatever they bring; None leaves it to the curve.
+    """
+    sizes = [rows for rows, _ in curve.points if rows <= max_batch] or [max_batch]
+    if execution is None:
+        is_dear = curve.call_seconds > MAX_CALL_SHARE * curve.network_seconds(_best_batch(sizes, curve.network_seconds))
+        execution = Execution.WHOLE_LOOP if is_dear else Execution.STEPWISE
+    batch = _best_batch(sizes, curve.network_seconds if execution is Execution.WHOLE_LOOP else curve.seconds)
+    if num_slots is not None:
+        batch = min(max_batch, num_slots)
+    is_shortest_first = batch == 1
+    if num_slots is None:
+        num_slots = batch * (SLOTS_PER_ROW_OF_LOOPS if execution is Execution.WHOLE_LOOP else 1)
+        num_slots = SHORTEST_FIRST_SLOTS if is_shortest_first else num_slots
+    return Capacity(curve, stage_seconds, execution, batch, num_slots, is_shortest_first)
+
+
+def _best_batch(sizes: Sequence[int], seconds: Callable[[float], float]) -> int:
+    """The smallest batch with nearly the best throughput; one row if that is not much better than one's."""
+    per_row = {rows: seconds(rows) / rows for rows in sizes}
+    best = min(per_row.values())
+    if per_row[sizes[0]] < MIN_GAIN * best:
+        return sizes[0]
+    return min(rows for rows in sizes if per_row[rows] * (1 - THROUGHPUT_TOLERANCE) <= best)
+
+
+def forecast_seconds(
+    reports: Sequence[WorkerReport],
+    num_steps: int,
+    work_ahead: float,
+    running_cost: float,
+    num_running: int,
+    steps_done: int = 0,
+    *,
+    is_running: bool = False,
+) -> float | None:
+    """How long a job will take from now, as far as the curves tell; None while no worker is calibrated.
+
+    It waits until enough of the jobs before it have left for a slot to be free, and then runs beside as many as are in
+    flight with it at the start.
+
+    Args:
+        reports: of the living workers.
+        num_steps: denoising steps of the job.
+        work_ahead: row-steps that are served before it while it is queued, else 0.
+        running_cost: row-steps of all running jobs, whatever of them is done.
+        num_running: running jobs, this one included if it is.
+        steps_done: denoising steps of the job that are done.
+        is_running: it has a slot.
+    """
+    if not reports:
+        return None
+    mean_steps = running_cost / num_running if num_running else num_steps
+    num_slots = sum(report.capacity.num_slots for report in reports)
+    # What is known of the job may be newer than what is known of all.
+    num_others = max(0, num_running - is_running)
+    num_ahead = 0.0 if is_running else work_ahead / mean_steps
+    num_to_leave = max(0.0, num_others + num_ahead + 1 - num_slots)
+    wait = num_to_leave * mean_steps / _steps_per_second(reports, mean_steps)
+    share = min(1.0, (num_others + num_ahead + 1) / num_slots)
+    # Whichever worker takes it: one with twice the slots takes twice as many jobs.
+    in_flight = sum(
+        report.capacity.num_slots
+        * _seconds_in_slot(report.capacity, num_steps, steps_done, mean_steps, share * report.capacity.num_slots)
+        for report in reports
+    )
+    return wait + in_flight / num_slots
+
+
+def eta(forecast: float, ratios: Sequence[float]) -> Eta:
+    """A forecast, corrected by how such forecasts have turned out.
+
+    Args:
+        forecast: seconds, as `forecast_seconds` gives them.
+        ratios: actual over forecast seconds of jobs that have lately ended well.
+    """
+    middle, high = (_quantile(ratios, 0.5), _quantile(ratios, 0.9)) if len(ratios) >= MIN_RATIOS else _FIRST_ETA
+    return Eta(forecast * middle, forecast * high)
+
+
+def retry_after_seconds(reports: Sequence[WorkerReport], cost: float, num_jobs: int) -> float:
+    """When a full queue will have room again, at least 1: at the mean, a job ends so often.
+
+    Args:
+        reports: of the living workers.
+        cost: row-steps of all jobs that have not ended.
+        num_jobs: how many these are.
+    """
+    if not reports or not num_jobs:
+        return 1.0
+    mean_steps = cost / num_jobs
+    return max(1.0, mean_steps / _steps_per_second(reports, mean_steps))
+
+
+def _steps_per_second(reports: Sequence[WorkerReport], mean_steps: float) -> float:
+    """Row-steps of all workers at full batches, where a job of so many steps brings its other stages along."""
+    return sum(1 / max(_row_step_seconds(report.capacity, mean_steps), _LEAST_SECONDS) for report in reports)
+
+
+def _row_step_seconds(capacity: Capacity, mean_steps: float) -> float:
+    """Device time of a row of a step in a full batch, with its part of the job's other stages."""
+    return _step_seconds(capacity, capacity.max_batch) / capacity.max_batch + _other_seconds(capacity) / mean_steps
+
+
+def _step_seconds(capacity: Capacity, rows: float) -> float:
+    """A step of so many rows; within a whole loop there are no calls."""
+    curve = capacity.curve
+    return curve.network_seconds(rows) if capacity.execution is Execution.WHOLE_LOOP else curve.seconds(rows)
+
+
+def _other_seconds(capacity: Capacity) -> float:
+    """A job's rows of all stages but the denoising."""
+    return sum(capacity.stage_seconds.values())
+
+
+def _seconds_in_slot(
+    capacity: Capacity, num_steps: int, steps_done: int, mean_steps: float, num_in_flight: float
+) -> float:
+    """From the claim, or from now, to the end of a job among so many in flight at its worker, itself included."""
+    steps_left = num_steps - steps_done
+    rows = max(1.0, min(capacity.max_batch, num_in_flight))
+    others = max(0.0, num_in_flight - 1)
+    if capacity.is_shortest_first:
+        # What is left of another job is anything up to its steps, and goes first if it is less than this one's.
+        ahead = min(steps_left, mean_steps) ** 2 / (2 * mean_steps) * others
+        return (ahead + steps_left) * _row_step_seconds(capacity, mean_steps) + _other_seconds(capacity)
+    if capacity.execution is Execution.WHOLE_LOOP:
+        # Equal steps share a loop. Of the loops that this makes of the jobs in flight half go first.
+        num_loops = min(num_in_flight, max(SLOTS_PER_ROW_OF_LOOPS, num_in_flight / capacity.max_batch))
+        rows = max(1.0, num_in_flight / num_loops)
+        ahead = num_loops / 2 * mean_steps if others else 0.0
+        steps_seconds = (ahead + steps_left) * _step_seconds(capacity, rows)
+        return steps_seconds + (others + 1) * _other_seconds(capacity)
+    # While it makes a step the others make theirs, and their other stages come between.
+    between = (rows - 1) * _other_seconds(capacity) / mean_steps
+    return steps_left * (_step_seconds(capacity, rows) + between) + _other_seconds(capacity)
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """The value below which this share of the values lies, between two of them on the line through both."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    lower = int(place)
+    upper = min(lower + 1, len(ordered) - 1)
+    return ordered[lower] + (place - lower) * (ordered[upper] - ordered[lower])

@@ -1,0 +1,252 @@
+"""Libraries with one thing wrong, and the check that must notice each."""
+
+# what is wrong: the check, the text of the library, what stands there instead
+MUTANTS = {
+    "no fence check": (
+        "only_the_current_fence_ends_a_job",
+        "if job.state ~= 'running' or job.fence ~= fence then",
+        "if job.state ~= 'running' then",
+    ),
+    "no state check": (
+        "only_the_current_fence_ends_a_job",
+        "if job.state ~= 'running' or job.fence ~= fence then",
+        "if false then",
+    ),
+    "heartbeat without fence": (
+        "only_the_current_fence_ends_a_job",
+        "if job.state == 'running' and job.fence == args[i + 1] then",
+        "if job.state == 'running' then",
+    ),
+    "already to another fence": (
+        "only_the_current_fence_ends_a_job",
+        "if job.last_fence == fence and",
+        "if job.last_fence and",
+    ),
+    "lease not checked": ("a_heartbeat_keeps_the_lease", "p .. key, '-inf', text(now)", "p .. key, '-inf', '+inf'"),
+    "lease never runs out": (
+        "poison_ends_after_its_deliveries",
+        "if not last or math.abs(now - last) > lease_ms / 2 then",
+        "if true then",
+    ),
+    "lease longer than one": (
+        "no_lease_is_longer_than_one",
+        "local from = '(' .. text(now + lease_ms)",
+        "local from = '+inf'",
+    ),
+    "outage not forgiven": (
+        "an_outage_is_forgiven",
+        "if not last or math.abs(now - last) > lease_ms / 2 then",
+        "if not last then",
+    ),
+    # Bounds and keys.
+    "bound not in the step": ("bound_holds", "if tonumber(live[1] or 0) >= max_live then", "if false then"),
+    "bound off by one": ("bound_holds", ">= max_live then", ">= max_live + 1 then"),
+    "live never falls": ("bound_holds", "count(p, '*', -1)", ""),
+    "quota ignored": ("a_tenant_has_its_quota", ">= max_tenant_live then", ">= max_live then"),
+    "quota never falls": ("a_tenant_has_its_quota", "if count(p, job.tenant, -1) == 0 then", "if false then"),
+    "key looked up last": (
+        "a_key_names_one_job",
+        "if digest ~= '' and known[1] then",
+        "if digest ~= '' and known[1] and redis.call('HGET', p .. 'live', '*') < args[12] then",
+    ),
+    "key not kept": ("a_key_names_one_job", "redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)", ""),
+    "key of another content": ("a_key_names_one_job", "known[2] == fingerprint and 'dup' or 'mismatch'", "'dup'"),
+    "key without tenant": ("a_key_names_one_job", "'idem:' .. tenant .. ':' .. digest", "'idem:t:' .. digest"),
+    "key of a refused job": (
+        "what_is_refused_leaves_nothing",
+        "if tonumber(live[1] or 0) >= max_live then",
+        "redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint) if tonumber(live[1] or 0) >= max_live then",
+    ),
+    "allow-oom on enqueue": (
+        "a_full_server_takes_nothing_new_and_empties_itself",
+        "redis.register_function('q1_enqueue', enqueue)",
+        "redis.register_function{function_name = 'q1_enqueue', callback = enqueue, flags = {'allow-oom'}}",
+    ),
+    "no allow-oom on cancel": (
+        "a_full_server_takes_nothing_new_and_empties_itself",
+        "redis.register_function{function_name = 'q1_cancel', callback = cancel, flags = {'allow-oom'}}",
+        "redis.register_function('q1_cancel', cancel)",
+    ),
+    # Events and sums.
+    "end without event": ("every_change_has_its_event", "emit(p, now, job.id, 'job.' .. state)", ""),
+    "start without event": ("every_change_has_its_event", "emit(p, now, job.id, 'job.started')", ""),
+    "cancelling without event": ("no_outcome_counts_after_a_cancel", "emit(p, now, job.id, 'job.cancelling')", ""),
+    "outbox trimmed by length": (
+        "the_outbox_is_trimmed_by_age",
+        "'MINID', text(now - EVENTS_KEPT_MS)",
+        "'MAXLEN', 1",
+    ),
+    "running cost never falls": ("sums_are_exact", "count(p, 'cost:running', -job.cost)", ""),
+    "queued cost of the retried forgotten": (
+        "sums_are_exact",
+        "count(p, 'cost:queued:' .. job.class, job.cost)",
+        "",
+    ),
+    "forecasts unbounded": (
+        "forecasts_are_compared_with_what_came",
+        "redis.call('LTRIM', p .. 'forecast_ratios', -MAX_RATIOS, -1)",
+        "",
+    ),
+    "forecast of none": ("forecasts_are_compared_with_what_came", "if job.forecast_ms > 0 then", "if true then"),
+    # Lines.
+    "seq reset": (
+        "place_in_line_is_kept",
+        "redis.call('ZADD', p .. line_of(job), job.seq, job.id)",
+        "redis.call('ZADD', p .. line_of(job), redis.call('INCR', p .. 'seq'), job.id)",
+    ),
+    "nobody pays": (
+        "a_tenant_that_wakes_is_not_paid_for_its_rest",
+        "present + job.cost / weight_of(p, job.tenant)",
+        "present",
+    ),
+    "jobs shared and not work": ("shares_are_of_work_not_of_jobs", "job.cost / weight_of", "1 / weight_of"),
+    "weights ignored": (
+        "shares_follow_the_weights",
+        "tonumber(redis.call('HGET', p .. 'weight', tenant) or 1)",
+        "1",
+    ),
+    "rest is paid": (
+        "a_tenant_that_wakes_is_not_paid_for_its_rest",
+        "math.max(own, virtual_time(p, job.class))",
+        "own",
+    ),
+    "rest forgives": (
+        "a_tenant_that_rests_keeps_what_it_had_more",
+        "math.max(own, virtual_time(p, job.class))",
+        "virtual_time(p, job.class)",
+    ),
+    "empty line stays": (
+        "a_tenant_that_wakes_is_not_paid_for_its_rest",
+        "redis.call('ZREM', p .. 'tenants:' .. job.class, job.tenant)",
+        "",
+    ),
+    "batch starves": ("batch_has_its_share", "credit < ROWS_BEFORE_BATCH and", "true and"),
+    "batch's share saved up": (
+        "batch_has_its_share",
+        "credit = math.min(credit, ROWS_BEFORE_BATCH)",
+        "",
+    ),
+    "batch's turn free": (
+        "batch_has_its_share",
+        "credit = credit - ROWS_BEFORE_BATCH * job.rows",
+        "",
+    ),
+    "batch jobs counted and not rows": (
+        "batch_rows_count_and_not_jobs",
+        "credit - ROWS_BEFORE_BATCH * job.rows",
+        "credit - ROWS_BEFORE_BATCH",
+    ),
+    "what fits overtakes": (
+        "small_jobs_do_not_overtake_what_does_not_fit",
+        "while job and job.rows <= free_rows do",
+        "while job do",
+    ),
+    # Failures, suspects, stalls.
+    "no back-off": ("retries_are_delayed_and_counted", "text(now + delay_ms * 2 ^ (failures - 1))", "text(now)"),
+    "failures not counted": ("retries_are_delayed_and_counted", "job.failures + 1", "1"),
+    "release counts": ("release_takes_the_delivery_back", "job.deliveries - 1", "job.deliveries"),
+    "deliveries unbounded": (
+        "poison_ends_after_its_deliveries",
+        "if job.deliveries >= max_deliveries then",
+        "if false then",
+    ),
+    "dead letters forgotten": (
+        "dead_letters_are_kept_with_their_record",
+        "redis.call('ZADD', p .. 'dead', text(now), job.id)",
+        "",
+    ),
+    "dead letters for ever": (
+        "dead_letters_are_kept_with_their_record",
+        "redis.call('ZREM', p .. 'dead', id)",
+        "",
+    ),
+    "suspect flag dropped": ("a_suspect_runs_alone", "  job.suspect = '1'\n", ""),
+    "suspects not alone": ("a_suspect_runs_alone", "redis.call('HEXISTS', p .. 'alone', worker) == 1", "false"),
+    "no hold": ("a_waiting_suspect_empties_one_worker", "<= SUSPECT_PATIENCE_MS", "<= 1e15"),
+    "every worker held": (
+        "a_waiting_suspect_empties_one_worker",
+        "if holder[1] and holder[1] ~= worker and",
+        "if false and",
+    ),
+    "stall not noticed": ("a_stalled_job_is_lost", "elseif now - job.moved_ms > stall_ms then", "elseif false then"),
+    "each job must move": (
+        "who_waits_on_a_moving_worker_is_not_stalled",
+        "has_moved = has_moved or job.stage",
+        "has_moved = job.stage",
+    ),
+    # Cancel and deadline.
+    "cancel ignored at finish": (
+        "no_outcome_counts_after_a_cancel",
+        "local cause, verdict = cause_of(job, now), nil",
+        "local cause, verdict = nil, nil",
+    ),
+    "cancel ignored at release": (
+        "a_cancelled_job_does_not_run_again",
+        "local cause, verdict = cause_of(job, now), 'queued'",
+        "local cause, verdict = nil, 'queued'",
+    ),
+    "cancel not told": ("no_outcome_counts_after_a_cancel", "return cause and 'cancel' or 'ok'", "return 'ok'"),
+    "cancel without a nudge": (
+        "a_cancel_is_told_to_the_workers",
+        "redis.call('PUBLISH', p .. 'cancel', job.id)",
+        "",
+    ),
+    "tenant not checked": ("cancel_is_the_owners", " or job.tenant ~= args[2]", ""),
+    "worker cancels unasked": (
+        "nobody_cancels_unasked",
+        "if outcome == 'cancelled' and not cause then",
+        "if false then",
+    ),
+    "lost lease forgets the cancel": (
+        "a_cancelled_job_does_not_run_again",
+        "  local cause = cause_of(job, now)\n  if cause then\n    end_unwanted",
+        "  local cause = nil\n  if cause then\n    end_unwanted",
+    ),
+    "deadline index left": (
+        "upkeep_ends_what_is_overdue",
+        "redis.call('ZREM', p .. 'deadlines', job.id)",
+        "",
+    ),
+    "deadline not watched": (
+        "upkeep_ends_what_is_overdue",
+        "redis.call('ZADD', p .. 'deadlines', text(now + deadline_ms), id)",
+        "",
+    ),
+    "overdue jobs handed out": (
+        "nothing_starts_after_its_deadline",
+        "while job and cause_of(job, now) do",
+        "while false do",
+    ),
+    "late results count": (
+        "a_late_result_is_none_before_upkeep_knows",
+        "return job.cancel or (now >= job.deadline_ms and 'deadline') or nil",
+        "return job.cancel or nil",
+    ),
+    "last cause wins": (
+        "the_clients_wish_stays_the_cause",
+        "    if not job.cancel then\n      flag(p, job, now, 'deadline')",
+        "    if true then\n      flag(p, job, now, 'deadline')",
+    ),
+    "overdue runners fill every round": (
+        "who_runs_past_its_deadline_does_not_hide_others",
+        "redis.call('ZADD', p .. 'deadlines', text(now + lease_ms), job.id)",
+        "",
+    ),
+    "claims end any number": (
+        "a_claim_ends_a_bounded_number_of_overdue_jobs",
+        "if budget.overdue == 0 then",
+        "if false then",
+    ),
+    # What is over.
+    "record goes with the pictures": ("pictures_go_first_and_the_record_later", "if job.expired then", "if true then"),
+    "pictures go at the end": (
+        "pictures_go_first_and_the_record_later",
+        "local expires = text(now + job.retention_ms)",
+        "local expires = text(now)",
+    ),
+    "GC before the end": (
+        "a_job_keeps_its_record_until_it_has_ended",
+        "redis.call('ZADD', p .. 'deadlines', text(now + deadline_ms), id)",
+        "redis.call('ZADD', p .. 'gc', text(now + retention_ms), id)",
+    ),
+}

@@ -1,0 +1,65 @@
+"""The same request gives the same picture, whoever shares its batches and whenever they join and leave."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from random import Random
+
+import numpy as np
+import pytest
+
+from service.adapters.model_repository import open_model_repository
+from service.adapters.onnx_backend import OnnxBackend
+from service.adapters.simulated_backend import SimulatedBackend, SimulatedTimes
+from service.domain.execution import Execution
+from service.ports.backend import InferenceBackend
+from tests.built_repositories import tiny_repository
+from tests.simulation.engine.schedules import Wish, alone, run_random_schedule
+
+MOST_ROWS = 4
+
+
+def check_schedules(seeds: range, backends: Mapping[Execution, InferenceBackend], tolerance: int) -> int:
+    """Run the schedules and compare every picture with that of its job alone; returns how many there were."""
+    solo = lru_cache(None)(lambda wish, execution: alone(wish, backends[execution], execution).astype(np.int16))
+    num_pictures = num_left_early = 0
+    for seed in seeds:
+        device = run_random_schedule(Random(seed), backends, MOST_ROWS)
+        assert len(device.pictures) + device.num_left_early == len(device.wishes), seed
+        for key, picture in device.pictures.items():
+            wish = device.wishes[key]
+            assert np.abs(picture - solo(wish, device.execution)).max() <= tolerance, (seed, key, wish)
+            if device.execution is Execution.STEPWISE:
+                assert device.steps[key] == list(range(wish.num_steps)), (seed, key)
+        num_pictures += len(device.pictures)
+        num_left_early += device.num_left_early
+    assert num_left_early > 0
+    return num_pictures
+
+
+def test_pictures_when_jobs_join_and_leave_at_random_then_each_is_that_of_its_job_alone() -> None:
+    backend = SimulatedBackend("tiny", SimulatedTimes())
+    assert check_schedules(range(1000), dict.fromkeys(Execution, backend), 0) > 4000
+
+
+class OneBucket(OnnxBackend):
+    """Every call is padded to one number of rows, as with an engine that has one profile."""
+
+    profile_sizes = (MOST_ROWS,)
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [(OneBucket, 0), (OnnxBackend, 1)])
+def test_pictures_when_the_network_is_real_then_too_and_bit_for_bit_at_the_same_number_of_rows(
+    kind: type[OnnxBackend], tolerance: int, request: pytest.FixtureRequest
+) -> None:
+    num_schedules = request.config.getoption("--schedules")
+    repository = open_model_repository(tiny_repository())
+    backends = {execution: kind(repository, 1, execution) for execution in Execution}
+    assert check_schedules(range(num_schedules), backends, tolerance) > 3 * num_schedules
+
+
+def test_pictures_when_a_job_runs_alone_at_two_numbers_of_rows_then_they_differ_by_one_level_at_most() -> None:
+    repository = open_model_repository(tiny_repository())
+    wish = Wish(0, 0, 1, 5, 2.0, "ddim")
+    one, four = (alone(wish, kind(repository, 1)).astype(np.int16) for kind in (OnnxBackend, OneBucket))
+    assert np.abs(one - four).max() <= 1
+    assert one.std() > 1, "a picture of one colour would agree with anything"

@@ -1,0 +1,60 @@
+"""A call's fingerprint: equal for what is the same call, different for everything that changes the answer."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from service.domain.job import Priority
+from service.domain.request import ImageFormat, OutputOptions, Sampler
+from service.gateway.submission import Submission
+from tests.unit.builders import pixels
+
+CALL = Submission(pixels(1), pixels(2), None, 7, 4, 2.0, Sampler.DDIM, OutputOptions())
+
+
+def fingerprint(submission: Submission, model: str = "tiny") -> str:
+    return submission.fingerprint(submission.request(model))
+
+
+def test_fingerprint_when_the_same_is_asked_for_again_then_equal() -> None:
+    assert fingerprint(CALL) == fingerprint(dataclasses.replace(CALL))
+
+
+def test_fingerprint_when_the_served_model_is_named_or_not_then_equal() -> None:
+    assert fingerprint(CALL) == fingerprint(dataclasses.replace(CALL, model="tiny"))
+
+
+def test_fingerprint_when_the_seed_is_drawn_then_equal_though_the_seeds_differ() -> None:
+    call = dataclasses.replace(CALL, seed=None)
+    first, second = call.request("tiny"), call.request("tiny")
+
+    assert first.params.seed != second.params.seed
+    assert call.fingerprint(first) == call.fingerprint(second)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"photo": pixels(3)},
+        {"skeleton": pixels(3)},
+        {"photo": pixels(2), "skeleton": pixels(1)},
+        {"seed": 8},
+        {"seed": None},
+        {"num_steps": 5},
+        {"guidance": 2.5},
+        {"sampler": Sampler.DPMPP_2M},
+        {"output": OutputOptions(ImageFormat.WEBP)},
+        {"output": OutputOptions(quality=50)},
+        {"output": OutputOptions(preview_every_steps=1)},
+        {"priority": Priority.BATCH},
+        {"deadline_seconds": 60.0},
+    ],
+    ids="+".join,
+)
+def test_fingerprint_when_one_thing_differs_then_it_does(change: dict[str, Any]) -> None:
+    assert fingerprint(CALL) != fingerprint(dataclasses.replace(CALL, **change))
+
+
+def test_fingerprint_when_the_model_differs_then_it_does() -> None:
+    assert fingerprint(CALL) != fingerprint(CALL, "demo")
