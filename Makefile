@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality export verify triton bench load docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality export verify triton bench load chaos docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -86,6 +86,9 @@ load: $(DEV)  ## Locust against a running service (HOST=), report in build/load/
 	mkdir -p build/load
 	$(BIN)/locust -f loadtests/locustfile.py --headless --users 8 --spawn-rate 8 --run-time 30s --host "$(HOST)" \
 	  --html build/load/report.html --csv build/load/figures
+
+chaos: $(DEV)  ## kill, stop and restart real processes under load; report in build/chaos/ (CHAOS="--minutes 2")
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 docs: $(DEV)  ## write the generated pages anew
 	$(BIN)/xmdpt-serve configuration > docs/configuration.md

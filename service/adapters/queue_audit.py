@@ -76,7 +76,8 @@ class RedisQueueAuditor:
         """Connects with the first call."""
         self._client = connect_async(url)
         self._prefix = keys.prefix
-        self._grace_ms = round(2 * 1000 * policy.lease_seconds)
+        # A worker that hangs keeps an unwanted job until that is noticed.
+        self._grace_ms = round(1000 * (policy.stall_timeout_seconds + 2 * policy.lease_seconds))
         self._parts: list[str] = []
         self._cursor = "0"
         self._overdue: set[str] = set()

@@ -144,7 +144,7 @@ class Intake:
                 parked = list(self._parked.values())
                 self._is_parked_due = False
                 free = self._room - self._num_claimed
-                is_asking = free > 0 and self._may_claim and time.monotonic() >= self._ask_at
+                is_asking = self._has_room() and time.monotonic() >= self._ask_at
                 if is_asking:
                     # Before the call: a wake-up during it must lead to another one.
                     self._ask_at = time.monotonic() + _ASK_EVERY_SECONDS
@@ -153,14 +153,17 @@ class Intake:
             if is_asking:
                 self._claim(free)
 
+    def _has_room(self) -> bool:
+        return self._may_claim and self._room > self._num_claimed
+
     def _is_due(self) -> bool:
-        has_room = self._may_claim and self._room > self._num_claimed
-        return self._is_stopping or self._is_parked_due or (has_room and time.monotonic() >= self._ask_at)
+        is_asking = self._has_room() and time.monotonic() >= self._ask_at
+        return self._is_stopping or self._is_parked_due or is_asking
 
     def _pause(self) -> float:
         if self._parked:
             return _PARKED_PAUSE_SECONDS
-        return max(0.0, self._ask_at - time.monotonic()) if self._room > self._num_claimed else _ASK_EVERY_SECONDS
+        return max(0.0, self._ask_at - time.monotonic()) if self._has_room() else _ASK_EVERY_SECONDS
 
     def _claim(self, free: int) -> None:
         """Take what fits."""

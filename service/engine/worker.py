@@ -378,6 +378,9 @@ class Worker:
         self._intake.hear_of_vectors()
         self._heartbeat.forget(flight)
         del self._flights[flight.key]
+        if flight.job.is_suspect or not self._flights:
+            # What the queue gives to nobody but an empty worker may be waiting.
+            self._intake.hear_of_work()
         self._inbox.put(_nothing)
         seconds = time.monotonic() - flight.arrived
         self._metrics.jobs.labels(state).inc()
