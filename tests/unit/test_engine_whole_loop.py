@@ -115,10 +115,10 @@ def test_worker_when_the_device_is_too_small_for_a_loop_then_fewer_share_it(blob
         if rows > 2:
             raise ResourceExhaustedError("scripted")
 
-    leases = FakeLeases([a_job(number, blobs) for number in range(1, 5)])
-    backend = FakeBackend({"sampler": full_above_two})
+    leases, metrics = FakeLeases([a_job(number, blobs) for number in range(1, 5)]), WorkerMetrics("test")
+    backend = FakeBackend({"sampler": full_above_two, "source_encoder": until_arrived(metrics, 4)})
 
-    run_loops(leases, blobs, backend)
+    run_until_idle(leases, blobs, backend, execution=Execution.WHOLE_LOOP, metrics=metrics)
 
     assert len(leases.succeeded) == 4
     assert loops(backend)[0] == 4
