@@ -194,9 +194,8 @@ class RedisJobLeases:
 
     def _finish(self, job_id: JobId, fence: int, outcome: str, value: str, detail: str) -> FinishVerdict:
         delay_ms = _ms(random.uniform(0, self._policy.retry_delay_seconds))
-        return _first(
-            self._call("q1_finish", job_id, fence, outcome, value, detail, self._policy.max_failures, delay_ms)
-        )
+        limits = self._policy.max_failures, delay_ms, self._policy.max_deliveries
+        return _first(self._call("q1_finish", job_id, fence, outcome, value, detail, *limits))
 
     def _news_of(self, message: Mapping[str, Any]) -> frozenset[News]:
         # The server's confirmation, which also comes after a broken connection: only from here on nothing is missed.

@@ -247,7 +247,6 @@ class Worker:
         self._send_off(flight, partial(self._delivery.fail, flight.job, failure, may_retry=error.is_retryable))
 
     def _lose(self, flight: Flight) -> None:
-        self._metrics.lease_lost.inc()
         if self._intake.withdraw(flight):
             self._leave(flight, "lost")
         self._scheduler.handle(LeaseLost(flight.key), time.monotonic())
@@ -344,7 +343,7 @@ class Worker:
             for flight, row in zip(flights, batch.rows, strict=True):
                 flight.step = row.step_index + 1
                 if flight.job.request.output.preview_every_steps:
-                    self._previews.offer(flight, self._set.previous_denoised[self._set.slots([flight.key])[0]])
+                    self._previews.offer(flight, self._set.previous_denoised[self._set.slot(flight.key)])
             self._metrics.count_steps(len(flights), 1)
         elif batch.stage is Stage.SAMPLE:
             for flight in flights:
@@ -354,8 +353,8 @@ class Worker:
 
     def _share_vectors(self, stage: Stage, flights: list[Flight]) -> None:
         rows = self._set.source_vector if stage is Stage.ENCODE_SOURCE else self._set.pose_vector
-        for flight, slot in zip(flights, self._set.slots([flight.key for flight in flights]), strict=True):
-            self._deliverers.submit(self._share_vector, flight, stage, rows[slot].copy())
+        for flight in flights:
+            self._deliverers.submit(self._share_vector, flight, stage, rows[self._set.slot(flight.key)].copy())
 
     def _share_vector(self, flight: Flight, stage: Stage, vector: F32) -> None:
         self._vectors.made(flight, stage, vector)
@@ -383,6 +382,8 @@ class Worker:
             self._intake.hear_of_work()
         self._inbox.put(_nothing)
         seconds = time.monotonic() - flight.arrived
+        if state == "lost":
+            self._metrics.lease_lost.inc()
         self._metrics.jobs.labels(state).inc()
         self._metrics.job_seconds.labels(state).observe(seconds)
         self._log.info("job left", job=flight.job.id, state=state, seconds=round(seconds, 4))

@@ -1,13 +1,14 @@
-"""The arrays of the jobs in flight, stacked by slot so that a batch is one gather.
+"""The arrays of the jobs in flight, stacked by slot so that a batch is one gather, or none where slots are neighbours.
 
 It does not know stages or leases; `service.engine.executor` reads and writes it.
 """
 
-from collections.abc import Sequence
+import heapq
 from dataclasses import dataclass
 
 import numpy as np
 
+from service.domain.request import MAX_STEPS
 from service.ports.backend import F32, U8
 from xmdpt.sampler import SamplingPlan
 from xmdpt.spec import LATENT_SHAPE
@@ -35,6 +36,7 @@ class WorkingSet:
 
     Attributes:
         latents: [slots,4,32,32] float32; likewise previous_denoised.
+        step_rows: [slots,250,7] float32; timestep, guidance weight and coefficients of each step.
         source_vector: [slots,D] float32; likewise pose_vector, condition.
         pictures: [256,256,3] uint8 RGB by flight, once decoded.
     """
@@ -43,6 +45,7 @@ class WorkingSet:
         """Allocate for num_slots jobs of a model of this width."""
         self.latents = np.zeros((num_slots, *LATENT_SHAPE), np.float32)
         self.previous_denoised = np.zeros_like(self.latents)
+        self.step_rows = np.zeros((num_slots, MAX_STEPS, 7), np.float32)
         self.source_vector = np.zeros((num_slots, width), np.float32)
         self.pose_vector = np.zeros_like(self.source_vector)
         self.condition = np.zeros_like(self.source_vector)
@@ -60,22 +63,26 @@ class WorkingSet:
         Raises:
             IndexError: no slot is free; the caller claimed more than the scheduler offered.
         """
-        slot = self._free.pop()
+        slot = heapq.heappop(self._free)  # the lowest, so that those in use stay neighbours
         self.latents[slot] = job.noise
         self.previous_denoised[slot] = 0
+        steps = slice(len(job.plan.timesteps))
+        self.step_rows[slot, steps, 0] = job.plan.timesteps
+        self.step_rows[slot, steps, 1] = job.plan.guidance
+        self.step_rows[slot, steps, 2:] = job.plan.coefficients
         self._jobs[key] = slot, job
         return slot
 
-    def slots(self, keys: Sequence[str]) -> list[int]:
-        """The rows that are the flights' in every stacked array."""
-        return [self._jobs[key][0] for key in keys]
+    def slot(self, key: str) -> int:
+        """The row that is the flight's in every stacked array."""
+        return self._jobs[key][0]
 
-    def jobs(self, keys: Sequence[str]) -> list[PreparedJob]:
-        """What the flights brought along."""
-        return [self._jobs[key][1] for key in keys]
+    def job(self, key: str) -> PreparedJob:
+        """What the flight brought along."""
+        return self._jobs[key][1]
 
     def remove(self, key: str) -> U8 | None:
         """Free the flight's slot, absent is fine; returns its picture if it has one."""
         if key in self._jobs:
-            self._free.append(self._jobs.pop(key)[0])
+            heapq.heappush(self._free, self._jobs.pop(key)[0])
         return self.pictures.pop(key, None)

@@ -82,13 +82,13 @@ class Jobs:
             raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}, the model served here")
         job = _new_job(submission, self._model.name, idempotency_key)
         content = pack_inputs(submission.photo, submission.skeleton)
-        await asyncio.to_thread(self._blobs.put_input, job.id, content)
+        stored = asyncio.to_thread(self._blobs.put_input, job.id, content)
+        forecast, _ = await asyncio.gather(self._forecasts.of_new(job), stored)
         # No clean-up if this raises: the queue may have accepted the job and only its answer was lost, so the pictures
         # stay until the sweep.
+        if forecast:
+            job = dataclasses.replace(job, forecast_seconds=forecast.seconds)
         async with _queue_answers_within(MAX_QUEUE_SECONDS):
-            forecast = await self._forecasts.of_new(job)
-            if forecast:
-                job = dataclasses.replace(job, forecast_seconds=forecast.seconds)
             enqueued = await self._intake.enqueue(job)
         # `dup` of its own id: a lost answer made the adapter repeat the call.
         if enqueued.verdict == "ok" or (enqueued.verdict == "dup" and enqueued.job_id == job.id):

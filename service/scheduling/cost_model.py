@@ -22,6 +22,9 @@ THROUGHPUT_TOLERANCE = 0.05
 MIN_GAIN = 1.5
 # One more job is prepared while the first runs, and goes first if it is shorter.
 SHORTEST_FIRST_SLOTS = 2
+# A row that is left in one step is taken in the next only by a job that has been claimed and prepared before: with as
+# many slots as rows 15.4 of 16 rows were taken on curve S through the real queue, with two more 15.98.
+CLAIMED_AHEAD = 2
 # Whole loops need company of equal steps: with as many slots as rows a worker reaches 0.64 of its capacity, with three
 # times as many 0.99, where three numbers of steps come in equal parts.
 SLOTS_PER_ROW_OF_LOOPS = 3
@@ -59,7 +62,8 @@ def choose_capacity(
         batch = min(max_batch, num_slots)
     is_shortest_first = batch == 1
     if num_slots is None:
-        num_slots = batch * (SLOTS_PER_ROW_OF_LOOPS if execution is Execution.WHOLE_LOOP else 1)
+        is_whole = execution is Execution.WHOLE_LOOP
+        num_slots = batch * SLOTS_PER_ROW_OF_LOOPS if is_whole else batch + CLAIMED_AHEAD
         num_slots = SHORTEST_FIRST_SLOTS if is_shortest_first else num_slots
     return Capacity(curve, stage_seconds, execution, batch, num_slots, is_shortest_first)
 

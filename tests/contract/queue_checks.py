@@ -68,6 +68,16 @@ def check_retries_are_delayed_and_counted(lab: QueueLab) -> None:
     lab.check()
 
 
+def check_the_last_delivery_is_not_retried(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    for delivery in range(MAX_DELIVERIES - 1):
+        lab.claim(f"victim {delivery}")
+        lab.lapse()
+    assert lab.finish(1, lab.claim("last")[1], "retry") == "failed"
+    assert lab.record(1)["error_code"] == "backend_error"
+    lab.check()
+
+
 def check_release_takes_the_delivery_back(lab: QueueLab) -> None:
     lab.enqueue(1)
     for _ in range(MAX_DELIVERIES + 2):

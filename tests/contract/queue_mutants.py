@@ -142,7 +142,12 @@ MUTANTS = {
         "while job do",
     ),
     # Failures, suspects, stalls.
-    "no back-off": ("retries_are_delayed_and_counted", "text(now + delay_ms * 2 ^ (failures - 1))", "text(now)"),
+    "no back-off": ("retries_are_delayed_and_counted", "text(now + limits.delay_ms * 2 ^ (failures - 1))", "text(now)"),
+    "last delivery retried": (
+        "the_last_delivery_is_not_retried",
+        " and job.deliveries < limits.deliveries",
+        "",
+    ),
     "failures not counted": ("retries_are_delayed_and_counted", "job.failures + 1", "1"),
     "release counts": ("release_takes_the_delivery_back", "job.deliveries - 1", "job.deliveries"),
     "deliveries unbounded": (

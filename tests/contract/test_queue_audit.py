@@ -12,10 +12,10 @@ from service.adapters.queue_audit import RedisQueueAuditor
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
 from service.domain.errors import StorageError
-from tests.fakes.queue_lab import LEASE_MS, PREFIX, RETENTION_MS, QueueLab, job_id
+from tests.fakes.queue_lab import LEASE_MS, PREFIX, RETENTION_MS, STALL_MS, QueueLab, job_id
 from tests.fakes.redis_process import RedisProcess
 
-POLICY = QueuePolicy(lease_seconds=LEASE_MS / 1000)
+POLICY = QueuePolicy(lease_seconds=LEASE_MS / 1000, stall_timeout_seconds=STALL_MS / 1000)
 # Jobs by how they are left by `fill`.
 QUEUED, OTHERS_QUEUED, RUNNING, DELAYED, SUCCEEDED, FAILED, CANCELLED, SUSPECT, DEAD = range(9)
 
@@ -166,7 +166,7 @@ async def test_audit_when_a_job_is_overdue_twice_then_it_is_named(lab: QueueLab,
 
     assert await auditor.audit() == {"overdue": [job_id(QUEUED)]}
 
-    lab.client.hset(job_key(QUEUED), "deadline_ms", lab.now - 2 * LEASE_MS)
+    lab.client.hset(job_key(QUEUED), "deadline_ms", lab.now - 2 * LEASE_MS - STALL_MS)
     assert await auditor.audit() == {"overdue": [job_id(RUNNING)]}
 
 

@@ -217,7 +217,7 @@ class QueueMachine(RuleBasedStateMachine):
             expected = job.state = "succeeded"
         else:
             job.failures += 1
-            may_retry = outcome == "retry" and job.failures < MAX_FAILURES
+            may_retry = outcome == "retry" and job.failures < MAX_FAILURES and job.deliveries < MAX_DELIVERIES
             job.state, expected = ("delayed", "retry") if may_retry else ("failed", "failed")
             job.due_ms = self.lab.now + RETRY_DELAY_MS * 2 ** (job.failures - 1)
         assert verdict == expected

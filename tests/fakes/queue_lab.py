@@ -133,7 +133,8 @@ class QueueLab:
 
     def finish(self, number: int, fence: int, outcome: str = "succeeded") -> str:
         arguments = ("{}", "") if outcome in ("succeeded", "cancelled") else ("backend_error", "broken")
-        return self.call("q1_finish", job_id(number), fence, outcome, *arguments, MAX_FAILURES, RETRY_DELAY_MS)[0]
+        limits = (MAX_FAILURES, RETRY_DELAY_MS, MAX_DELIVERIES)
+        return self.call("q1_finish", job_id(number), fence, outcome, *arguments, *limits)[0]
 
     def release(self, number: int, fence: int) -> str:
         return self.call("q1_release", job_id(number), fence)[0]

@@ -34,9 +34,9 @@ def stepwise(seconds: float = 0.1, max_batch: int = 4, num_slots: int = 4, **sta
     )
 
 
-def test_capacity_when_batching_pays_then_steps_are_shared_and_slots_are_as_many_as_rows() -> None:
+def test_capacity_when_batching_pays_then_steps_are_shared_and_two_more_jobs_are_at_hand() -> None:
     capacity = chosen(GPU)
-    assert (capacity.execution, capacity.max_batch, capacity.num_slots) == (Execution.STEPWISE, 32, 32)
+    assert (capacity.execution, capacity.max_batch, capacity.num_slots) == (Execution.STEPWISE, 32, 34)
     assert not capacity.is_shortest_first
     assert capacity.curve == GPU
     assert capacity.stage_seconds == STAGES
@@ -77,7 +77,7 @@ def test_capacity_when_a_call_is_dear_against_the_network_then_whole_loops(
 ) -> None:
     capacity = chosen(line(0.0004, 0.000055, call_seconds))
     assert capacity.execution is execution
-    assert capacity.num_slots == 32 * (3 if execution is Execution.WHOLE_LOOP else 1)
+    assert capacity.num_slots == (96 if execution is Execution.WHOLE_LOOP else 34)
 
 
 def test_capacity_when_calls_are_dear_on_a_processor_then_loops_one_by_one() -> None:

@@ -207,21 +207,22 @@ local function succeed(p, job, now, result)
 end
 
 -- Back for another try, after a pause that doubles with each failure, while any try is left.
-local function retry_or_fail(p, job, now, may_retry, code, detail, max_failures, delay_ms)
+local function retry_or_fail(p, job, now, may_retry, error, limits)
   local failures = job.failures + 1
   write_job(p, job, 'failures', failures)
-  if may_retry and failures < max_failures then
-    local due_ms = text(now + delay_ms * 2 ^ (failures - 1))
+  if may_retry and failures < limits.failures and job.deliveries < limits.deliveries then
+    local due_ms = text(now + limits.delay_ms * 2 ^ (failures - 1))
     write_job(p, job, 'state', 'delayed', 'retry_ms', due_ms)
     redis.call('ZADD', p .. 'delayed', due_ms, job.id)
     give_back(p, job, now, 'job.retrying')
     return 'retry'
   end
-  fail(p, job, now, code, detail)
+  fail(p, job, now, error.code, error.detail)
   return 'failed'
 end
 
--- id, fence, succeeded | failed | retry | cancelled, result or error code, error detail, max_failures, delay_ms
+-- id, fence, succeeded | failed | retry | cancelled, result or error code, error detail, max_failures, delay_ms,
+-- max_deliveries
 -- -> {succeeded | failed | retry | cancelled | expired | already (and the first verdict) | fenced | gone}
 -- A job that is no longer wanted ends so, whatever its worker says; a worker's own wish cancels nothing.
 local function finish(keys, args)
@@ -242,7 +243,10 @@ local function finish(keys, args)
   elseif outcome == 'succeeded' then
     verdict = succeed(p, job, now, args[4])
   else
-    verdict = retry_or_fail(p, job, now, outcome == 'retry', args[4], args[5], tonumber(args[6]), tonumber(args[7]))
+    local limits = {
+      failures = tonumber(args[6]), delay_ms = tonumber(args[7]), deliveries = tonumber(args[8]),
+    }
+    verdict = retry_or_fail(p, job, now, outcome == 'retry', {code = args[4], detail = args[5]}, limits)
   end
   write_job(p, job, 'last_fence', fence, 'last_verdict', verdict)
   return {verdict}

@@ -112,7 +112,7 @@ class Device:
                 raise AssertionError(action)
 
     def _vacate(self, key: str) -> U8:
-        slot = self._set.slots([key])[0]
+        slot = self._set.slot(key)
         left = self._set.remove(key)
         # Whoever read a slot that is nobody's would not be finite.
         for rows in (self._set.latents, self._set.previous_denoised, self._set.condition):

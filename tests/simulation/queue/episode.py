@@ -13,7 +13,7 @@ from service.adapters.queue_audit import RedisQueueAuditor
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_server import connect
-from tests.fakes.queue_lab import LEASE_MS, PREFIX, RECORD_KEPT_MS, RETENTION_MS, QueueLab
+from tests.fakes.queue_lab import LEASE_MS, PREFIX, RECORD_KEPT_MS, RETENTION_MS, STALL_MS, QueueLab
 from tests.fakes.redis_process import RedisProcess
 from tests.simulation.queue.actors import MAX_LIVE, clock, gateway, upkeep, worker
 from tests.simulation.queue.world import World
@@ -22,6 +22,7 @@ _AUDIT_EVERY = 500
 # All that is left then ends: poison takes its deliveries, each with its restart, one after the other.
 _MAX_CALM_MS = 3_600_000
 _MAX_REAPED = 200
+_POLICY = QueuePolicy(lease_seconds=LEASE_MS / 1000, stall_timeout_seconds=STALL_MS / 1000)
 # What a queue without jobs may keep: counters, times, and what runs out by itself.
 _LEFTOVERS = (
     *("now", "seq", "fence", "reaped_at", "live", "turns", "events", "hold", "forecast_ratios"),
@@ -91,7 +92,7 @@ def _run_on(world: World, num_operations: int) -> None:
 
 def _audit(world: World, url: str) -> None:
     async def audit_twice() -> dict[str, object]:
-        auditor = RedisQueueAuditor(url, RedisKeys(PREFIX), QueuePolicy(lease_seconds=LEASE_MS / 1000))
+        auditor = RedisQueueAuditor(url, RedisKeys(PREFIX), _POLICY)
         await auditor.audit()  # Only the second one names what is overdue.
         findings = dict(await auditor.audit())
         await auditor.aclose()

@@ -33,7 +33,7 @@ MUTANTS = {
     "key forgotten": ("if digest ~= '' and known[1] then", "if false then"),
     "tenant not checked": ("job.tenant ~= args[2]", "false"),
     "end without event": ("emit(p, now, job.id, 'job.' .. state)", ""),
-    "failures unbounded": ("if may_retry and failures < max_failures then", "if may_retry then"),
+    "failures unbounded": ("if may_retry and failures < limits.failures and", "if may_retry and"),
     "cost kept": ("count(p, 'cost:running', -job.cost)", ""),
 }
 MAX_MUTANT_WALKS = 5
