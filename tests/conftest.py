@@ -28,7 +28,7 @@ _GOOD_REASONS = ("no GPU", "no Docker engine")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--samples", type=Path, help="folder of <set>/source.png and pose.png for tests/samples")
-    parser.addoption("--schedules", type=int, default=10, help="random schedules that tests/simulation/engine runs")
+    parser.addoption("--schedules", type=int, default=25, help="random schedules that tests/simulation/engine runs")
     parser.addoption("--size", choices=("s", "b", "l"), help="size of the paper for tests/whole: minutes and gigabytes")
 
 
