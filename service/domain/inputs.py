@@ -3,7 +3,6 @@
 It holds bytes only; the gateway writes them, the engine reads them, neither knows the layout.
 """
 
-from service.domain.errors import StorageError
 from xmdpt.spec import IMAGE_SIZE
 
 # uint8 [256,256,3] RGB, rows from the top, no header.
@@ -31,10 +30,8 @@ def unpack_inputs(content: bytes) -> tuple[bytes, bytes]:
     """Undo `pack_inputs`: photo and skeleton.
 
     Raises:
-        StorageError: the stored bytes are not what `pack_inputs` made.
+        ValueError: the bytes are not what `pack_inputs` made.
     """
     if len(content) != 2 * PICTURE_BYTES:
-        raise StorageError(
-            "storage_unavailable", f"the stored pictures have {len(content)} bytes, not {2 * PICTURE_BYTES}"
-        )
+        raise ValueError(f"the stored pictures have {len(content)} bytes, not {2 * PICTURE_BYTES}")
     return content[:PICTURE_BYTES], content[PICTURE_BYTES:]

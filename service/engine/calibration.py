@@ -62,7 +62,7 @@ def calibrate(
         capacity = choose_capacity(curve, stage_seconds, max_rows, execution, num_slots)
         backend.choose(capacity.execution)
         try:
-            for num_rows in _sizes(backend, max_rows) if backend.profile_sizes else {1, capacity.max_batch}:
+            for num_rows in _sizes_in_use(backend, capacity.max_batch):
                 warm_up(backend, num_rows, capacity.execution)
         except ResourceExhaustedError:
             # An encoder or the decoder may need more than a step does.
@@ -78,6 +78,13 @@ def _sizes(backend: InferenceBackend, max_batch: int) -> list[int]:
     if backend.profile_sizes:
         return [size for size in backend.profile_sizes if size <= max_batch]
     return [2**power for power in range(max_batch.bit_length()) if 2**power < max_batch] + [max_batch]
+
+
+def _sizes_in_use(backend: InferenceBackend, max_batch: int) -> set[int]:
+    """Numbers of rows to be warm for: every profile that a batch may be padded to, or the ends of the range."""
+    if not backend.profile_sizes:
+        return {1, max_batch}
+    return {next(size for size in backend.profile_sizes if size >= rows) for rows in range(1, max_batch + 1)}
 
 
 def _stage_seconds(

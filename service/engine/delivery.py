@@ -1,7 +1,7 @@
 """How a job leaves the worker: with a committed picture, as a failure, or back into the queue.
 
 It owns the order: bytes durable first, then the fenced finish; a result of an old fence is deleted unseen. And it owns
-patience: an outage of the queue or the store is waited out for as long as the lease may still be ours.
+patience: an outage of the queue or the store is waited out for a while, and then the job goes back.
 """
 
 import hashlib
@@ -51,9 +51,9 @@ class Delivery:
     """Tells the queue how jobs end."""
 
     def __init__(self, leases: JobLeases, blobs: BlobStore, lease_seconds: float, metrics: WorkerMetrics) -> None:
-        """Every call below may last lease_seconds during an outage."""
+        """Every call below may last two leases during an outage: after one, jobs that the queue missed come back."""
         self._leases, self._blobs = leases, blobs
-        self._lease_seconds, self._metrics = lease_seconds, metrics
+        self._patience_seconds, self._metrics = 2 * lease_seconds, metrics
         self._log = get_logger()
 
     def succeed(self, flight: Flight, picture: U8, backend: InferenceBackend) -> str:
@@ -74,20 +74,20 @@ class Delivery:
             stage_seconds=flight.stage_seconds,
             cache=flight.cache,
         )
-        return self._settle(lambda: self._commit(job, result, content))
+        return self._settle(job, lambda: self._commit(job, result, content))
 
     def fail(self, job: ClaimedJob, failure: JobFailure, *, may_retry: bool) -> str:
         """End the job as failed, or send it back while tries are left; returns how it left."""
         self._log.warning("job failed", job=job.id, code=failure.code, detail=failure.detail)
-        return self._settle(lambda: self._leases.fail(job.id, job.fence, failure, may_retry=may_retry))
+        return self._settle(job, lambda: self._leases.fail(job.id, job.fence, failure, may_retry=may_retry))
 
     def cancel(self, job: ClaimedJob) -> str:
         """End a job that nobody wants any more, or whose deadline is over; returns how it left."""
-        return self._settle(lambda: self._leases.end_cancelled(job.id, job.fence))
+        return self._settle(job, lambda: self._leases.end_cancelled(job.id, job.fence))
 
     def release(self, job: ClaimedJob) -> str:
         """Give the job back unharmed; returns how it left."""
-        return self._settle(lambda: self._leases.release(job.id, job.fence))
+        return self._settle(job, lambda: self._leases.release(job.id, job.fence))
 
     def _commit(self, job: ClaimedJob, result: JobResult, content: bytes) -> FinishVerdict:
         # Blob before finish: a crash here repeats the job, never loses it.
@@ -97,17 +97,25 @@ class Delivery:
             self._blobs.delete_output(job.id, job.fence)
         return verdict
 
-    def _settle(self, tell_queue: Callable[[], str]) -> str:
-        """Repeat until answered, as every verb is safe to repeat; returns one of `LEAVING`."""
-        give_up_at = time.monotonic() + self._lease_seconds
+    def _settle(self, job: ClaimedJob, tell_queue: Callable[[], str]) -> str:
+        """Repeat until answered, as every verb is safe to repeat; returns how the job left, as the metrics name it."""
+        give_up_at = time.monotonic() + self._patience_seconds
         while True:
             try:
                 verdict = tell_queue()
-                self._metrics.finish.labels(verdict).inc()
-                return _LEFT_AS.get(verdict, "lost")
             except StorageError as error:
                 self._metrics.redis_errors.inc()
                 self._log.warning("the end of a job could not be told", code=error.code, detail=error.detail)
                 if time.monotonic() > give_up_at:
-                    return "lost"  # The lease has run out: the queue gives the job to somebody else.
+                    return self._hand_back(job)
                 time.sleep(_OUTAGE_PAUSE_SECONDS)
+            else:
+                self._metrics.finish.labels(verdict).inc()
+                return _LEFT_AS.get(verdict, "lost")
+
+    def _hand_back(self, job: ClaimedJob) -> str:
+        """The store or the queue stays away: with the queue there the job goes back unharmed, else by its lease."""
+        try:
+            return _LEFT_AS.get(self._leases.release(job.id, job.fence), "lost")
+        except StorageError:
+            return "lost"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from service.domain.errors import StorageError
 from service.domain.job import JobId
 from service.engine.flight import Flight
+from service.engine.watched_thread import WatchedThread
 from service.ports.queue import JobLeases
 from service.telemetry.logs import get_logger
 
@@ -27,6 +28,7 @@ class Heartbeat:
         lease_seconds: float,
         on_lost: Callable[[Flight], None],
         on_cancel: Callable[[Flight], None],
+        on_death: Callable[[BaseException], None],
     ) -> None:
         """Nothing runs before `start`.
 
@@ -36,6 +38,7 @@ class Heartbeat:
             lease_seconds: how long the queue believes a silent worker.
             on_lost: called once for a flight that is no longer ours, from this thread or from `track`'s.
             on_cancel: called with each report for a flight that nobody wants any more, until it has left.
+            on_death: called if the thread ends by something unforeseen.
         """
         self._leases = leases
         self._interval = interval_seconds
@@ -46,7 +49,7 @@ class Heartbeat:
         self._kept_until: dict[JobId, float] = {}
         self._is_stopping = False
         self._poke = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread = WatchedThread("heartbeat", self._run, on_death)
         self._log = get_logger()
         self.is_answered = True
 

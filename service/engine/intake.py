@@ -1,6 +1,6 @@
 """Claims jobs and prepares them, in a thread of its own, so that the device never waits for the queue or the store.
 
-It runs no graph and keeps no arrays: what is ready goes to the worker's loop.
+It runs no graph; what is ready goes to the worker's loop, and what needs a vector that is being made waits here.
 """
 
 import threading
@@ -14,6 +14,7 @@ from service.engine.flight import Flight
 from service.engine.heartbeat import Heartbeat
 from service.engine.preparation import prepare
 from service.engine.vectors import Supply, Vectors
+from service.engine.watched_thread import WatchedThread
 from service.engine.working_set import PreparedJob
 from service.ports.blobs import BlobStore
 from service.ports.queue import JobLeases
@@ -50,6 +51,7 @@ class IntakeTargets:
 
     arrived: Callable[[Arrival], None]
     failed: Callable[[Flight, ServiceError], None]
+    died: Callable[[BaseException], None]
 
 
 class Intake:
@@ -78,9 +80,11 @@ class Intake:
         self._room = 0  # jobs that may have been claimed in all, ever
         self._num_claimed = 0
         self._ask_at = 0.0
+        self._resume_at = 0.0
         self._parked: dict[str, tuple[Flight, PreparedJob]] = {}
         self._is_parked_due = False
-        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+        self._thread = WatchedThread("intake", self._run, targets.died)
+        self._is_claim_unanswered = False
         self.is_queue_answering = False
 
     def start(self) -> None:
@@ -96,9 +100,19 @@ class Intake:
 
     def stop_claiming(self) -> None:
         """Claim no more; when this returns, every claimed job is among the flights."""
+        if not self._may_claim:
+            return
         self._may_claim = False
         with self._claiming:
-            pass
+            # A claim whose answer was lost may have given jobs: asked again for none, the queue names them.
+            flights = self._take(0) if self._is_claim_unanswered else []
+        for flight in flights:
+            self._prepare(flight)
+
+    def pause(self, seconds: float) -> None:
+        """Claim nothing for so long: what the worker needs besides the queue is away."""
+        with self._changed:
+            self._resume_at = time.monotonic() + seconds
 
     def offer(self, free_slots: int, num_arrived: int) -> None:
         """Say how many jobs may be claimed now, and how many arrivals have been seen when that was so."""
@@ -144,7 +158,7 @@ class Intake:
                 parked = list(self._parked.values())
                 self._is_parked_due = False
                 free = self._room - self._num_claimed
-                is_asking = self._has_room() and time.monotonic() >= self._ask_at
+                is_asking = self._has_room() and time.monotonic() >= self._next_ask
                 if is_asking:
                     # Before the call: a wake-up during it must lead to another one.
                     self._ask_at = time.monotonic() + _ASK_EVERY_SECONDS
@@ -157,35 +171,43 @@ class Intake:
         return self._may_claim and self._room > self._num_claimed
 
     def _is_due(self) -> bool:
-        is_asking = self._has_room() and time.monotonic() >= self._ask_at
+        is_asking = self._has_room() and time.monotonic() >= self._next_ask
         return self._is_stopping or self._is_parked_due or is_asking
 
     def _pause(self) -> float:
         if self._parked:
             return _PARKED_PAUSE_SECONDS
-        return max(0.0, self._ask_at - time.monotonic()) if self._has_room() else _ASK_EVERY_SECONDS
+        return max(0.0, self._next_ask - time.monotonic()) if self._has_room() else _ASK_EVERY_SECONDS
+
+    @property
+    def _next_ask(self) -> float:
+        return max(self._ask_at, self._resume_at)
 
     def _claim(self, free: int) -> None:
-        """Take what fits."""
         with self._claiming:
-            if not self._may_claim:
-                return
-            try:
-                jobs = self._leases.claim(free, len(self._flights))
-            except StorageError as error:
-                self._note_outage(error)
-                return
-            self.is_queue_answering = True
-            flights = [Flight(job, time.monotonic(), stage_seconds={"queue": job.queue_seconds}) for job in jobs]
-            for flight in flights:
-                self._flights[flight.key] = flight
-                self._heartbeat.track(flight)
-            with self._changed:
-                self._num_claimed += len(flights)
-                if flights:
-                    self._ask_at = 0.0
+            flights = self._take(free) if self._may_claim else []
         for flight in flights:
             self._prepare(flight)
+
+    def _take(self, free: int) -> list[Flight]:
+        """Claim what fits; from then on it is ours."""
+        try:
+            jobs = self._leases.claim(free, len(self._flights))
+        except StorageError as error:
+            self._is_claim_unanswered = True
+            self._note_outage(error)
+            return []
+        self._is_claim_unanswered = False
+        self.is_queue_answering = True
+        flights = [Flight(job, time.monotonic(), stage_seconds={"queue": job.queue_seconds}) for job in jobs]
+        for flight in flights:
+            self._flights[flight.key] = flight
+            self._heartbeat.track(flight)
+        with self._changed:
+            self._num_claimed += len(flights)
+            if flights:
+                self._ask_at = 0.0
+        return flights
 
     def _note_outage(self, error: StorageError) -> None:
         if self.is_queue_answering:
@@ -217,6 +239,8 @@ class Intake:
 
     def _supply(self, flight: Flight, prepared: PreparedJob) -> None:
         """Send the flight on, unless somebody else is making a vector of its."""
+        if flight.key not in self._parked:
+            return  # It was withdrawn meanwhile.
         started = time.monotonic()
         supply = self._vectors.supply(flight)
         if supply.is_waiting:

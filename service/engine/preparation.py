@@ -8,7 +8,7 @@ import functools
 import numpy as np
 
 from service.domain.digest import content_digest
-from service.domain.errors import StorageError
+from service.domain.errors import NotFoundError, ServiceError
 from service.domain.inputs import unpack_inputs
 from service.domain.job import ClaimedJob
 from service.engine.working_set import PreparedJob
@@ -30,13 +30,16 @@ def prepare(job: ClaimedJob, blobs: BlobStore, prediction: Prediction) -> Prepar
         prediction: what the network predicts; decides the coefficient rows.
 
     Raises:
-        StorageError: the pictures can't be read, or are not those that were accepted.
-        NotFoundError: the pictures are gone.
+        StorageError: the store does not answer.
+        ServiceError: `input_lost`: the pictures are gone, or are not those that were accepted.
     """
-    photo, skeleton = unpack_inputs(blobs.get_input(job.id))
+    try:
+        photo, skeleton = unpack_inputs(blobs.get_input(job.id))
+    except (NotFoundError, ValueError) as error:
+        raise ServiceError("input_lost", "the stored pictures are gone or damaged") from error
     request = job.request
     if (content_digest(photo), content_digest(skeleton)) != (request.source_digest, request.pose_digest):
-        raise StorageError("storage_unavailable", "the stored pictures differ from those that were accepted")
+        raise ServiceError("input_lost", "the stored pictures differ from those that were accepted")
     params = request.params
     return PreparedJob(
         photo=_pixels(photo),

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from service.domain.capacity import WorkerReport
 from service.domain.errors import StorageError
+from service.engine.watched_thread import WatchedThread
 from service.ports.queue import JobLeases, News
 from service.ports.workers import WorkerAnnouncements
 
@@ -29,12 +30,13 @@ class Presence:
         announcements: WorkerAnnouncements,
         report: WorkerReport,
         on_news: Callable[[AbstractSet[News]], None],
+        on_death: Callable[[BaseException], None],
     ) -> None:
-        """`on_news` is called from this thread."""
+        """`on_news` is called from this thread, `on_death` if that ends by something unforeseen."""
         self._leases, self._announcements, self._report = leases, announcements, report
         self._on_news = on_news
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+        self._thread = WatchedThread("presence", self._run, on_death)
 
     def start(self) -> None:
         """Announce the worker and begin to listen."""

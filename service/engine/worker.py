@@ -4,7 +4,6 @@ All decisions about batches are the scheduler's, all decisions about jobs the qu
 Whatever waits for the queue, the store or a codec is done in other threads, whose news come through the inbox.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
@@ -14,7 +13,13 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from service.domain.capacity import WorkerReport
-from service.domain.errors import BackendError, BackendUnavailableError, ResourceExhaustedError, ServiceError
+from service.domain.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ResourceExhaustedError,
+    ServiceError,
+    StorageError,
+)
 from service.domain.job import JobFailure
 from service.domain.stage import Stage
 from service.engine.delivery import Delivery
@@ -26,6 +31,7 @@ from service.engine.presence import Presence
 from service.engine.preview import PreviewProjection
 from service.engine.previews import Previews
 from service.engine.vectors import Vectors
+from service.engine.warmup import stage_calls
 from service.engine.working_set import WorkingSet
 from service.ports.backend import F32, InferenceBackend
 from service.ports.blobs import BlobStore
@@ -52,6 +58,8 @@ _IDLE_TURN_SECONDS = 1.0
 _NUM_DELIVERERS = 4
 # The queue's clock decides what is late; a worker that is a moment early would find no deadline passed there.
 _DEADLINE_GRACE_SECONDS = 0.1
+# With the store away, claiming would only hand jobs back.
+_STORE_PAUSE_SECONDS = 2.0
 _ENCODERS = (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE)
 
 
@@ -121,9 +129,12 @@ class Worker:
             times.lease_seconds,
             lambda flight: self._inbox.put(partial(self._lose, flight)),
             lambda flight: self._inbox.put(partial(self._cancel, flight)),
+            self._die,
         )
         self._vectors = Vectors(ports.vectors, backend.model_digest)
-        targets = IntakeTargets(lambda arrival: self._inbox.put(partial(self._arrive, arrival)), self._refuse)
+        targets = IntakeTargets(
+            lambda arrival: self._inbox.put(partial(self._arrive, arrival)), self._refuse, self._die
+        )
         self._intake = Intake(
             ports.leases,
             ports.blobs,
@@ -134,12 +145,13 @@ class Worker:
             targets,
             metrics,
         )
-        self._presence = Presence(ports.leases, ports.announcements, report, self._hear)
+        self._presence = Presence(ports.leases, ports.announcements, report, self._hear, self._die)
         self._log = get_logger()
-        self._stop = threading.Event()
+        self._execution = capacity.execution
+        self._is_stopping = False
         self._drain_at: float | None = None
         self._is_closed = False
-        self._device_error: BackendUnavailableError | None = None
+        self._fatal_error: BaseException | None = None
         self._num_arrived = 0
         self._last_turn = time.monotonic()
         metrics.step_slots.set(capacity.num_slots)
@@ -147,9 +159,9 @@ class Worker:
 
     def stop(self) -> None:
         """Ask `run` to return; asked twice, it hands back what it holds at once. A signal handler may call this."""
-        if self._stop.is_set():
+        if self._is_stopping:
             self._drain_at = 0.0
-        self._stop.set()
+        self._is_stopping = True
         self._inbox.put(_nothing)
 
     @property
@@ -160,14 +172,16 @@ class Worker:
     @property
     def is_ready(self) -> bool:
         """True while new jobs would be claimed and kept."""
-        is_queue_answering = self._intake.is_queue_answering and self._heartbeat.is_answered
-        return self.is_alive and not self._stop.is_set() and is_queue_answering
+        # With jobs in flight the heartbeat knows, without any the claims do.
+        is_queue_answering = self._heartbeat.is_answered and (self._intake.is_queue_answering or bool(self._flights))
+        return self.is_alive and not self._is_stopping and is_queue_answering
 
     def run(self) -> None:
         """Work until `stop`; then finish what fits into the drain time and hand back the rest.
 
         Raises:
             BackendUnavailableError: the device went before a stop was asked for; every job has been handed back.
+            BaseException: whatever ended a thread that the worker can't do without; likewise.
         """
         threads = (self._heartbeat, self._presence, self._intake)
         for thread in threads:
@@ -181,21 +195,22 @@ class Worker:
             self._deliverers.shutdown()
             for thread in threads:
                 thread.stop()
-        if self._device_error:
-            raise self._device_error
+        if self._fatal_error:
+            raise self._fatal_error
 
     def _turn(self, is_busy: bool) -> bool:
         """Do everything that is to be done now; returns whether there was anything, so that more may follow."""
         self._last_turn = time.monotonic()
         self._read_inbox(0.0 if is_busy else self._idle_seconds())
         now = time.monotonic()
-        if self._stop.is_set():
+        if self._is_stopping:
             self._drain(now)
         actions = self._scheduler.next_actions(now)
         for action in actions:
             self._perform(action)
-        undelivered = len(self._flights) - self._num_slots
-        self._intake.offer(self._scheduler.free_slots() - max(0, undelivered), self._num_arrived)
+        # Pictures that wait for the store or the queue hold no slot, but memory.
+        most_more = 2 * self._num_slots - len(self._flights)
+        self._intake.offer(min(self._scheduler.free_slots(), most_more), self._num_arrived)
         return bool(actions)
 
     def _idle_seconds(self) -> float:
@@ -223,7 +238,7 @@ class Worker:
         flight, job = arrival.flight, arrival.flight.job
         self._num_arrived += 1
         if flight.is_lost:
-            self._leave(flight, "lost")
+            self._hand_back(flight)
             return
         slot = self._set.add(flight.key, arrival.prepared)
         at_hand = arrival.supply.at_hand
@@ -243,12 +258,21 @@ class Worker:
 
     def _refuse(self, flight: Flight, error: ServiceError) -> None:
         """Its pictures can't be read: the one failure before the scheduler knows the job."""
+        if isinstance(error, StorageError):
+            # Not the job's fault, and the next ones would fare no better.
+            self._intake.pause(_STORE_PAUSE_SECONDS)
+            self._hand_back(flight)
+            return
         failure = JobFailure(error.code, error.detail)
-        self._send_off(flight, partial(self._delivery.fail, flight.job, failure, may_retry=error.is_retryable))
+        self._send_off(flight, partial(self._delivery.fail, flight.job, failure, may_retry=False))
+
+    def _hand_back(self, flight: Flight) -> None:
+        """To the queue, unharmed; if it was lost to another worker, the queue knows better and says so."""
+        self._send_off(flight, partial(self._delivery.release, flight.job))
 
     def _lose(self, flight: Flight) -> None:
         if self._intake.withdraw(flight):
-            self._leave(flight, "lost")
+            self._hand_back(flight)
         self._scheduler.handle(LeaseLost(flight.key), time.monotonic())
 
     def _cancel(self, flight: Flight) -> None:
@@ -265,7 +289,7 @@ class Worker:
         if now >= self._drain_at:
             self._scheduler.handle(DrainRequested(), now)
             for flight in self._intake.take_parked():
-                self._send_off(flight, partial(self._delivery.release, flight.job))
+                self._hand_back(flight)
 
     def _perform(self, action: Action) -> None:
         match action:
@@ -283,10 +307,8 @@ class Worker:
                 self._send_off(flight, partial(self._delivery.succeed, flight, picture, self._backend))
             case CancelJob():
                 self._send_off(flight, partial(self._delivery.cancel, flight.job))
-            case ReleaseJob():
-                self._send_off(flight, partial(self._delivery.release, flight.job))
-            case DropJob():
-                self._leave(flight, "lost")
+            case ReleaseJob() | DropJob():
+                self._hand_back(flight)
 
     def _run_batch(self, batch: RunBatch) -> None:
         """Run it and answer the scheduler, whatever happens."""
@@ -316,6 +338,8 @@ class Worker:
             detail=error.detail,
             cause=str(error.__cause__ or ""),
         )
+        if type(error) is BackendError and len(batch.rows) == 1 and self._is_device_broken(batch.stage):
+            error = BackendUnavailableError(f"{batch.stage}: no call of it works any more")
         if isinstance(error, BackendUnavailableError):
             self._give_up(error)
         return BatchFailed(
@@ -325,12 +349,25 @@ class Worker:
             is_device_gone=isinstance(error, BackendUnavailableError),
         )
 
-    def _give_up(self, error: BackendUnavailableError) -> None:
+    def _is_device_broken(self, stage: Stage) -> bool:
+        """A job failed alone: true if arrays of zeros fail as well, as after an error that a device does not forget."""
+        num_rows = next(iter(self._backend.profile_sizes), 1)
+        try:
+            stage_calls(self._backend, num_rows, self._execution)[stage]()
+        except BackendError:
+            return True
+        return False
+
+    def _give_up(self, error: BaseException) -> None:
         """Hand everything back and end: this process can do no work, and others may."""
-        if not self._stop.is_set():
-            self._device_error = error
-        self._stop.set()
+        if not self._is_stopping:
+            self._fatal_error = error
+        self._is_stopping = True
         self._drain_at = 0.0
+
+    def _die(self, error: BaseException) -> None:
+        """A thread has ended that the worker can't do without."""
+        self._inbox.put(partial(self._give_up, error))
 
     def _account(self, batch: RunBatch, flights: list[Flight], seconds: float) -> None:
         """Note what the batch has done for its flights."""
@@ -364,13 +401,23 @@ class Worker:
         self._deliverers.submit(self._deliver, flight, tell_queue)
 
     def _deliver(self, flight: Flight, tell_queue: Callable[[], str]) -> None:
+        state = "lost"
         try:
-            state = tell_queue()
+            state = self._tell(flight, tell_queue)
+        finally:
+            # Whatever happens: a flight that stayed would be kept by the heartbeat for ever.
+            self._leave(flight, state)
+        if state == "released" and not self._is_stopping:
+            # The store is away, or the queue was.
+            self._intake.pause(_STORE_PAUSE_SECONDS)
+
+    def _tell(self, flight: Flight, tell_queue: Callable[[], str]) -> str:
+        try:
+            return tell_queue()
         except Exception:
             self._log.exception("a job could not be delivered", job=flight.job.id)
             failure = JobFailure("internal_error", "the worker met an unexpected error")
-            state = self._delivery.fail(flight.job, failure, may_retry=True)
-        self._leave(flight, state)
+            return self._delivery.fail(flight.job, failure, may_retry=True)
 
     def _leave(self, flight: Flight, state: str) -> None:
         self._vectors.give_up(flight)
@@ -382,7 +429,7 @@ class Worker:
             self._intake.hear_of_work()
         self._inbox.put(_nothing)
         seconds = time.monotonic() - flight.arrived
-        if state == "lost":
+        if flight.is_lost and state in ("lost", "released"):
             self._metrics.lease_lost.inc()
         self._metrics.jobs.labels(state).inc()
         self._metrics.job_seconds.labels(state).observe(seconds)

@@ -5,10 +5,28 @@ It configures structlog and nothing else; no image bytes and no secrets are ever
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
 Logger = structlog.stdlib.BoundLogger
+
+
+class _Unfailing:
+    """A stream that forgets what can't be written: a full disk behind the log must stop no work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def configure_logs(role: str, level: str = "info", log_format: str = "auto") -> None:
@@ -30,7 +48,7 @@ def configure_logs(role: str, level: str = "info", log_format: str = "auto") -> 
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)

@@ -77,5 +77,8 @@ class FakeLeases:
         return "cancelled"
 
     def release(self, job_id: str, fence: int) -> str:
+        self._answer()
+        if job_id in self.lost:
+            return "fenced"
         self.released.append(job_id)
         return "queued"

@@ -3,7 +3,6 @@
 import pytest
 
 from service.domain.digest import content_digest
-from service.domain.errors import StorageError
 from service.domain.inputs import PICTURE_BYTES, pack_inputs, unpack_inputs
 from tests.unit.builders import pixels
 
@@ -25,12 +24,9 @@ def test_inputs_when_a_picture_has_another_length_then_the_error_names_it(length
 
 
 @pytest.mark.parametrize("length", [0, PICTURE_BYTES, 2 * PICTURE_BYTES - 1, 2 * PICTURE_BYTES + 1])
-def test_inputs_when_stored_bytes_have_another_length_then_the_storage_is_to_blame(length: int) -> None:
-    with pytest.raises(StorageError) as error:
+def test_inputs_when_stored_bytes_have_another_length_then_they_are_not_ours(length: int) -> None:
+    with pytest.raises(ValueError, match=f"have {length} bytes, not"):
         unpack_inputs(bytes(length))
-
-    assert error.value.code == "storage_unavailable"
-    assert str(length) in error.value.detail
 
 
 def test_digest_when_taken_then_it_is_the_sha256_of_the_bytes() -> None:

@@ -95,7 +95,7 @@ def test_delivery_when_the_store_is_away_for_a_moment_then_nothing_is_told_befor
 
 
 @pytest.mark.parametrize("what", ["queue", "store"])
-def test_delivery_when_an_outage_outlives_the_lease_then_the_job_is_left_to_the_queue(what: str) -> None:
+def test_delivery_when_an_outage_outlives_the_lease_then_the_job_goes_back_or_is_left_to_its_lease(what: str) -> None:
     blobs = MemoryBlobs()
     leases = VerdictLeases(blobs)
     leases.outages = 10**9 if what == "queue" else 0
@@ -104,6 +104,7 @@ def test_delivery_when_an_outage_outlives_the_lease_then_the_job_is_left_to_the_
     metrics = deliver(leases, blobs, lease_seconds=0.0)
 
     assert leases.succeeded == {}
+    assert leases.released == ([JOB.id] if what == "store" else [])
     assert metrics.redis_errors._value.get() >= 1
 
 

@@ -32,11 +32,14 @@ class Lab:
         self.leases = CountingLeases()
         self.lost: list[Flight] = []
         self.cancelled: list[Flight] = []
+        self.deaths: list[BaseException] = []
         self.heartbeat: Heartbeat
         self.set_up()
 
     def set_up(self, interval: float = INTERVAL, lease_seconds: float = 60) -> None:
-        self.heartbeat = Heartbeat(self.leases, interval, lease_seconds, self.lost.append, self.cancelled.append)
+        self.heartbeat = Heartbeat(
+            self.leases, interval, lease_seconds, self.lost.append, self.cancelled.append, self.deaths.append
+        )
 
     def beats(self, more: int = 1) -> None:
         """Wait until the next so many reports have been judged."""
@@ -194,3 +197,16 @@ def test_heartbeat_when_there_are_no_jobs_then_the_queue_is_left_alone_and_nothi
     lab.heartbeat.start()
     until(lambda: lab.heartbeat.is_answered)
     assert lab.leases.num_beats == 0
+
+
+def test_heartbeat_when_its_thread_ends_by_something_unforeseen_then_that_is_told(lab: Lab) -> None:
+    class Broken(CountingLeases):
+        def heartbeat(self, jobs: Mapping[str, tuple[int, Progress]]) -> Mapping[str, str]:
+            raise RuntimeError("unforeseen")
+
+    lab.leases = Broken()
+    lab.set_up()
+    lab.heartbeat.track(a_flight())
+    lab.heartbeat.start()
+    until(lambda: lab.deaths)
+    assert str(lab.deaths[0]) == "unforeseen"

@@ -112,16 +112,21 @@ def test_worker_when_many_ask_for_one_person_at_one_time_then_its_encoders_run_o
 
 
 def test_worker_when_the_maker_of_a_vector_fails_then_those_who_wait_make_it_themselves(blobs: FileBlobs) -> None:
-    def first_attempts(rows: int, index: int) -> None:
-        if index < 3:
-            raise BackendError("backend_error", "scripted")
+    class Faulty(FakeBackend):
+        num_left = 3
+
+        def encode_source(self, photo: np.ndarray) -> np.ndarray:
+            if photo.any() and self.num_left:
+                self.num_left -= 1
+                raise BackendError("backend_error", "scripted")
+            return super().encode_source(photo)
 
     jobs = [a_job(1, blobs), a_job(1, blobs)]
     object.__setattr__(jobs[1], "id", f"job_{200:032x}")
     blobs.put_input(jobs[1].id, blobs.get_input(jobs[0].id))
     leases = FakeLeases(jobs)
 
-    run_until_idle(leases, blobs, FakeBackend({"source_encoder": first_attempts}))
+    run_until_idle(leases, blobs, Faulty())
 
     assert list(leases.failed) == [jobs[0].id]
     assert list(leases.succeeded) == [jobs[1].id]

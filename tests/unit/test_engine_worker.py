@@ -9,9 +9,12 @@ import pytest
 from service.adapters.file_blobs import FileBlobs
 from service.domain.errors import BackendError, BackendTimeoutError, BackendUnavailableError, ResourceExhaustedError
 from service.domain.inputs import pack_inputs
+from service.domain.job import JobFailure
+from service.domain.result import JobResult
 from service.telemetry.metrics import WorkerMetrics
 from tests.fakes.fake_backend import FakeBackend
 from tests.fakes.fake_leases import FakeLeases
+from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.running_worker import a_job, a_worker, run_until_idle, until_arrived
 
 
@@ -155,7 +158,7 @@ def test_worker_when_the_pictures_are_gone_then_the_job_fails_with_a_reason(blob
     run_until_idle(leases, blobs, FakeBackend())
 
     failure, may_retry = leases.failed[job.id]
-    assert (failure.code, may_retry) == ("not_found", False)
+    assert (failure.code, may_retry) == ("input_lost", False)
 
 
 def test_worker_when_the_pictures_were_changed_then_nothing_is_made_of_them(blobs: FileBlobs) -> None:
@@ -165,7 +168,75 @@ def test_worker_when_the_pictures_were_changed_then_nothing_is_made_of_them(blob
 
     run_until_idle(leases, blobs, FakeBackend())
 
-    assert leases.failed[job.id][0].code == "storage_unavailable"
+    assert leases.failed[job.id][0].code == "input_lost"
+
+
+def test_worker_when_the_store_is_away_then_jobs_go_back_unharmed_and_no_more_are_claimed_for_a_while() -> None:
+    blobs = MemoryBlobs()
+    jobs = [a_job(number, blobs) for number in (1, 2, 3)]
+    blobs.is_down = True
+    leases = FakeLeases(jobs)
+
+    run_until_idle(leases, blobs, FakeBackend())
+
+    assert sorted(leases.released) == [job.id for job in jobs]
+    assert (leases.succeeded, leases.failed) == ({}, {})
+
+
+def test_worker_when_no_call_of_a_graph_works_any_more_then_it_hands_back_and_ends(blobs: FileBlobs) -> None:
+    def broken(rows: int, index: int) -> None:
+        raise BackendError("backend_error", "CUDA error: an illegal memory access was encountered")
+
+    jobs = [a_job(number, blobs) for number in (1, 2)]
+    leases = FakeLeases(jobs)
+    worker = a_worker(leases, blobs, FakeBackend({"tdnet_step": broken}))
+
+    with pytest.raises(BackendUnavailableError, match="tdnet_step"):
+        worker.run()
+
+    assert sorted(leases.released) == [job.id for job in jobs]
+    assert leases.failed == {}
+
+
+@pytest.mark.parametrize("part", ["claim", "heartbeat", "wait_for_news"])
+def test_worker_when_one_of_its_threads_dies_then_it_hands_back_and_ends(blobs: FileBlobs, part: str) -> None:
+    job = a_job(1, blobs, num_steps=250)
+
+    class Broken(FakeLeases):
+        num_calls = 0
+
+        def __getattribute__(self, name: str) -> object:
+            if name == part:
+                self.num_calls += 1
+                if self.num_calls > 1:
+                    raise RuntimeError("unforeseen")
+            return super().__getattribute__(name)
+
+    def slow(rows: int, index: int) -> None:
+        threading.Event().wait(0.01)
+
+    leases = Broken([job])
+    worker = a_worker(leases, blobs, FakeBackend({"tdnet_step": slow}))
+
+    with pytest.raises(RuntimeError, match="unforeseen"):
+        worker.run()
+
+    assert leases.succeeded.keys() | set(leases.released) == {job.id}
+
+
+def test_worker_when_a_job_can_not_be_delivered_for_unforeseen_reasons_then_it_leaves_all_the_same(
+    blobs: FileBlobs,
+) -> None:
+    class Broken(FakeLeases):
+        def succeed(self, job_id: str, result: JobResult) -> str:
+            raise RuntimeError("unforeseen")
+
+        def fail(self, job_id: str, fence: int, failure: JobFailure, *, may_retry: bool) -> str:
+            raise RuntimeError("this neither")
+
+    metrics = run_until_idle(Broken([a_job(1, blobs)]), blobs, FakeBackend())
+
+    assert metrics.jobs.labels("lost")._value.get() == 1
 
 
 def test_worker_when_the_result_is_fenced_then_its_file_is_deleted(blobs: FileBlobs, tmp_path: Path) -> None:
