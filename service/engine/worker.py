@@ -13,17 +13,12 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from service.domain.capacity import WorkerReport
-from service.domain.errors import (
-    BackendError,
-    BackendUnavailableError,
-    ResourceExhaustedError,
-    ServiceError,
-    StorageError,
-)
+from service.domain.errors import BackendUnavailableError, ServiceError, StorageError
 from service.domain.job import JobFailure
 from service.domain.stage import Stage
+from service.engine.batch_runner import BatchRunner
 from service.engine.delivery import Delivery
-from service.engine.executor import Executor
+from service.engine.departures import Departures
 from service.engine.flight import Flight
 from service.engine.heartbeat import Heartbeat
 from service.engine.intake import Arrival, Intake, IntakeTargets
@@ -31,7 +26,6 @@ from service.engine.presence import Presence
 from service.engine.preview import PreviewProjection
 from service.engine.previews import Previews
 from service.engine.vectors import Vectors
-from service.engine.warmup import stage_calls
 from service.engine.working_set import WorkingSet
 from service.ports.backend import F32, InferenceBackend
 from service.ports.blobs import BlobStore
@@ -39,14 +33,7 @@ from service.ports.queue import JobLeases, News
 from service.ports.vectors import VectorCache
 from service.ports.workers import WorkerAnnouncements
 from service.scheduling.actions import Action, CancelJob, DropJob, EndJob, ReleaseJob, RunBatch
-from service.scheduling.events import (
-    BatchFailed,
-    BatchFinished,
-    CancelRequested,
-    DrainRequested,
-    JobArrived,
-    LeaseLost,
-)
+from service.scheduling.events import BatchFailed, CancelRequested, DrainRequested, JobArrived, LeaseLost
 from service.scheduling.policy import BatchPolicy
 from service.scheduling.scheduler import Scheduler
 from service.telemetry.logs import get_logger
@@ -60,7 +47,6 @@ _NUM_DELIVERERS = 4
 _DEADLINE_GRACE_SECONDS = 0.1
 # With the store away, claiming would only hand jobs back.
 _STORE_PAUSE_SECONDS = 2.0
-_ENCODERS = (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE)
 
 
 @dataclass(frozen=True)
@@ -112,16 +98,18 @@ class Worker:
         """The graphs must be warm; nothing is claimed before `run`."""
         variant: Variant = VARIANTS[backend.variant]
         capacity = report.capacity
-        self._backend, self._times, self._metrics = backend, times, metrics
+        self._backend, self._times = backend, times
         self._num_slots = capacity.num_slots
         policy = BatchPolicy(capacity.max_batch, capacity.num_slots, is_shortest_first=capacity.is_shortest_first)
         self._scheduler = Scheduler(policy, capacity.execution)
         self._set = WorkingSet(capacity.num_slots, variant.width)
-        self._executor = Executor(backend, self._set)
-        self._delivery = Delivery(ports.leases, ports.blobs, times.lease_seconds, metrics)
         self._deliverers = ThreadPoolExecutor(_NUM_DELIVERERS, "delivery")
-        self._previews = Previews(projection, ports.blobs, self._deliverers, metrics)
+        previews = Previews(projection, ports.blobs, self._deliverers, metrics)
+        share_vector = partial(self._deliverers.submit, self._share_vector)
+        self._batches = BatchRunner(backend, capacity.execution, self._set, previews, share_vector, metrics)
         self._flights: dict[str, Flight] = {}
+        delivery = Delivery(ports.leases, ports.blobs, times.lease_seconds, metrics)
+        self._departures = Departures(delivery, self._deliverers, self._flights, self._left, metrics)
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._heartbeat = Heartbeat(
             ports.leases,
@@ -147,7 +135,6 @@ class Worker:
         )
         self._presence = Presence(ports.leases, ports.announcements, report, self._hear, self._die)
         self._log = get_logger()
-        self._execution = capacity.execution
         self._is_stopping = False
         self._drain_at: float | None = None
         self._is_closed = False
@@ -238,7 +225,7 @@ class Worker:
         flight, job = arrival.flight, arrival.flight.job
         self._num_arrived += 1
         if flight.is_lost:
-            self._hand_back(flight)
+            self._departures.hand_back(flight)
             return
         slot = self._set.add(flight.key, arrival.prepared)
         at_hand = arrival.supply.at_hand
@@ -261,23 +248,18 @@ class Worker:
         if isinstance(error, StorageError):
             # Not the job's fault, and the next ones would fare no better.
             self._intake.pause(_STORE_PAUSE_SECONDS)
-            self._hand_back(flight)
+            self._departures.hand_back(flight)
             return
-        failure = JobFailure(error.code, error.detail)
-        self._send_off(flight, partial(self._delivery.fail, flight.job, failure, may_retry=False))
-
-    def _hand_back(self, flight: Flight) -> None:
-        """To the queue, unharmed; if it was lost to another worker, the queue knows better and says so."""
-        self._send_off(flight, partial(self._delivery.release, flight.job))
+        self._departures.fail(flight, JobFailure(error.code, error.detail), may_retry=False)
 
     def _lose(self, flight: Flight) -> None:
         if self._intake.withdraw(flight):
-            self._hand_back(flight)
+            self._departures.hand_back(flight)
         self._scheduler.handle(LeaseLost(flight.key), time.monotonic())
 
     def _cancel(self, flight: Flight) -> None:
         if self._intake.withdraw(flight):
-            self._send_off(flight, partial(self._delivery.cancel, flight.job))
+            self._departures.cancel(flight)
         self._scheduler.handle(CancelRequested(flight.key), time.monotonic())
 
     def _drain(self, now: float) -> None:
@@ -289,7 +271,7 @@ class Worker:
         if now >= self._drain_at:
             self._scheduler.handle(DrainRequested(), now)
             for flight in self._intake.take_parked():
-                self._hand_back(flight)
+                self._departures.hand_back(flight)
 
     def _perform(self, action: Action) -> None:
         match action:
@@ -301,62 +283,20 @@ class Worker:
                 picture = self._set.remove(flight.key)
         match action:
             case EndJob(failure=JobFailure() as failure):
-                self._send_off(flight, partial(self._delivery.fail, flight.job, failure, may_retry=True))
+                self._departures.fail(flight, failure, may_retry=True)
             case EndJob():
                 assert picture is not None
-                self._send_off(flight, partial(self._delivery.succeed, flight, picture, self._backend))
+                self._departures.succeed(flight, picture, self._backend)
             case CancelJob():
-                self._send_off(flight, partial(self._delivery.cancel, flight.job))
+                self._departures.cancel(flight)
             case ReleaseJob() | DropJob():
-                self._hand_back(flight)
+                self._departures.hand_back(flight)
 
     def _run_batch(self, batch: RunBatch) -> None:
-        """Run it and answer the scheduler, whatever happens."""
-        flights = [self._flights[row.job_id] for row in batch.rows]
-        for flight in flights:
-            flight.stage = batch.stage
-        started = time.monotonic()
-        try:
-            self._executor.run(batch)
-        except BackendError as error:
-            outcome = self._failed(batch, error)
-        except Exception:
-            # The loop outlives what nobody foresaw; the client is told no detail.
-            outcome = BatchFailed(batch.batch_id, JobFailure("internal_error", "the worker met an unexpected error"))
-            self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(flights))
-        else:
-            outcome = BatchFinished(batch.batch_id)
-            self._account(batch, flights, time.monotonic() - started)
+        outcome = self._batches.run(batch, self._flights)
+        if isinstance(outcome, BatchFailed) and outcome.is_device_gone:
+            self._give_up(BackendUnavailableError(f"{batch.stage}: {outcome.failure.detail}"))
         self._scheduler.handle(outcome, time.monotonic())
-
-    def _failed(self, batch: RunBatch, error: BackendError) -> BatchFailed:
-        self._log.warning(
-            "batch failed",
-            stage=batch.stage,
-            rows=len(batch.rows),
-            code=error.code,
-            detail=error.detail,
-            cause=str(error.__cause__ or ""),
-        )
-        if type(error) is BackendError and len(batch.rows) == 1 and self._is_device_broken(batch.stage):
-            error = BackendUnavailableError(f"{batch.stage}: no call of it works any more")
-        if isinstance(error, BackendUnavailableError):
-            self._give_up(error)
-        return BatchFailed(
-            batch.batch_id,
-            JobFailure(error.code, error.detail),
-            is_out_of_memory=isinstance(error, ResourceExhaustedError),
-            is_device_gone=isinstance(error, BackendUnavailableError),
-        )
-
-    def _is_device_broken(self, stage: Stage) -> bool:
-        """A job failed alone: true if arrays of zeros fail as well, as after an error that a device does not forget."""
-        num_rows = next(iter(self._backend.profile_sizes), 1)
-        try:
-            stage_calls(self._backend, num_rows, self._execution)[stage]()
-        except BackendError:
-            return True
-        return False
 
     def _give_up(self, error: BaseException) -> None:
         """Hand everything back and end: this process can do no work, and others may."""
@@ -369,71 +309,21 @@ class Worker:
         """A thread has ended that the worker can't do without."""
         self._inbox.put(partial(self._give_up, error))
 
-    def _account(self, batch: RunBatch, flights: list[Flight], seconds: float) -> None:
-        """Note what the batch has done for its flights."""
-        self._metrics.batch_seconds[batch.stage].observe(seconds)
-        for flight in flights:
-            flight.spend(batch.stage, seconds)
-        if batch.stage in _ENCODERS:
-            self._share_vectors(batch.stage, flights)
-        elif batch.stage is Stage.DENOISE:
-            for flight, row in zip(flights, batch.rows, strict=True):
-                flight.step = row.step_index + 1
-                if flight.job.request.output.preview_every_steps:
-                    self._previews.offer(flight, self._set.previous_denoised[self._set.slot(flight.key)])
-            self._metrics.count_steps(len(flights), 1)
-        elif batch.stage is Stage.SAMPLE:
-            for flight in flights:
-                flight.step = flight.job.request.params.num_steps
-            # The scheduler puts jobs of one number of steps into it.
-            self._metrics.count_steps(len(flights), flights[0].step)
-
-    def _share_vectors(self, stage: Stage, flights: list[Flight]) -> None:
-        rows = self._set.source_vector if stage is Stage.ENCODE_SOURCE else self._set.pose_vector
-        for flight in flights:
-            self._deliverers.submit(self._share_vector, flight, stage, rows[self._set.slot(flight.key)].copy())
-
     def _share_vector(self, flight: Flight, stage: Stage, vector: F32) -> None:
         self._vectors.made(flight, stage, vector)
         self._intake.hear_of_vectors()
 
-    def _send_off(self, flight: Flight, tell_queue: Callable[[], str]) -> None:
-        self._deliverers.submit(self._deliver, flight, tell_queue)
-
-    def _deliver(self, flight: Flight, tell_queue: Callable[[], str]) -> None:
-        state = "lost"
-        try:
-            state = self._tell(flight, tell_queue)
-        finally:
-            # Whatever happens: a flight that stayed would be kept by the heartbeat for ever.
-            self._leave(flight, state)
+    def _left(self, flight: Flight, state: str) -> None:
+        self._heartbeat.forget(flight)
+        self._vectors.give_up(flight)
+        self._intake.hear_of_vectors()
         if state == "released" and not self._is_stopping:
             # The store is away, or the queue was.
             self._intake.pause(_STORE_PAUSE_SECONDS)
-
-    def _tell(self, flight: Flight, tell_queue: Callable[[], str]) -> str:
-        try:
-            return tell_queue()
-        except Exception:
-            self._log.exception("a job could not be delivered", job=flight.job.id)
-            failure = JobFailure("internal_error", "the worker met an unexpected error")
-            return self._delivery.fail(flight.job, failure, may_retry=True)
-
-    def _leave(self, flight: Flight, state: str) -> None:
-        self._vectors.give_up(flight)
-        self._intake.hear_of_vectors()
-        self._heartbeat.forget(flight)
-        del self._flights[flight.key]
         if flight.job.is_suspect or not self._flights:
             # What the queue gives to nobody but an empty worker may be waiting.
             self._intake.hear_of_work()
         self._inbox.put(_nothing)
-        seconds = time.monotonic() - flight.arrived
-        if flight.is_lost and state in ("lost", "released"):
-            self._metrics.lease_lost.inc()
-        self._metrics.jobs.labels(state).inc()
-        self._metrics.job_seconds.labels(state).observe(seconds)
-        self._log.info("job left", job=flight.job.id, state=state, seconds=round(seconds, 4))
 
 
 def _nothing() -> None:

@@ -1,0 +1,111 @@
+"""Runs one batch and says what came of it: for the scheduler as an event, for its flights as progress and time.
+
+The arrays are `service.engine.executor`'s; which rows run is the scheduler's choice.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+from service.domain.errors import BackendError, BackendUnavailableError, ResourceExhaustedError
+from service.domain.execution import Execution
+from service.domain.job import JobFailure
+from service.domain.stage import Stage
+from service.engine.executor import Executor
+from service.engine.flight import Flight
+from service.engine.previews import Previews
+from service.engine.warmup import stage_calls
+from service.engine.working_set import WorkingSet
+from service.ports.backend import F32, InferenceBackend
+from service.scheduling.actions import RunBatch
+from service.scheduling.events import BatchFailed, BatchFinished
+from service.telemetry.logs import get_logger
+from service.telemetry.metrics import WorkerMetrics
+
+
+class BatchRunner:
+    """The batches of one device."""
+
+    def __init__(
+        self,
+        backend: InferenceBackend,
+        execution: Execution,
+        working_set: WorkingSet,
+        previews: Previews,
+        on_vector: Callable[[Flight, Stage, F32], object],
+        metrics: WorkerMetrics,
+    ) -> None:
+        """`on_vector` is called with each vector [D] that an encoder has made, which is the callee's to keep."""
+        self._backend, self._execution, self._set = backend, execution, working_set
+        self._executor = Executor(backend, working_set)
+        self._previews, self._on_vector, self._metrics = previews, on_vector, metrics
+        self._log = get_logger()
+
+    def run(self, batch: RunBatch, flights: Mapping[str, Flight]) -> BatchFinished | BatchFailed:
+        """Run it, whatever happens; with `is_device_gone` no other batch would fare better."""
+        rows = [flights[row.job_id] for row in batch.rows]
+        for flight in rows:
+            flight.stage = batch.stage
+        started = time.monotonic()
+        try:
+            self._executor.run(batch)
+        except BackendError as error:
+            return self._failed(batch, error)
+        except Exception:
+            # The loop outlives what nobody foresaw; the client is told no detail.
+            self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(rows))
+            return BatchFailed(batch.batch_id, JobFailure("internal_error", "the worker met an unexpected error"))
+        self._account(batch, rows, time.monotonic() - started)
+        return BatchFinished(batch.batch_id)
+
+    def _failed(self, batch: RunBatch, error: BackendError) -> BatchFailed:
+        self._log.warning(
+            "batch failed",
+            stage=batch.stage,
+            rows=len(batch.rows),
+            code=error.code,
+            detail=error.detail,
+            cause=str(error.__cause__ or ""),
+        )
+        is_gone = isinstance(error, BackendUnavailableError)
+        if type(error) is BackendError and len(batch.rows) == 1:
+            is_gone = self._is_device_broken(batch.stage)
+        return BatchFailed(
+            batch.batch_id,
+            JobFailure(error.code, error.detail),
+            is_out_of_memory=isinstance(error, ResourceExhaustedError),
+            is_device_gone=is_gone,
+        )
+
+    def _is_device_broken(self, stage: Stage) -> bool:
+        """A job failed alone: true if arrays of zeros fail as well, as after an error that a device does not forget."""
+        num_rows = next(iter(self._backend.profile_sizes), 1)
+        try:
+            stage_calls(self._backend, num_rows, self._execution)[stage]()
+        except BackendError:
+            return True
+        return False
+
+    def _account(self, batch: RunBatch, flights: list[Flight], seconds: float) -> None:
+        """Note what the batch has done for its flights."""
+        self._metrics.batch_seconds[batch.stage].observe(seconds)
+        for flight in flights:
+            flight.spend(batch.stage, seconds)
+        match batch.stage:
+            case Stage.ENCODE_SOURCE | Stage.ENCODE_POSE:
+                is_source = batch.stage is Stage.ENCODE_SOURCE
+                vectors = self._set.source_vector if is_source else self._set.pose_vector
+                for flight in flights:
+                    self._on_vector(flight, batch.stage, vectors[self._set.slot(flight.key)].copy())
+            case Stage.DENOISE:
+                for flight, row in zip(flights, batch.rows, strict=True):
+                    flight.step = row.step_index + 1
+                    if flight.job.request.output.preview_every_steps:
+                        self._previews.offer(flight, self._set.previous_denoised[self._set.slot(flight.key)])
+                self._metrics.count_steps(len(flights), 1)
+            case Stage.SAMPLE:
+                for flight in flights:
+                    flight.step = flight.job.request.params.num_steps
+                # The scheduler puts jobs of one number of steps into it.
+                self._metrics.count_steps(len(flights), flights[0].step)
+            case Stage.CONDITION | Stage.DECODE:
+                pass
