@@ -13,10 +13,12 @@ from service.adapters.redis_server import CALL_TIMEOUT_SECONDS, connect_async
 from service.adapters.task_end import end_task
 from service.domain.errors import StorageError
 from service.domain.job import JobId
+from service.telemetry.logs import get_logger
 
 _BLOCK_SECONDS = 5.0
 _READ_TIMEOUT_SECONDS = _BLOCK_SECONDS + 1.0
 _OUTAGE_PAUSE_SECONDS = 0.25
+_FAULT_PAUSE_SECONDS = 1.0
 _MAX_EVENTS = 1000
 _ENDS = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
 
@@ -67,6 +69,10 @@ class EndWatch:
             except StorageError:
                 # The waiters' own reads report the outage.
                 await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
+            except Exception:
+                # Ended, it would slow down every waiter from now on, and nobody would learn of it.
+                get_logger().exception("end_watch_failed")
+                await asyncio.sleep(_FAULT_PAUSE_SECONDS)
 
     async def _read_once(self) -> None:
         with queue_errors():

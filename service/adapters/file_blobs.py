@@ -1,4 +1,4 @@
-"""Pictures as files: `in/<job>` and `out/<job>.<fence>`, on disk before the call returns, and `preview/<job>`.
+"""Pictures as files: `in/<job>` and `out/<job>/<fence>`, on disk before the call returns, and `preview/<job>`.
 
 It knows neither what is in them nor which jobs still need them: the queue says what may go.
 """
@@ -6,6 +6,8 @@ It knows neither what is in them nor which jobs still need them: the queue says 
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from service.adapters.error_mapping import storage_errors
@@ -37,40 +39,46 @@ class FileBlobs:
 
     def put_input(self, job_id: JobId, content: bytes) -> None:
         """As the port says."""
-        _put(self._input(job_id), content)
+        with storage_errors():
+            _put(self._inputs, _checked(job_id), content)
 
     def get_input(self, job_id: JobId) -> bytes:
         """As the port says."""
-        return _get(self._input(job_id), job_id)
+        return _get(self._inputs, self._inputs / _checked(job_id))
 
     def put_output(self, job_id: JobId, fence: int, content: bytes) -> None:
         """As the port says."""
-        _put(self._output(job_id, fence), content)
+        folder = self._outputs / _checked(job_id)
+        with storage_errors():
+            with suppress(FileExistsError):
+                folder.mkdir(mode=_PRIVATE_DIR)
+            _put(folder, f"{fence:d}", content)
+            # Even if the folder was there: whoever made it may have died before this.
+            _sync_dir(self._outputs)
 
     def get_output(self, job_id: JobId, fence: int) -> bytes:
         """As the port says."""
-        return _get(self._output(job_id, fence), job_id)
+        return _get(self._outputs, self._outputs / _checked(job_id) / f"{fence:d}")
 
     def put_preview(self, job_id: JobId, content: bytes) -> None:
         """As the port says."""
-        _put(self._preview(job_id), content, is_durable=False)
+        with storage_errors():
+            _put(self._previews, _checked(job_id), content, is_durable=False)
 
     def get_preview(self, job_id: JobId) -> bytes:
         """As the port says."""
-        return _get(self._preview(job_id), job_id)
+        return _get(self._previews, self._previews / _checked(job_id))
 
     def delete_output(self, job_id: JobId, fence: int) -> None:
-        """As the port says."""
-        with storage_errors():
-            self._output(job_id, fence).unlink(missing_ok=True)
+        """As the port says; the job's folder stays, as its next delivery may be writing."""
+        with storage_errors(), suppress(FileNotFoundError), _opened(self._outputs / _checked(job_id)) as folder:
+            os.unlink(f"{fence:d}", dir_fd=folder)
 
     def delete_job(self, job_id: JobId) -> None:
-        """As the port says; lists the folder of outputs, as any delivery may have left one."""
+        """As the port says; any number of deliveries may have left an output."""
         with storage_errors():
-            self._input(job_id).unlink(missing_ok=True)
-            self._preview(job_id).unlink(missing_ok=True)
-            for output in self._outputs.glob(f"{job_id}.*"):
-                output.unlink(missing_ok=True)
+            for folder in self._folders:
+                _delete(folder / _checked(job_id))
 
     def sweep(self, older_than_seconds: float) -> int:
         """As the port says.
@@ -83,32 +91,20 @@ class FileBlobs:
         with storage_errors():
             for folder in self._folders:
                 for entry in os.scandir(folder):
-                    try:
-                        is_stray = entry.stat(follow_symlinks=False).st_mtime < oldest
-                        if is_stray:
-                            os.unlink(entry.path)
-                            num_files += 1
-                    except FileNotFoundError:
-                        continue  # Somebody else deleted it.
+                    # A job's folder is as old as what was last put there. Somebody else may delete it meanwhile.
+                    with suppress(FileNotFoundError):
+                        if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                            num_files += _delete(Path(entry.path))
         return num_files
 
     def check_writable(self) -> None:
         """As the port says."""
-        probe = _temporary(self._outputs)
-        with storage_errors():
+        probe = _temporary_name()
+        with storage_errors(), _opened(self._outputs) as folder:
             try:
-                _write_new(probe, b"x", is_durable=True)
+                _write_new(probe, folder, b"x", is_durable=True)
             finally:
-                probe.unlink(missing_ok=True)
-
-    def _input(self, job_id: JobId) -> Path:
-        return self._inputs / _checked(job_id)
-
-    def _output(self, job_id: JobId, fence: int) -> Path:
-        return self._outputs / f"{_checked(job_id)}.{fence:d}"
-
-    def _preview(self, job_id: JobId) -> Path:
-        return self._previews / _checked(job_id)
+                _unlink(probe, folder)
 
 
 def _checked(job_id: JobId) -> JobId:
@@ -119,26 +115,26 @@ def _checked(job_id: JobId) -> JobId:
     return job_id
 
 
-def _temporary(folder: Path) -> Path:
-    return folder / f".tmp-{secrets.token_hex(8)}"
+def _temporary_name() -> str:
+    return f".tmp-{secrets.token_hex(8)}"
 
 
-def _put(path: Path, content: bytes, *, is_durable: bool = True) -> None:
+def _put(folder: Path, name: str, content: bytes, *, is_durable: bool = True) -> None:
     """All of it under its name, or nothing: written aside and renamed; if durable, content and name are synced."""
-    temporary = _temporary(path.parent)
-    with storage_errors():
+    temporary = _temporary_name()
+    with _opened(folder) as fd:
         try:
-            _write_new(temporary, content, is_durable=is_durable)
-            os.replace(temporary, path)
+            _write_new(temporary, fd, content, is_durable=is_durable)
+            os.replace(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            _unlink(temporary, fd)
             raise
         if is_durable:
-            _sync_dir(path.parent)
+            os.fsync(fd)
 
 
-def _write_new(path: Path, content: bytes, *, is_durable: bool) -> None:
-    with open(os.open(path, _WRITE, _PRIVATE_FILE), "wb", buffering=0) as file:
+def _write_new(name: str, folder: int, content: bytes, *, is_durable: bool) -> None:
+    with open(os.open(name, _WRITE, _PRIVATE_FILE, dir_fd=folder), "wb", buffering=0) as file:
         rest = memoryview(content)
         while rest:
             rest = rest[file.write(rest) :]
@@ -146,20 +142,49 @@ def _write_new(path: Path, content: bytes, *, is_durable: bool) -> None:
             os.fsync(file.fileno())
 
 
-def _get(path: Path, job_id: JobId) -> bytes:
+def _get(store: Path, path: Path) -> bytes:
     with storage_errors():
         try:
-            with open(os.open(path, _READ), "rb") as file:
+            with _opened(path.parent) as folder, open(os.open(path.name, _READ, dir_fd=folder), "rb") as file:
                 return file.read()
         except FileNotFoundError:
             # Without its folder the whole store is away, and its pictures may come back.
-            path.parent.stat()
-            raise NotFoundError(f"the pictures of {job_id} are gone") from None
+            store.stat()
+            raise NotFoundError("the pictures of this job are gone") from None
+
+
+def _delete(path: Path) -> int:
+    """Forget a file, or a folder with the files in it; of a link only itself. Returns how many files there were."""
+    try:
+        with _opened(path) as folder:
+            num_files = sum(_unlink(name, folder) for name in os.listdir(folder))
+        os.rmdir(path)
+    except FileNotFoundError:
+        return 0
+    except NotADirectoryError:
+        return int(_unlink(path))
+    return num_files
+
+
+def _unlink(name: str | Path, folder: int | None = None) -> bool:
+    """Whether it was there to be deleted."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """The folder itself, never one that a link in its place points to."""
+    fd = os.open(folder, _READ_DIR)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _sync_dir(folder: Path) -> None:
-    fd = os.open(folder, _READ_DIR)
-    try:
+    with _opened(folder) as fd:
         os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from service.api.answers import accepted, finished, job_object, preview
+from service.api.departures import unless_client_leaves
 from service.api.dependencies import EdgeDep
 from service.api.idempotency import idempotency_key
 from service.api.openapi import (
@@ -56,11 +57,14 @@ async def create_job(request: Request, edge: EdgeDep) -> Response:
     openapi_extra={"parameters": [PREFER]},
 )
 async def get_job(request: Request, job_id: JobIdPath, edge: EdgeDep) -> Response:
-    """Answer at once, or with `Prefer: wait=N` when the job has ended or the time is over."""
+    """Answer at once, or with `Prefer: wait=N` when the job has ended or the time is over.
+
+    Whoever hangs up only looked: the job goes on.
+    """
     _check_id(job_id)
     prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits)
     if prefer and prefer.seconds:
-        job = await edge.services.jobs.wait(job_id, prefer.seconds)
+        job = await unless_client_leaves(request, edge.services.jobs.wait(job_id, prefer.seconds))
     else:
         job = await edge.services.jobs.status(job_id)
     return job_object(job, await edge.services.forecasts.of_job(job), prefer.applied if prefer else None)

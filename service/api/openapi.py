@@ -82,6 +82,7 @@ GENERATION_BODY: dict[str, Any] = {
 JOB_PROBLEMS = (
     "cancelled",
     "backend_error",
+    "input_lost",
     "attempts_exhausted",
     "resource_exhausted",
     "backend_unavailable",

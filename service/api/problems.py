@@ -66,6 +66,7 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     ),
     "internal_error": ProblemKind(500, "Internal error", "Report it with the `instance`."),
     "backend_error": ProblemKind(500, "The model could not be run", "Report it with the `job_id`."),
+    "input_lost": ProblemKind(500, "Pictures of the job lost", "Submit the request again, with its pictures."),
     "attempts_exhausted": ProblemKind(
         500, "Attempts used up", "Report it with the `job_id`; a worker died repeatedly."
     ),

@@ -20,8 +20,8 @@ from service.scheduling.cost_model import eta, forecast_seconds, retry_after_sec
 _FRESH_SECONDS = 0.5
 # A new job's forecast counts the jobs that came just before it, so it looks again sooner.
 _FRESH_AT_SUBMIT_SECONDS = 0.05
-# Longer than this nobody waits for a forecast.
-_MAX_SECONDS = 1.0
+# Longer than this nobody waits for a forecast; a look takes milliseconds.
+MAX_FORECAST_SECONDS = 0.25
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class Forecasts:
 
     async def _look(self, max_age_seconds: float) -> tuple[Sequence[WorkerReport], QueueStats] | None:
         try:
-            async with asyncio.timeout(_MAX_SECONDS):
+            async with asyncio.timeout(MAX_FORECAST_SECONDS):
                 return await self._reports.value(self._fresh_seconds), await self._stats.value(max_age_seconds)
         except (TimeoutError, StorageError):
             return None

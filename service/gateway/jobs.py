@@ -23,7 +23,7 @@ from service.domain.errors import (
 from service.domain.inputs import pack_inputs
 from service.domain.job import DEFAULT_TENANT, IdempotencyKey, Job, JobId, JobStatus, NewJob
 from service.domain.result import JobResult
-from service.gateway.forecast import Forecasts
+from service.gateway.forecast import MAX_FORECAST_SECONDS, Forecasts
 from service.gateway.models import ServedModel
 from service.gateway.submission import Submission
 from service.ports.blobs import BlobStore
@@ -32,6 +32,8 @@ from service.telemetry.metrics import GatewayMetrics
 
 # A client is told within this time that the queue is away.
 MAX_QUEUE_SECONDS = 2.0
+# A submit asks the queue twice: for its forecast, beside the storing, and to take the job.
+_MAX_ENQUEUE_SECONDS = MAX_QUEUE_SECONDS - MAX_FORECAST_SECONDS
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Jobs:
         # stay until the sweep.
         if forecast:
             job = dataclasses.replace(job, forecast_seconds=forecast.seconds)
-        async with _queue_answers_within(MAX_QUEUE_SECONDS):
+        async with _queue_answers_within(_MAX_ENQUEUE_SECONDS):
             enqueued = await self._intake.enqueue(job)
         # `dup` of its own id: a lost answer made the adapter repeat the call.
         if enqueued.verdict == "ok" or (enqueued.verdict == "dup" and enqueued.job_id == job.id):

@@ -4,6 +4,8 @@ Every gateway runs it; the queue's reap is atomic and its audit read-only, so se
 """
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 
 from service.domain.errors import StorageError
 from service.domain.job import JobId
@@ -41,46 +43,53 @@ class Upkeep:
         self._metrics = metrics
         self._audit_every_seconds = audit_every_seconds
         self._interval_seconds = lease_seconds / _REAPS_PER_LEASE
-        self._deleted: list[JobId] = []
+        self._next_audit = time.monotonic() + audit_every_seconds
+        # Both bounded by what one reap names.
+        self._deletable: list[JobId] = []
+        self._deleted: set[JobId] = set()
 
     async def run(self) -> None:
-        """Reap fifteen times a lease, audit each minute, sweep at the start and then each hour.
+        """Reap and delete fifteen times a lease, audit each minute, sweep at the start and then each hour.
 
-        An outage is logged and waited out; the audit comes a minute after it, when what it left is reaped.
+        Each duty keeps its own pace: a reap that comes late looks like an outage, after which every lease starts again.
+        Outages are waited out, and whatever else goes wrong too.
         """
-        now = asyncio.get_running_loop().time
-        next_sweep, next_audit = now(), now() + self._audit_every_seconds
-        is_well = True
-        while True:
-            try:
-                await self.reap()
-                if now() >= next_audit:
-                    next_audit = now() + self._audit_every_seconds
-                    await self.audit()
-                if now() >= next_sweep:
-                    next_sweep += _SWEEP_EVERY_SECONDS
-                    await self.sweep()
-                is_well = True
-            except StorageError as error:
-                next_audit = now() + self._audit_every_seconds
-                self._metrics.count_outage(error)
-                if is_well:
-                    get_logger().warning("upkeep_failed", code=error.code, detail=error.detail)
-                is_well = False
-            await asyncio.sleep(self._interval_seconds)
+        # Not a TaskGroup: it passes a cancel on only once, and the Redis client may swallow one.
+        await asyncio.gather(
+            self._repeat(self.reap, self._interval_seconds),
+            self._repeat(self.delete, self._interval_seconds),
+            self._repeat(self._audit_when_due, self._interval_seconds),
+            self._repeat(self.sweep, _SWEEP_EVERY_SECONDS),
+            return_exceptions=True,
+        )
 
     async def reap(self) -> None:
-        """One round: the pictures of the jobs whose time is over are deleted.
+        """One round: what has run out in time goes back or ends, and `delete` gets its next work.
 
         Raises:
-            StorageError: the queue or the storage does not answer.
+            StorageError: the queue does not answer; the next audit waits until what this left is reaped.
         """
-        deletable = await self._queue.reap(self._deleted)
-        self._deleted = []
-        for job_id in deletable:
+        deleted = tuple(self._deleted)
+        try:
+            named = await self._queue.reap(deleted)
+        except StorageError:
+            self._put_off_audit()
+            raise
+        self._deleted.difference_update(deleted)
+        if not self._deletable:
+            self._deletable = [job_id for job_id in named if job_id not in self._deleted]
+
+    async def delete(self) -> None:
+        """Delete the pictures of the jobs that the queue named: their time is over.
+
+        Raises:
+            StorageError: the storage does not answer.
+        """
+        while self._deletable:
+            job_id = self._deletable.pop()
             await asyncio.to_thread(self._blobs.delete_job, job_id)
             # Only now: what a crash or an outage leaves, the queue names again.
-            self._deleted.append(job_id)
+            self._deleted.add(job_id)
 
     async def audit(self) -> None:
         """Count and log what is wrong in the queue; nothing ever should be.
@@ -101,3 +110,27 @@ class Upkeep:
         num_files = await asyncio.to_thread(self._blobs.sweep, _SWEEP_OLDER_THAN_SECONDS)
         if num_files:
             get_logger().info("blobs_swept", num_files=num_files)
+
+    async def _audit_when_due(self) -> None:
+        if time.monotonic() >= self._next_audit:
+            self._put_off_audit()
+            await self.audit()
+
+    def _put_off_audit(self) -> None:
+        self._next_audit = time.monotonic() + self._audit_every_seconds
+
+    async def _repeat(self, duty: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
+        is_well = True
+        while True:
+            try:
+                await duty()
+                is_well = True
+            except StorageError as error:
+                self._metrics.count_outage(error)
+                if is_well:
+                    get_logger().warning("upkeep_failed", code=error.code, detail=error.detail)
+                is_well = False
+            except Exception:
+                # Without this duty the gateway would look well, and leases or pictures would pile up.
+                get_logger().exception("upkeep_failed", code="internal_error")
+            await asyncio.sleep(pause_seconds)

@@ -42,6 +42,13 @@ def call_and_wait(address: tuple[str, int], *headers: str, path: str = "/v1/gene
     return connection
 
 
+def poll(address: tuple[str, int], job_id: str) -> socket.socket:
+    """A client that waits for the job's end and reads nothing."""
+    connection = socket.create_connection(address, 20)
+    connection.sendall(f"GET /v1/jobs/{job_id} HTTP/1.1\r\nHost: a\r\nPrefer: wait=60\r\n\r\n".encode())
+    return connection
+
+
 def read_answer(connection: socket.socket) -> str:
     """Head and body of the one answer, by its length."""
     with connection.makefile("rb") as stream:
@@ -150,6 +157,18 @@ def test_client_when_it_hangs_up_then_a_job_with_a_key_and_one_not_waited_for_go
     assert [job.status for job in edge.intake.jobs.values()] == [JobStatus.QUEUED, JobStatus.QUEUED]
     retry = edge.client.post("/v1/generate", json=GOOD_BODY, headers={"Idempotency-Key": "k", "Prefer": "wait=0"})
     assert retry.headers["idempotency-replayed"] == "true"
+
+
+def test_client_when_it_hangs_up_in_a_long_poll_then_nobody_waits_on_and_the_job_goes_on(edge: Edge) -> None:
+    left = edge.gateway.metrics.request_seconds.labels("/v1/jobs/{job_id}", "499")._sum
+    before, job_id = left.get(), a_waiting_job(edge)
+    with poll(edge.gateway.address, job_id):
+        until(lambda: edge.intake.num_waiting == 1)
+
+    until(lambda: left.get() > before)
+
+    assert edge.intake.num_waiting == 0
+    assert edge.intake.jobs[job_id].status is JobStatus.QUEUED
 
 
 def test_server_when_it_stops_under_a_waiting_client_then_the_job_goes_on() -> None:

@@ -111,6 +111,7 @@ def test_result_when_the_file_went_before_the_record_then_410(edge: Edge) -> Non
     ("code", "status", "told"),
     [
         ("backend_error", 500, "backend_error"),
+        ("input_lost", 500, "input_lost"),
         ("attempts_exhausted", 500, "attempts_exhausted"),
         ("resource_exhausted", 503, "resource_exhausted"),
         ("backend_unavailable", 503, "backend_unavailable"),
@@ -131,6 +132,7 @@ def test_result_when_the_job_failed_then_its_own_problem_and_the_object_has_it_t
     assert (job.status_code, job.json()["status"], job.json()["outputs"]) == (200, "failed", [])
     assert job.json()["error"]["code"] == told
     assert job.json()["error"]["job_id"] == result.json()["job_id"] == job_id
+    assert result.json()["retryable"] == (status != 500)
     assert ("scripted failure" in result.text) == (told == code), "what is unknown keeps its detail to itself"
 
 

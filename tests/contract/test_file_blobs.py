@@ -5,6 +5,7 @@ import resource
 import stat
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +34,10 @@ def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir() or path.is_symlink())
 
 
+def path_of(fd: int) -> str:
+    return os.readlink(f"/proc/self/fd/{fd}")
+
+
 @contextmanager
 def files_end_at(num_bytes: int) -> Iterator[None]:
     """As a full disk: a write beyond raises OSError, after a part of it has been written."""
@@ -49,7 +54,7 @@ def test_files_when_stored_then_their_names_come_from_ids_alone(blobs: FileBlobs
     blobs.put_output(JOB, 12, b"x")
     blobs.put_preview(JOB, b"x")
 
-    assert files(root) == [f"in/{JOB}", f"out/{JOB}.12", f"preview/{JOB}"]
+    assert files(root) == [f"in/{JOB}", f"out/{JOB}/12", f"preview/{JOB}"]
 
 
 def test_files_when_stored_under_an_open_umask_then_only_their_owner_may_read_them(tmp_path: Path) -> None:
@@ -65,8 +70,8 @@ def test_files_when_stored_under_an_open_umask_then_only_their_owner_may_read_th
     modes = {
         str(path.relative_to(tmp_path / "open")): stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*/*")
     }
-    folders = {"in": 0o700, "out": 0o700, "preview": 0o700}
-    assert modes == folders | {f"in/{JOB}": 0o600, f"out/{JOB}.1": 0o600, f"preview/{JOB}": 0o600}
+    folders = {"in": 0o700, "out": 0o700, f"out/{JOB}": 0o700, "preview": 0o700}
+    assert modes == folders | {f"in/{JOB}": 0o600, f"out/{JOB}/1": 0o600, f"preview/{JOB}": 0o600}
 
 
 BAD_IDS = [
@@ -99,7 +104,8 @@ def test_link_when_one_stands_where_a_picture_should_then_it_is_not_followed(
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
-    for link in (root / "in" / JOB, root / "out" / f"{JOB}.1", root / "preview" / JOB):
+    (root / "out" / JOB).mkdir()
+    for link in (root / "in" / JOB, root / "out" / JOB / "1", root / "preview" / JOB):
         link.symlink_to(secret)
 
     for call in ("get_input", "get_output", "get_preview"):
@@ -111,6 +117,23 @@ def test_link_when_one_stands_where_a_picture_should_then_it_is_not_followed(
 
     assert {blobs.get_input(JOB), blobs.get_output(JOB, 1), blobs.get_preview(JOB)} == {b"mine"}
     assert secret.read_bytes() == b"secret"
+
+
+def test_link_when_one_stands_where_a_folder_should_then_it_is_not_followed(
+    blobs: FileBlobs, root: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secrets"
+    secret.mkdir()
+    (secret / "1").write_bytes(b"secret")
+    (root / "out" / JOB).symlink_to(secret)
+
+    for call in ("get_output", "put_output", "delete_output"):
+        with pytest.raises(StorageError):
+            CALLS[call](blobs)
+    blobs.delete_job(JOB)
+
+    assert list((root / "out").iterdir()) == []
+    assert (secret / "1").read_bytes() == b"secret"
 
 
 @pytest.mark.parametrize("get_rid", [lambda blobs: blobs.delete_job(JOB), lambda blobs: blobs.sweep(-3600)])
@@ -129,7 +152,7 @@ def test_link_when_deleted_then_only_the_link_goes(
 
 @pytest.mark.parametrize("call", ["put_input", "put_output", "put_preview"])
 def test_put_when_its_name_can_not_be_taken_then_nothing_is_left(blobs: FileBlobs, root: Path, call: str) -> None:
-    for place in (root / "in" / JOB, root / "out" / f"{JOB}.1", root / "preview" / JOB):
+    for place in (root / "in" / JOB, root / "out" / JOB / "1", root / "preview" / JOB):
         (place / "occupied").mkdir(parents=True)
 
     with pytest.raises(StorageError):
@@ -159,6 +182,59 @@ def test_check_when_the_disk_is_full_then_it_says_so_and_leaves_nothing(blobs: F
     assert files(root) == []
 
 
+def test_output_when_stored_then_its_bytes_its_name_and_its_folder_are_on_disk(
+    blobs: FileBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        fsync(fd)
+        synced.append(path_of(fd).replace(str(root), "").partition("/.tmp-")[0])
+
+    monkeypatch.setattr(os, "fsync", note)
+    # The second finds the folder: whoever made it may have died before its name was on disk.
+    for fence in (1, 2):
+        blobs.put_output(JOB, fence, b"x")
+
+    # The file while its name was a temporary one, then the folders from the inside out.
+    assert synced == [f"/out/{JOB}", f"/out/{JOB}", "/out"] * 2
+
+
+def test_job_when_deleted_then_no_folder_that_all_jobs_share_is_listed(
+    blobs: FileBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        blobs.put_output(a_job_id(number), 1, b"out")
+    listed: list[str] = []
+
+    def noting(ask: Callable) -> Callable:
+        def note(path: int | str | Path) -> object:
+            listed.append(path_of(path) if isinstance(path, int) else str(path))
+            return ask(path)
+
+        return note
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, noting(getattr(os, name)))
+    blobs.delete_job(JOB)
+    monkeypatch.undo()
+
+    assert listed == [str(root / "out" / JOB)]
+    assert not (root / "out" / JOB).exists()
+
+
+def test_job_when_deleted_by_two_at_once_then_both_are_content(root: Path) -> None:
+    gateways = [FileBlobs(root), FileBlobs(root)]
+    for _ in range(50):
+        for fence in range(5):
+            gateways[0].put_output(JOB, fence, b"out")
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda blobs: blobs.delete_job(JOB), gateways))
+
+        assert list((root / "out").iterdir()) == []
+
+
 def test_sweep_when_files_are_old_then_those_go_with_what_a_crash_left(blobs: FileBlobs, root: Path) -> None:
     for number in (1, 2):
         blobs.put_input(a_job_id(number), b"in")
@@ -166,13 +242,18 @@ def test_sweep_when_files_are_old_then_those_go_with_what_a_crash_left(blobs: Fi
         blobs.put_preview(a_job_id(number), b"preview")
     (root / "in" / ".tmp-0123456789abcdef").write_bytes(b"half")
     old = time.time() - 1000
-    for name in (f"in/{JOB}", f"out/{JOB}.1", f"preview/{JOB}", "in/.tmp-0123456789abcdef"):
-        os.utime(root / name, (old, old))
+    (root / "out" / JOB / ".tmp-0123456789abcdef").write_bytes(b"half")
+    (root / "out" / ".tmp-0123456789abcdef").write_bytes(b"half")
+    kept = [f"in/{a_job_id(2)}", f"out/{a_job_id(2)}/1", f"preview/{a_job_id(2)}"]
+    for path in root.glob("*/*"):
+        if path.name != a_job_id(2):
+            os.utime(path, (old, old))
 
     assert blobs.sweep(1001 + 3600) == 0
-    assert blobs.sweep(999) == 4
+    assert blobs.sweep(999) == 6
 
-    assert files(root) == [f"in/{a_job_id(2)}", f"out/{a_job_id(2)}.1", f"preview/{a_job_id(2)}"]
+    assert files(root) == kept
+    assert [path.name for path in (root / "out").iterdir()] == [a_job_id(2)]
 
 
 def test_folder_when_two_processes_share_it_then_each_sees_what_the_other_stored(root: Path) -> None:

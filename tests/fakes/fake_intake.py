@@ -34,7 +34,7 @@ class FakeIntake:
         self.workers: list[WorkerReport] = []
         self.forecast_ratios: list[float] = []
         self.violations: dict[InvariantKind, list[str]] = {}
-        self.num_reaps = self.num_audits = self.num_stats = 0
+        self.num_reaps = self.num_audits = self.num_stats = self.num_waiting = 0
         self.trouble: Trouble = "none"
         self.on_enqueue: Callable[[NewJob], None] = lambda job: None
         self._keys: dict[str, tuple[IdempotencyKey, str]] = {}
@@ -86,11 +86,15 @@ class FakeIntake:
 
     async def wait_for_end(self, job_id: str, timeout_seconds: float) -> Job | None:
         deadline = time.monotonic() + timeout_seconds
-        while True:
-            job = await self.read(job_id)
-            if job is None or job.status.is_final or time.monotonic() >= deadline:
-                return job
-            await asyncio.sleep(0.005)
+        self.num_waiting += 1
+        try:
+            while True:
+                job = await self.read(job_id)
+                if job is None or job.status.is_final or time.monotonic() >= deadline:
+                    return job
+                await asyncio.sleep(0.005)
+        finally:
+            self.num_waiting -= 1
 
     async def stats(self) -> QueueStats:
         await self._answer()

@@ -1,4 +1,4 @@
-"""A blob store in memory: names as the files would have, and scripted trouble."""
+"""A blob store in memory, and scripted trouble."""
 
 from service.domain.errors import NotFoundError, StorageError
 

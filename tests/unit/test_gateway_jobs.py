@@ -1,8 +1,10 @@
 """Submitting a job and fetching its picture: in which order things happen, and what is left when one of them fails."""
 
+import asyncio
 import dataclasses
 import hashlib
 import re
+import selectors
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from service.domain.errors import (
 from service.domain.job import Job, JobFailure, JobStatus, NewJob, Priority
 from service.domain.request import MAX_SEED, OutputOptions, Sampler
 from service.gateway.forecast import Forecasts
-from service.gateway.jobs import Jobs, Submitted
+from service.gateway.jobs import MAX_QUEUE_SECONDS, Jobs, Submitted
 from service.gateway.submission import Submission
 from service.ports.queue import CancelVerdict, Enqueued
 from service.telemetry.metrics import GatewayMetrics
@@ -112,6 +114,47 @@ async def test_submit_when_the_queue_does_not_answer_then_the_pictures_stay_as_i
         await jobs.submit(a_submission())
 
     assert list(blobs.content.values()) == [an_input()]
+
+
+class ClockThatSkips(asyncio.SelectorEventLoop):
+    """An event loop whose time goes by only where it would wait for it, and at once."""
+
+    def __init__(self) -> None:
+        self._skipped_seconds = 0.0
+        super().__init__(SelectorThatSkips(self))
+
+    def time(self) -> float:
+        return self._skipped_seconds
+
+    def skip(self, seconds: float) -> None:
+        self._skipped_seconds += seconds
+
+
+class SelectorThatSkips(selectors.DefaultSelector):
+    def __init__(self, clock: ClockThatSkips) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(None if timeout is None else 0)
+        if timeout and not events:
+            self._clock.skip(timeout)
+        return events
+
+
+def test_submit_when_the_queue_hangs_then_forecast_and_enqueue_together_keep_the_promise(
+    intake: FakeIntake, blobs: MemoryBlobs, metrics: GatewayMetrics
+) -> None:
+    intake.trouble = "hangs"
+    loop = ClockThatSkips()
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        start = loop.time()
+        with pytest.raises(StorageError, match="queue_unavailable"):
+            runner.run(the_jobs_of(intake, blobs, metrics).submit(a_submission()))
+        seconds = loop.time() - start
+
+    assert seconds == pytest.approx(MAX_QUEUE_SECONDS, abs=0.01)
 
 
 async def test_submit_when_the_answer_was_lost_and_the_repeat_says_dup_then_it_is_accepted(

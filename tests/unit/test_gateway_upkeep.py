@@ -1,7 +1,8 @@
 """What a gateway does unasked: old pictures and strays go, the books are checked, outages are waited out."""
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
 import pytest
@@ -59,26 +60,62 @@ async def test_reap_when_pictures_are_due_then_those_go_and_no_others(
     queue.expired = [a_job_id(1), a_job_id(3), a_job_id(9)]
 
     await upkeep.reap()
+    await upkeep.delete()
 
     assert left(blobs) == {a_job_id(2)}
     store(blobs, 1)
     await upkeep.reap()
+    await upkeep.delete()
     assert left(blobs) == {a_job_id(1), a_job_id(2)}, "once is enough"
 
 
-async def test_reap_when_the_storage_fails_in_between_then_the_next_round_deletes_the_rest(
+async def test_delete_when_the_storage_fails_in_between_then_the_next_rounds_delete_the_rest(
     upkeep: Upkeep, queue: FakeIntake, blobs: MemoryBlobs
 ) -> None:
     store(blobs, 1, 2)
     queue.expired = [a_job_id(1), a_job_id(2)]
     blobs.is_down = True
+    await upkeep.reap()
+    with pytest.raises(StorageError):
+        await upkeep.delete()
+    blobs.is_down = False
+
+    for _ in range(2):
+        await upkeep.reap()
+        await upkeep.delete()
+
+    assert left(blobs) == set()
+
+
+async def test_reap_when_deleting_is_behind_then_what_waits_does_not_grow(
+    upkeep: Upkeep, queue: FakeIntake, blobs: MemoryBlobs
+) -> None:
+    store(blobs, *range(1, 9))
+    for first in (1, 3, 5, 7):
+        queue.expired = [a_job_id(first), a_job_id(first + 1)]
+        await upkeep.reap()
+
+    await upkeep.delete()
+
+    # The queue names the others again.
+    assert left(blobs) == {a_job_id(number) for number in range(3, 9)}
+
+
+async def test_reap_when_its_answer_is_lost_then_what_was_deleted_is_reported_again(
+    upkeep: Upkeep, queue: FakeIntake, blobs: MemoryBlobs
+) -> None:
+    store(blobs, 1)
+    queue.expired = [a_job_id(1)]
+    await upkeep.reap()
+    await upkeep.delete()
+    queue.trouble = "refuses"
     with pytest.raises(StorageError):
         await upkeep.reap()
-    blobs.is_down = False
+    queue.trouble = "none"
 
     await upkeep.reap()
 
-    assert left(blobs) == set()
+    assert queue.expired == []
 
 
 async def test_sweep_when_run_then_only_what_no_job_can_need_any_more(upkeep: Upkeep, blobs: MemoryBlobs) -> None:
@@ -132,6 +169,76 @@ async def test_run_when_the_queue_is_away_then_no_audit_before_its_minute_is_ove
     assert queue.num_audits == 0
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+class Stuck:
+    """Lets a call begin and not end, until released."""
+
+    def __init__(self) -> None:
+        self.has_begun, self._release = threading.Event(), threading.Event()
+
+    def block(self, *_: object) -> int:
+        self.has_begun.set()
+        assert self._release.wait(60)
+        return 0
+
+    async def hang(self) -> Mapping[InvariantKind, Sequence[str]]:
+        self.has_begun.set()
+        await asyncio.Event().wait()
+        return {}
+
+    def release(self) -> None:
+        self._release.set()
+
+
+@pytest.mark.parametrize("duty", ["delete", "sweep", "audit"])
+async def test_run_when_another_duty_takes_long_then_leases_are_reaped_on(
+    queue: FakeIntake, blobs: MemoryBlobs, monkeypatch: pytest.MonkeyPatch, duty: str
+) -> None:
+    stuck = Stuck()
+    queue.expired = [a_job_id(1)]
+    if duty == "audit":
+        monkeypatch.setattr(queue, "audit", stuck.hang)
+    else:
+        monkeypatch.setattr(blobs, "delete_job" if duty == "delete" else "sweep", stuck.block)
+    upkeep = Upkeep(queue, queue, blobs, 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
+    task = asyncio.create_task(upkeep.run())
+    try:
+        await until(stuck.has_begun.is_set)
+        before = queue.num_reaps
+        await until(lambda: queue.num_reaps >= before + 20)
+    finally:
+        stuck.release()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("duty", ["reap", "delete", "audit"])
+async def test_run_when_a_duty_meets_the_unforeseen_then_it_is_logged_and_goes_on(
+    queue: FakeIntake, blobs: MemoryBlobs, monkeypatch: pytest.MonkeyPatch, duty: str
+) -> None:
+    num_calls = 0
+
+    def fail(*_: object) -> None:
+        nonlocal num_calls
+        num_calls += 1
+        raise KeyError("unforeseen")
+
+    queue.expired = [a_job_id(1)]
+    monkeypatch.setattr(blobs if duty == "delete" else queue, "delete_job" if duty == "delete" else duty, fail)
+    upkeep = Upkeep(queue, queue, blobs, 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
+    with structlog.testing.capture_logs() as lines:
+        task = asyncio.create_task(upkeep.run())
+        await until(lambda: num_calls >= 3 or task.done())
+
+        assert num_calls >= 3
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert {(line["event"], line["log_level"], line["exc_info"]) for line in lines} == {
+        ("upkeep_failed", "error", True)
+    }
 
 
 async def test_run_when_going_on_then_it_reaps_often_and_sweeps_once_at_the_start(

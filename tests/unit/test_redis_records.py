@@ -103,29 +103,53 @@ def test_request_when_it_is_of_a_newer_version_then_it_is_refused(place: tuple[s
         request_from_json(json.dumps(fields))
 
 
-def test_claim_when_jobs_are_given_then_in_their_order() -> None:
-    jobs = [
-        {
-            "id": a_job_id(number),
-            "fence": number + 10,
-            "request": request_to_json(a_request(number)),
-            "is_suspect": number == 2,
-            "class": "batch" if number == 2 else "interactive",
-            "waited_ms": waited_ms,
-            "left_ms": left_ms,
-        }
-        for number, waited_ms, left_ms in ((2, 1500, 500), (1, -3, -1))
-    ]
+def a_claim(number: int, **fields: Any) -> dict[str, Any]:
+    """One job of a claim's answer."""
+    job = {
+        "id": a_job_id(number),
+        "fence": number + 10,
+        "request": request_to_json(a_request(number)),
+        "is_suspect": False,
+        "class": "interactive",
+        "waited_ms": -3,
+        "left_ms": -1,
+    }
+    return job | fields
 
-    assert claimed_jobs_from_json(json.dumps({"hold": False, "jobs": jobs})) == (
-        ClaimedJob(a_job_id(2), 12, a_request(2), True, 1.5, Priority.BATCH, seconds_left=0.5),
-        ClaimedJob(a_job_id(1), 11, a_request(1), False, 0.0, Priority.INTERACTIVE, seconds_left=0.0),
+
+def test_claim_when_jobs_are_given_then_in_their_order() -> None:
+    second = a_claim(2, **{"is_suspect": True, "class": "batch", "waited_ms": 1500, "left_ms": 500})
+
+    assert claimed_jobs_from_json(json.dumps({"hold": False, "jobs": [second, a_claim(1)]})) == (
+        (
+            ClaimedJob(a_job_id(2), 12, a_request(2), True, 1.5, Priority.BATCH, seconds_left=0.5),
+            ClaimedJob(a_job_id(1), 11, a_request(1), False, 0.0, Priority.INTERACTIVE, seconds_left=0.0),
+        ),
+        {},
     )
+
+
+@pytest.mark.parametrize("fields", [{"request": "{}"}, {"class": "bulk"}, {"waited_ms": None}])
+def test_claim_when_a_job_is_not_of_this_version_then_it_is_named_and_the_others_are_read(
+    fields: dict[str, Any],
+) -> None:
+    answer = {"hold": False, "jobs": [a_claim(1), a_claim(2, **fields), a_claim(3)]}
+
+    jobs, unreadable = claimed_jobs_from_json(json.dumps(answer))
+
+    assert [job.id for job in jobs] == [a_job_id(1), a_job_id(3)]
+    assert unreadable == {a_job_id(2): 12}
+
+
+@pytest.mark.parametrize("answer", ["no JSON", "{}", '{"jobs":[{"request":"{}"}]}'])
+def test_claim_when_nothing_of_it_can_be_read_then_refused(answer: str) -> None:
+    with pytest.raises(StorageError, match="not one of this version"):
+        claimed_jobs_from_json(answer)
 
 
 @pytest.mark.parametrize("answer", ['{"hold":true,"jobs":{}}', '{"hold":false,"jobs":[]}'])
 def test_claim_when_there_is_nothing_then_an_empty_lua_table_is_no_job(answer: str) -> None:
-    assert claimed_jobs_from_json(answer) == ()
+    assert claimed_jobs_from_json(answer) == ((), {})
 
 
 @pytest.mark.parametrize("state", ["queued", "delayed"])
