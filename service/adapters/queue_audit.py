@@ -66,7 +66,7 @@ class _Facts:
     def sums(self) -> Mapping[str, int]:
         """What the job adds to the stored sums while it is live."""
         cost = "cost:running" if self.state == "running" else f"cost:queued:{self.priority}"
-        return {"*": 1, self.tenant: 1, cost: self.cost}
+        return {"*": 1, f"tenant:{self.tenant}": 1, cost: self.cost}
 
 
 class RedisQueueAuditor:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
+import redis
 from redis.client import PubSub
 
 from service.adapters.end_watch import EndWatch
@@ -26,6 +27,7 @@ from service.adapters.redis_records import (
     stats_from_json,
 )
 from service.adapters.redis_server import CALL_TIMEOUT_SECONDS, connect, connect_async
+from service.domain.errors import StorageError
 from service.domain.job import ClaimedJob, Job, JobFailure, JobId, NewJob, Progress
 from service.domain.result import JobResult
 from service.ports.queue import (
@@ -41,6 +43,11 @@ from service.ports.queue import (
 _POLL_SECONDS = 1.0
 # One call stays below 5 ms of the server's time.
 _MAX_REAPED = 200
+# A heartbeat without an answer must leave time for another one before the lease ends, also if its connection broke and
+# it was tried twice.
+_HEARTBEAT_OF_LEASE = 0.15
+# Another worker may be of its version; if none is, the tries are soon used up.
+_UNREADABLE = JobFailure("internal_error", "the stored request is not one of this version")
 _ANY_NEWS: frozenset[News] = frozenset({"work", "cancel"})
 
 
@@ -119,6 +126,8 @@ class RedisJobLeases:
     def __init__(self, url: str, keys: RedisKeys, policy: QueuePolicy) -> None:
         """Each instance is a worker of its own to the queue; connects with the first call."""
         self._client = connect(url)
+        heartbeat_timeout_seconds = min(CALL_TIMEOUT_SECONDS, _HEARTBEAT_OF_LEASE * policy.lease_seconds)
+        self._heartbeat_client = connect(url, heartbeat_timeout_seconds)
         self._keys, self._policy = keys, policy
         self._worker = uuid.uuid4().hex
         self._claim_number = 1
@@ -128,10 +137,11 @@ class RedisJobLeases:
         """Close the connections."""
         if self._news:
             self._news.close()
+        self._heartbeat_client.close()
         self._client.close()
 
     def claim(self, free_rows: int, num_running: int) -> Sequence[ClaimedJob]:
-        """As the port says."""
+        """As the port says; after a claim that raised, the next one gets what that one took, also with no free rows."""
         answer = self._call(
             "q1_claim",
             self._worker,
@@ -142,7 +152,12 @@ class RedisJobLeases:
         )
         # Only an answer moves the number on: after a lost one, the next claim gets the same jobs.
         self._claim_number += 1
-        return claimed_jobs_from_json(answer)
+        jobs, unreadable = claimed_jobs_from_json(answer)
+        # Unsaid, its lease runs out; the others must not be lost with it.
+        with suppress(StorageError):
+            for job_id, fence in unreadable.items():
+                self.fail(job_id, fence, _UNREADABLE, may_retry=True)
+        return jobs
 
     def wait_for_news(self, timeout_seconds: float) -> frozenset[News]:
         """As the port says; news of every kind where some may have been missed: first, and after a broken line."""
@@ -173,6 +188,7 @@ class RedisJobLeases:
             _ms(self._policy.stall_timeout_seconds),
             self._policy.max_deliveries,
             *reports,
+            client=self._heartbeat_client,
         )
         return dict(zip(jobs, verdicts, strict=True))
 
@@ -190,12 +206,12 @@ class RedisJobLeases:
 
     def release(self, job_id: JobId, fence: int) -> ReleaseVerdict:
         """As the port says."""
-        return _first(self._call("q1_release", job_id, fence))
+        return _verdict(self._call("q1_release", job_id, fence))
 
     def _finish(self, job_id: JobId, fence: int, outcome: str, value: str, detail: str) -> FinishVerdict:
         delay_ms = _ms(random.uniform(0, self._policy.retry_delay_seconds))
         limits = self._policy.max_failures, delay_ms, self._policy.max_deliveries
-        return _first(self._call("q1_finish", job_id, fence, outcome, value, detail, *limits))
+        return _verdict(self._call("q1_finish", job_id, fence, outcome, value, detail, *limits))
 
     def _news_of(self, message: Mapping[str, Any]) -> frozenset[News]:
         # The server's confirmation, which also comes after a broken connection: only from here on nothing is missed.
@@ -203,9 +219,9 @@ class RedisJobLeases:
             return _ANY_NEWS
         return frozenset({"work" if message["channel"] == self._keys.wake else "cancel"})
 
-    def _call(self, function: str, *arguments: str | int) -> Any:
+    def _call(self, function: str, *arguments: str | int, client: redis.Redis | None = None) -> Any:
         with queue_errors():
-            return cast("Any", self._client.fcall(function, 1, self._keys.prefix, *arguments))
+            return cast("Any", (client or self._client).fcall(function, 1, self._keys.prefix, *arguments))
 
 
 class RedisJobUpkeep:
@@ -246,7 +262,7 @@ def _leave_if_cancelled(num_cancels_before: int) -> None:
         raise asyncio.CancelledError
 
 
-def _first(answer: Sequence[Any]) -> Any:
+def _verdict(answer: Sequence[Any]) -> Any:
     """The verdict; `already` names the one that the same call was given before."""
     return answer[-1]
 

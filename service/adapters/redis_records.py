@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Any
 
 from service.domain.errors import StorageError
 from service.domain.job import ClaimedJob, Job, JobFailure, JobId, JobStatus, Priority, Progress
@@ -45,21 +46,33 @@ def result_from_json(text: str) -> JobResult:
         return JobResult(**json.loads(text))
 
 
-def claimed_jobs_from_json(text: str) -> tuple[ClaimedJob, ...]:
-    """The answer of `q1_claim`: the jobs in their order; none while the worker is being emptied."""
+def claimed_jobs_from_json(text: str) -> tuple[tuple[ClaimedJob, ...], Mapping[JobId, int]]:
+    """The answer of `q1_claim`: the jobs in their order, and the fences of those that are not of this version.
+
+    No jobs while the worker is being emptied.
+    """
+    jobs: list[ClaimedJob] = []
+    unreadable: dict[JobId, int] = {}
     with _reading("claim"):
-        return tuple(
-            ClaimedJob(
-                id=job["id"],
-                fence=int(job["fence"]),
-                request=request_from_json(job["request"]),
-                is_suspect=job["is_suspect"],
-                queue_seconds=max(0.0, job["waited_ms"] / 1000),
-                priority=Priority(job["class"]),
-                seconds_left=max(0.0, job["left_ms"] / 1000),
-            )
-            # An empty Lua table has become an empty object.
-            for job in json.loads(text)["jobs"] or ()
+        # An empty Lua table has become an empty object.
+        for fields in json.loads(text)["jobs"] or ():
+            try:
+                jobs.append(_claimed_job(fields))
+            except StorageError:
+                unreadable[fields["id"]] = int(fields["fence"])
+    return tuple(jobs), unreadable
+
+
+def _claimed_job(fields: Mapping[str, Any]) -> ClaimedJob:
+    with _reading("job"):
+        return ClaimedJob(
+            id=fields["id"],
+            fence=int(fields["fence"]),
+            request=request_from_json(fields["request"]),
+            is_suspect=fields["is_suspect"],
+            queue_seconds=max(0.0, fields["waited_ms"] / 1000),
+            priority=Priority(fields["class"]),
+            seconds_left=max(0.0, fields["left_ms"] / 1000),
         )
 
 

@@ -33,11 +33,11 @@ _MAX_ASYNC_CONNECTIONS = 64
 _NEEDED_SETTINGS = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, call_timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> redis.Redis:
     """A client for threads; a broken connection is tried once more, a slow server is not."""
     # A repeat after a timeout would double the time that a caller waits for its 503.
     retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    return redis.Redis.from_url(url, retry=retry, **_options(CALL_TIMEOUT_SECONDS))
+    return redis.Redis.from_url(url, retry=retry, **_options(call_timeout_seconds))
 
 
 def connect_async(url: str, call_timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> redis.asyncio.Redis:
@@ -124,6 +124,6 @@ def _options(call_timeout_seconds: float) -> dict[str, Any]:
         # time-out of a question would be taken for a broken connection and tried once more.
         "protocol": 2,
         "driver_info": None,
-        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "socket_connect_timeout": min(CONNECT_TIMEOUT_SECONDS, call_timeout_seconds),
         "socket_timeout": call_timeout_seconds,
     }

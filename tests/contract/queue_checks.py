@@ -13,6 +13,10 @@ from tests.fakes.queue_lab import (
 )
 
 SUSPECT_PATIENCE_MS = 5_000
+HOUR_MS = 3_600_000
+# The server drops whole blocks of events, which hold no more than that.
+BLOCK = 100
+MAX_TRIMMED = 5_000
 
 
 def _make_suspect(lab: QueueLab, *numbers: int) -> None:
@@ -233,16 +237,82 @@ def check_a_job_keeps_its_record_until_it_has_ended(lab: QueueLab) -> None:
     assert 1 in lab.claim()
 
 
-def check_the_outbox_is_trimmed_by_age(lab: QueueLab) -> None:
+def check_a_pause_ends_when_the_clock_is_set_back(lab: QueueLab) -> None:
+    for number in (1, 2):
+        lab.enqueue(number)
+        lab.finish(number, lab.claim()[number], "retry")
+    lab.advance(-HOUR_MS)
+    lab.reap(limit=1)
+    assert sorted(lab.state(number) for number in (1, 2)) == ["delayed", "queued"]
+    lab.reap(limit=1)
+    assert [lab.state(number) for number in (1, 2)] == ["queued", "queued"]
+    lab.check()
+
+
+def check_a_stall_is_noticed_when_the_clock_is_set_back(lab: QueueLab) -> None:
     lab.enqueue(1)
-    lab.enqueue(2)
-    lab.advance(3_600_000)
+    fence = lab.claim()[1]
+    assert lab.heartbeat(1, fence, 1) == "ok"
+    lab.advance(-HOUR_MS)
+    assert lab.heartbeat(1, fence, 1) == "ok"
+    lab.advance(STALL_MS)
+    assert lab.heartbeat(1, fence, 1) == "ok"
+    lab.advance(1)
+    assert lab.heartbeat(1, fence, 1) == "lost"
+    lab.check()
+
+
+def check_a_suspect_is_not_forgotten_when_the_clock_is_set_back(lab: QueueLab) -> None:
+    _make_suspect(lab, 1)
+    lab.advance(-HOUR_MS)
+    assert lab.claim_answer("a", running=1)["hold"]
+    lab.advance(-HOUR_MS)
     lab.reap()
-    lab.enqueue(3)
-    assert lab.client.xlen("{xmdpt}:events") == 3
+    assert lab.claim_answer("b", running=1)["hold"], "nobody is emptied until a moment that is far away"
+
+
+def check_an_entry_of_nobody_stops_no_upkeep(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    lab.enqueue(2, deadline_ms=LEASE_MS)
+    lab.enqueue(3, priority="batch")
+    lab.finish(3, lab.claim()[3], "retry")
+    lab.enqueue(4)
+    lab.cancel(4)
+    for index in ("leases", "deadlines", "delayed", "gc"):
+        lab.client.zadd(f"{{xmdpt}}:{index}", {f"nobody in {index}": 1})
+    lab.client.zadd("{xmdpt}:dead", {"nobody in gc": 1})
+    lab.lapse()
+    assert [lab.state(number) for number in (1, 2, 3)] == ["queued", "failed", "queued"]
+    lab.advance(RETENTION_MS)
+    assert job_id(4) in lab.reap()[4]
+    lab.check()
+
+
+def check_an_entry_of_nobody_stops_no_claim(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    lab.enqueue(2, tenant="other")
+    for line in ("suspects", "ready:interactive:t", "ready:interactive:other"):
+        lab.client.zadd(f"{{xmdpt}}:{line}", {"nobody": 0})
+    lab.client.zrem("{xmdpt}:ready:interactive:other", job_id(2))
+    assert lab.stats()["queued"] == 2
+    assert lab.ahead(1)[0] == 1
+    assert list(lab.claim()) == [1]
+    assert lab.zset("suspects") == lab.zset("ready:interactive:other") == lab.zset("tenants:interactive") == {}
+
+
+def check_the_outbox_is_trimmed_by_age(lab: QueueLab) -> None:
+    num_events = MAX_TRIMMED + 5 * BLOCK
+    lab.enqueue_many(range(num_events), max_live=num_events)
+    lab.advance(HOUR_MS)
+    lab.reap()
+    assert lab.client.xlen("{xmdpt}:events") == num_events, "nothing younger goes"
+    lab.enqueue(num_events, max_live=num_events + 1)
     lab.advance(1)
     lab.reap()
-    assert lab.client.xlen("{xmdpt}:events") == 1
+    assert num_events - MAX_TRIMMED < lab.client.xlen("{xmdpt}:events") <= num_events + BLOCK - MAX_TRIMMED
+    lab.reap()
+    assert lab.events(num_events) == ["job.queued"]
+    assert lab.client.xlen("{xmdpt}:events") <= BLOCK
 
 
 def check_a_reap_is_bounded(lab: QueueLab) -> None:

@@ -29,6 +29,16 @@ def check_a_tenant_has_its_quota(lab: QueueLab) -> None:
     lab.check()
 
 
+def check_no_tenants_name_is_taken_for_another_sum(lab: QueueLab) -> None:
+    tenants = ("*", "cost:running", "cost:queued:interactive", "tenant:t", "t")
+    for number, tenant in enumerate(tenants):
+        assert lab.enqueue(number, tenant=tenant, max_live=5, max_tenant_live=1) == "ok"
+        lab.check()
+    for number, fence in lab.claim().items():
+        lab.finish(number, fence)
+        lab.check()
+
+
 def check_what_is_refused_leaves_nothing(lab: QueueLab) -> None:
     lab.enqueue(1)
     before = lab.snapshot()

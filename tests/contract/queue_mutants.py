@@ -22,7 +22,7 @@ MUTANTS = {
         "if job.last_fence == fence and",
         "if job.last_fence and",
     ),
-    "lease not checked": ("a_heartbeat_keeps_the_lease", "p .. key, '-inf', text(now)", "p .. key, '-inf', '+inf'"),
+    "lease not checked": ("a_heartbeat_keeps_the_lease", "p .. index, '-inf', text(now)", "p .. index, '-inf', '+inf'"),
     "lease never runs out": (
         "poison_ends_after_its_deliveries",
         "if not last or math.abs(now - last) > lease_ms / 2 then",
@@ -43,7 +43,7 @@ MUTANTS = {
     "bound off by one": ("bound_holds", ">= max_live then", ">= max_live + 1 then"),
     "live never falls": ("bound_holds", "count(p, '*', -1)", ""),
     "quota ignored": ("a_tenant_has_its_quota", ">= max_tenant_live then", ">= max_live then"),
-    "quota never falls": ("a_tenant_has_its_quota", "if count(p, job.tenant, -1) == 0 then", "if false then"),
+    "quota never falls": ("a_tenant_has_its_quota", "if count(p, sum_of(job.tenant), -1) == 0 then", "if false then"),
     "key looked up last": (
         "a_key_names_one_job",
         "if digest ~= '' and known[1] then",
@@ -73,8 +73,14 @@ MUTANTS = {
     "cancelling without event": ("no_outcome_counts_after_a_cancel", "emit(p, now, job.id, 'job.cancelling')", ""),
     "outbox trimmed by length": (
         "the_outbox_is_trimmed_by_age",
-        "'MINID', text(now - EVENTS_KEPT_MS)",
-        "'MAXLEN', 1",
+        "'MINID', '~', text(now - EVENTS_KEPT_MS)",
+        "'MAXLEN', '~', 1",
+    ),
+    "outbox trimmed at once": ("the_outbox_is_trimmed_by_age", "'LIMIT', MAX_TRIMMED", "'LIMIT', 0"),
+    "tenants' names among the sums": (
+        "no_tenants_name_is_taken_for_another_sum",
+        "return 'tenant:' .. tenant",
+        "return tenant",
     ),
     "running cost never falls": ("sums_are_exact", "count(p, 'cost:running', -job.cost)", ""),
     "queued cost of the retried forgotten": (
@@ -162,7 +168,7 @@ MUTANTS = {
     ),
     "dead letters for ever": (
         "dead_letters_are_kept_with_their_record",
-        "redis.call('ZREM', p .. 'dead', id)",
+        "redis.call('ZREM', p .. 'dead', job.id)",
         "",
     ),
     "suspect flag dropped": ("a_suspect_runs_alone", "  job.suspect = '1'\n", ""),
@@ -242,6 +248,39 @@ MUTANTS = {
         "if budget.overdue == 0 then",
         "if false then",
     ),
+    # Clocks and entries that nobody wrote.
+    "pauses outlast the clock": (
+        "a_pause_ends_when_the_clock_is_set_back",
+        "redis.call('ZADD', p .. 'delayed', text(now), id)",
+        "",
+    ),
+    "moves to come": (
+        "a_stall_is_noticed_when_the_clock_is_set_back",
+        "if has_moved or job.moved_ms > now then",
+        "if has_moved then",
+    ),
+    "patience to come": (
+        "a_suspect_is_not_forgotten_when_the_clock_is_set_back",
+        "if math.abs(now - suspect.suspect_since) <= SUSPECT_PATIENCE_MS then",
+        "if now - suspect.suspect_since <= SUSPECT_PATIENCE_MS then",
+    ),
+    "hold outlasts the clock": (
+        "a_suspect_is_not_forgotten_when_the_clock_is_set_back",
+        "  end\n  redis.call('DEL', p .. 'hold')",
+        "  end",
+    ),
+    "entries of nobody due": (
+        "an_entry_of_nobody_stops_no_upkeep",
+        "    if job.state then\n      jobs[#jobs + 1] = job",
+        "    if true then\n      jobs[#jobs + 1] = job",
+    ),
+    "entries of nobody stay": ("an_entry_of_nobody_stops_no_upkeep", "redis.call('ZREM', p .. other, id)", ""),
+    "lines of nobody": (
+        "an_entry_of_nobody_stops_no_claim",
+        "  if job.state then\n    return job",
+        "  if true then\n    return job",
+    ),
+    "suspects of nobody": ("an_entry_of_nobody_stops_no_claim", "if job and not job.state then", "if false then"),
     # What is over.
     "record goes with the pictures": ("pictures_go_first_and_the_record_later", "if job.expired then", "if true then"),
     "pictures go at the end": (

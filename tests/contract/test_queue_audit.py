@@ -84,6 +84,12 @@ DAMAGES: dict[str, tuple[dict[str, list[str]], Callable[[redis.Redis], object]]]
         lambda client: client.zadd(f"{PREFIX}leases", {job_id(QUEUED): 1}),
     ),
     "a lease of nobody": ({"lease": ["nobody"]}, lambda client: client.zadd(f"{PREFIX}leases", {"nobody": 1})),
+    "a deadline of nobody": (
+        {"deadline": ["nobody"]},
+        lambda client: client.zadd(f"{PREFIX}deadlines", {"nobody": 1}),
+    ),
+    "a pause of nobody": ({"delay": ["nobody"]}, lambda client: client.zadd(f"{PREFIX}delayed", {"nobody": 1})),
+    "an end of nobody": ({"final": ["nobody"]}, lambda client: client.zadd(f"{PREFIX}gc", {"nobody": 1})),
     "a queued job is in no line": (
         {"line": [job_id(SUSPECT)]},
         lambda client: client.zrem(f"{PREFIX}suspects", job_id(SUSPECT)),
@@ -113,7 +119,7 @@ DAMAGES: dict[str, tuple[dict[str, list[str]], Callable[[redis.Redis], object]]]
         lambda client: client.zrem(f"{PREFIX}delayed", job_id(DELAYED)),
     ),
     "a deadline is missing": (
-        {"deadline": [job_id(QUEUED)], "live": ["*", "t"], "cost": ["cost:queued:interactive"]},
+        {"deadline": [job_id(QUEUED)], "live": ["*", "tenant:t"], "cost": ["cost:queued:interactive"]},
         lambda client: client.zrem(f"{PREFIX}deadlines", job_id(QUEUED)),
     ),
     "an ended job has a deadline": (
@@ -138,7 +144,10 @@ DAMAGES: dict[str, tuple[dict[str, list[str]], Callable[[redis.Redis], object]]]
         lambda client: client.hdel(job_key(SUCCEEDED), "result"),
     ),
     "the count of all is wrong": ({"live": ["*"]}, lambda client: client.hincrby(f"{PREFIX}live", "*", 1)),
-    "a tenant without jobs is counted": ({"live": ["gone"]}, lambda client: client.hset(f"{PREFIX}live", "gone", -1)),
+    "a tenant without jobs is counted": (
+        {"live": ["tenant:gone"]},
+        lambda client: client.hset(f"{PREFIX}live", "tenant:gone", -1),
+    ),
     "a cost is wrong": (
         {"cost": ["cost:running"]},
         lambda client: client.hincrby(f"{PREFIX}live", "cost:running", -1),

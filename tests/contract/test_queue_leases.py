@@ -42,6 +42,23 @@ async def test_claim_when_jobs_wait_then_as_many_as_fit_in_their_order(queue: Qu
     assert queue.leases.claim(8, 3) == ()
 
 
+async def test_claim_when_a_stored_request_is_of_another_version_then_its_job_is_given_back_and_the_rest_is_claimed(
+    queue: Queue,
+) -> None:
+    await queue.submit(1, 2, 3)
+    queue.client.hset(RedisKeys().job(a_job_id(2)), "request", "{}")
+
+    first, third = queue.leases.claim(3, 0)
+
+    assert [first.id, third.id] == [a_job_id(1), a_job_id(3)]
+    for _ in range(POLICY.max_failures - 1):
+        assert queue.client.hget(RedisKeys().job(a_job_id(2)), "state") == "delayed"
+        await queue.reap_until(lambda _: not queue.client.zcard("{xmdpt}:delayed"))
+        assert queue.leases.claim(1, 2) == ()
+    assert queue.client.hget(RedisKeys().job(a_job_id(2)), "state") == "failed"
+    assert queue.client.hget(RedisKeys().job(a_job_id(2)), "error_code") == "internal_error"
+
+
 async def test_claim_when_two_workers_ask_then_no_job_is_given_twice(queue: Queue) -> None:
     await queue.submit(*range(1, 21))
     workers = [queue.worker() for _ in range(4)]

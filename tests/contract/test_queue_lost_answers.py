@@ -63,6 +63,22 @@ async def test_claim_when_its_answers_are_lost_then_the_next_claim_gets_the_same
     assert [job.id for job in leases.claim(2, 2)] == [a_job_id(3)], "the repeat is over"
 
 
+async def test_claim_when_its_answers_are_lost_then_a_claim_of_nothing_gets_the_jobs_and_no_others(
+    queue: Queue, proxy: LossyProxy
+) -> None:
+    await queue.submit(1, 2, 3)
+    leases = queue.worker(proxy.url)
+    proxy.lose(TOLD_TO_THE_CALLER, "q1_claim")
+    with pytest.raises(StorageError):
+        leases.claim(2, 0)
+
+    jobs = leases.claim(0, 2)
+
+    assert [leases.release(job.id, job.fence) for job in jobs] == ["queued", "queued"]
+    assert leases.claim(0, 0) == ()
+    assert (await queue.intake.stats()).queued == 3
+
+
 async def test_claim_when_another_worker_asks_then_it_gets_none_of_the_lost_jobs(
     queue: Queue, proxy: LossyProxy
 ) -> None:

@@ -21,7 +21,7 @@ local function enqueue(keys, args)
   if redis.call('EXISTS', p .. 'job:' .. id) == 1 then
     return {'dup', id}
   end
-  local live = redis.call('HMGET', p .. 'live', '*', tenant)
+  local live = redis.call('HMGET', p .. 'live', '*', sum_of(tenant))
   if tonumber(live[1] or 0) >= max_live then
     return {'full', id}
   end
@@ -38,7 +38,7 @@ local function enqueue(keys, args)
     'retention_ms', retention_ms, 'created_ms', text(now), 'deadline_ms', text(now + deadline_ms),
     'forecast_ms', forecast_ms, 'deliveries', 0, 'failures', 0, 'suspect', 0)
   count(p, '*', 1)
-  count(p, tenant, 1)
+  count(p, sum_of(tenant), 1)
   count(p, 'cost:queued:' .. class, cost)
   redis.call('ZADD', p .. 'deadlines', text(now + deadline_ms), id)
   to_waiting(p, job, now)
@@ -92,7 +92,8 @@ local function oldest_wait_ms(p)
       look('ready:' .. class .. ':' .. tenant)
     end
   end
-  return oldest and now_ms() - read_job(p, oldest).created_ms or 0
+  local created_ms = oldest and read_job(p, oldest).created_ms
+  return created_ms and now_ms() - created_ms or 0
 end
 
 -- -> JSON

@@ -20,8 +20,8 @@ local function leave_running(p, job)
   count(p, 'cost:running', -job.cost)
 end
 
--- Back among the waiting, at once or after a pause that the caller has arranged.
-local function give_back(p, job, now, kind)
+-- The books of a job that waits again; its place, in line or in a pause, is the caller's.
+local function note_waiting(p, job, now, kind)
   count(p, 'cost:queued:' .. job.class, job.cost)
   emit(p, now, job.id, kind)
 end
@@ -41,13 +41,14 @@ local function lose_delivery(p, job, now, max_deliveries)
   end
   job.suspect = '1'
   to_waiting(p, job, now)
-  give_back(p, job, now, 'job.requeued')
+  note_waiting(p, job, now, 'job.requeued')
   return false
 end
 
 -- A suspect that has waited too long empties one worker; the others go on.
 local function must_hold(p, worker, suspect, lease_ms, now)
-  if now - suspect.suspect_since <= SUSPECT_PATIENCE_MS then
+  -- Of a clock that has been set back, a moment to come is long ago.
+  if math.abs(now - suspect.suspect_since) <= SUSPECT_PATIENCE_MS then
     return false
   end
   local holder = redis.call('HMGET', p .. 'hold', 'worker', 'until_ms')
@@ -60,7 +61,12 @@ end
 
 local function first_suspect(p)
   local id = redis.call('ZRANGE', p .. 'suspects', 0, 0)[1]
-  return id and read_job(p, id)
+  local job = id and read_job(p, id)
+  if job and not job.state then
+    redis.call('ZREM', p .. 'suspects', id)
+    return first_suspect(p)
+  end
+  return job
 end
 
 -- The next job that is still wanted, by `find`; the overdue before it are ended, as far as `budget` goes.
@@ -143,7 +149,8 @@ end
 -- ok, or cancel: the lease goes on so that the worker can end the job; lost: nothing on this worker has moved for
 -- too long.
 local function keep(p, job, stage, step, has_moved, lease_ms, stall_ms, max_deliveries, now)
-  if has_moved then
+  -- A move in time to come is of a clock that has been set back: the job has moved now.
+  if has_moved or job.moved_ms > now then
     write_job(p, job, 'stage', stage, 'step', step, 'moved_ms', text(now))
   elseif now - job.moved_ms > stall_ms then
     lose_delivery(p, job, now, max_deliveries)
@@ -214,7 +221,7 @@ local function retry_or_fail(p, job, now, may_retry, error, limits)
     local due_ms = text(now + limits.delay_ms * 2 ^ (failures - 1))
     write_job(p, job, 'state', 'delayed', 'retry_ms', due_ms)
     redis.call('ZADD', p .. 'delayed', due_ms, job.id)
-    give_back(p, job, now, 'job.retrying')
+    note_waiting(p, job, now, 'job.retrying')
     return 'retry'
   end
   fail(p, job, now, error.code, error.detail)
@@ -268,7 +275,7 @@ local function release(keys, args)
   else
     write_job(p, job, 'deliveries', job.deliveries - 1)
     to_waiting(p, job, now)
-    give_back(p, job, now, 'job.requeued')
+    note_waiting(p, job, now, 'job.requeued')
   end
   write_job(p, job, 'last_fence', fence, 'last_verdict', verdict)
   return {verdict}

@@ -96,8 +96,15 @@ local function next_job(p)
   if not class then
     return nil
   end
-  local tenant = redis.call('ZRANGE', p .. 'tenants:' .. class, 0, 0)[1]
-  return read_job(p, redis.call('ZRANGE', p .. 'ready:' .. class .. ':' .. tenant, 0, 0)[1])
+  local place = {class = class, tenant = redis.call('ZRANGE', p .. 'tenants:' .. class, 0, 0)[1]}
+  place.id = redis.call('ZRANGE', p .. line_of(place), 0, 0)[1]
+  local job = read_job(p, place.id)
+  if job.state then
+    return job
+  end
+  -- An entry without a record must not stop all claims.
+  leave_line(p, place)
+  return next_job(p)
 end
 
 local function count_turn(p, job)
@@ -129,7 +136,7 @@ local function cost_of_first(p, line, num_jobs, average)
   local cost = (num_jobs - num_summed) * average
   if num_summed > 0 then
     for _, id in ipairs(redis.call('ZRANGE', p .. line, 0, num_summed - 1)) do
-      cost = cost + redis.call('HGET', p .. 'job:' .. id, 'cost')
+      cost = cost + (redis.call('HGET', p .. 'job:' .. id, 'cost') or 0)
     end
   end
   return cost

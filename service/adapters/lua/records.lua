@@ -6,7 +6,8 @@
 --
 -- job:<id> hash    state is queued, delayed (queued with a pause before), running, succeeded, failed or cancelled;
 --                  cancel is why a running job is no longer wanted: client or deadline, the first of them stays
--- live hash        jobs that have not ended by tenant, of all as `*`; row-steps as cost:queued:<class>, cost:running
+-- live hash        jobs that have not ended as tenant:<name>, of all as `*`; row-steps as cost:queued:<class>,
+--                  cost:running
 -- deadlines zset   every job that has not ended, by ms of its deadline, later once a running one has been flagged
 -- gc dead zsets    ended jobs, by ms: when pictures and then the record go; whose deliveries were used up
 -- events stream    the outbox
@@ -59,6 +60,11 @@ local function count(p, sum, number)
   return redis.call('HINCRBY', p .. 'live', sum, text(number))
 end
 
+-- The name of a tenant's sum: one that no tenant can take for another sum.
+local function sum_of(tenant)
+  return 'tenant:' .. tenant
+end
+
 -- Why a job that has not ended is no longer wanted: client, deadline, or nil if it still is.
 local function cause_of(job, now)
   return job.cancel or (now >= job.deadline_ms and 'deadline') or nil
@@ -76,8 +82,8 @@ local function end_job(p, job, now, state)
   local expires = text(now + job.retention_ms)
   write_job(p, job, 'state', state, 'ended_ms', text(now), 'expires_ms', expires)
   count(p, '*', -1)
-  if count(p, job.tenant, -1) == 0 then
-    redis.call('HDEL', p .. 'live', job.tenant)
+  if count(p, sum_of(job.tenant), -1) == 0 then
+    redis.call('HDEL', p .. 'live', sum_of(job.tenant))
   end
   redis.call('ZREM', p .. 'deadlines', job.id)
   redis.call('ZADD', p .. 'gc', expires, job.id)

@@ -86,7 +86,7 @@ def clock(world: World) -> Actor:
         if world.happens(0.5):
             world.pass_time(world.random.randrange(LEASE_MS // 2, 4 * LEASE_MS))
         elif world.happens(0.5):
-            world.lab.advance(_HOUR_MS)
+            world.set_clock(world.random.choice((-_HOUR_MS, _HOUR_MS)))
         world.disturbed_at_ms = world.elapsed_ms
 
 

@@ -25,7 +25,7 @@ _MAX_REAPED = 200
 _POLICY = QueuePolicy(lease_seconds=LEASE_MS / 1000, stall_timeout_seconds=STALL_MS / 1000)
 # What a queue without jobs may keep: counters, times, and what runs out by itself.
 _LEFTOVERS = (
-    *("now", "seq", "fence", "reaped_at", "live", "turns", "events", "hold", "forecast_ratios"),
+    *("now", "latest", "seq", "fence", "reaped_at", "live", "turns", "events", "hold", "forecast_ratios"),
     *("idem:", "claim:", "rested:"),
 )
 
@@ -107,7 +107,7 @@ def _audit(world: World, url: str) -> None:
 def _collect(world: World, jobs: set[str]) -> None:
     """Pictures, then records: in the end nothing is left of any job."""
     for kept_ms in (RETENTION_MS, RECORD_KEPT_MS):
-        world.pass_time(kept_ms)
+        world.pass_time(kept_ms + world.set_back_ms)
         for _ in range(len(jobs) // _MAX_REAPED + 2):
             world.deleted |= set(world.lab.reap(*world.deleted, limit=_MAX_REAPED)[4])
     assert world.deleted == jobs, "pictures that nobody was told to delete"

@@ -125,12 +125,15 @@ class History:
             assert not refused & {fingerprint for fingerprint, _ in accepted}, f"the same content refused: {entries}"
 
     def _check_cancels(self, records: Records) -> None:
+        accepted = [entry for entry in self.of("submit") if entry.verdict in ("ok", "dup")]
+        # Of a job, the first answer counts.
+        accepted_ms = {entry.answered_id: entry.at_ms for entry in reversed(accepted)}
         for entry in self.of("cancel"):
             record = records.get(entry.job)
             if entry.verdict == "notfound":
                 # A submission that was refused may have been accepted later, when its answer was lost.
-                is_theirs = record and record["tenant"] == entry.tenant and entry.server_ms > int(record["created_ms"])
-                assert not is_theirs, f"{entry}, but it is there"
+                is_there = entry.at_ms > accepted_ms.get(entry.job, entry.at_ms)
+                assert not (is_there and record and record["tenant"] == entry.tenant), f"{entry}, but it is there"
                 continue
             assert record, f"{entry}, but it is lost"
             assert record["tenant"] == entry.tenant, f"{entry} of another tenant's job"

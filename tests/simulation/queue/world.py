@@ -25,6 +25,7 @@ class World:
         self.outbox: dict[str, list[str]] = {}
         self.elapsed_ms = 0
         self.disturbed_at_ms = 0  # The last outage, or jump of the server's clock.
+        self.set_back_ms = 0  # In all, by how much what was to end at a certain time may last longer.
         self.num_operations = 0
         self.owners: list[str] = []  # Tenant of job 1, of job 2, ...
         self.deleted: set[str] = set()  # Jobs whose pictures upkeep was told to delete.
@@ -46,6 +47,11 @@ class World:
     def pass_time(self, ms: int) -> None:
         self.elapsed_ms += ms
         self.lab.advance(ms)
+
+    def set_clock(self, ms: int) -> None:
+        """The server's clock jumps ahead, or back."""
+        self.lab.advance(ms)
+        self.set_back_ms += max(0, -ms)
 
     def happens(self, probability: float) -> bool:
         """True for a fault that strikes now."""
