@@ -31,6 +31,7 @@ NUM_WORKERS = 3
 _LOOK_SECONDS = 0.05
 _PROBE_SECONDS = 0.4
 _START_SECONDS = 120.0
+_STOP_SECONDS = 30.0
 
 
 class Cluster:
@@ -99,6 +100,25 @@ class Cluster:
             part.end()
         await self._probe.aclose()
         shutil.rmtree(self._socket_folder, ignore_errors=True)
+
+    async def stop_service(self) -> None:
+        """Tell gateway and workers to stop, and wait until they have: then nothing writes or deletes any more."""
+        # One that is just starting can't be told yet.
+        await self.wait_until(self._are_workers_ready, "the workers are ready to be stopped")
+        service = [self.gateway, *self.workers]
+        for part in service:
+            part.is_held = True
+            part.send(signal.SIGTERM)
+        give_up_at = time.monotonic() + _STOP_SECONDS
+        while any(part.is_running for part in service):
+            if time.monotonic() > give_up_at:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        for part in service:
+            if part.is_running:
+                await self.end_hung(part)
+            part.end()
+            part.look_after()
 
     def check(self) -> None:
         """Raise what went wrong with the tasks behind the scenes, if anything did."""

@@ -176,6 +176,8 @@ class Leftovers:
         indexed: entries of the indexes of living jobs, by key.
         outputs: (job, fence) of each file of a result; likewise inputs.
         audit: what the service's own auditor complains of.
+        deletable: expired jobs that the queue still names to whoever deletes their pictures.
+        at: when all of this was read.
     """
 
     live: int
@@ -183,6 +185,8 @@ class Leftovers:
     outputs: frozenset[tuple[str, int]]
     inputs: frozenset[str]
     audit: tuple[str, ...] = ()
+    deletable: frozenset[str] = frozenset()
+    at: float = 0.0
 
 
 @dataclass(frozen=True)

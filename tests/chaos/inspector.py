@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import io
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -85,12 +86,15 @@ class Inspector:
             async for name in self._client.scan_iter(f"{prefix}{index}", count=_PAGE):
                 kind = await self._client.type(name)
                 indexed[name] = await (self._client.hlen(name) if kind == "hash" else self._client.zcard(name))
-        outputs = [path.name.split(".") for path in (self._blobs / "out").iterdir() if path.name.startswith("job_")]
+        # What a killed worker had not written in full has another name, and goes with its folder.
+        outputs = [path for path in (self._blobs / "out").glob("job_*/*") if path.name.isdigit()]
         return Leftovers(
             live=max((abs(int(count)) for count in live.values()), default=0),
             indexed=indexed,
-            outputs=frozenset((name[0], int(name[1])) for name in outputs if len(name) == 2 and name[1].isdigit()),
+            outputs=frozenset((path.parent.name, int(path.name)) for path in outputs),
             inputs=frozenset(path.name for path in (self._blobs / "in").iterdir() if path.name.startswith("job_")),
+            deletable=frozenset(await self._client.smembers(f"{prefix}deletable")),
+            at=time.time(),
         )
 
 
@@ -121,7 +125,7 @@ def to_record(job_id: str, fields: Mapping[str, str]) -> Record:
 def _inspection(job_id: str, fields: Mapping[str, str], blobs: Path) -> Inspection:
     fence = json.loads(fields["result"])["fence"]
     try:
-        content = (blobs / "out" / f"{job_id}.{fence}").read_bytes()
+        content = (blobs / "out" / job_id / str(fence)).read_bytes()
         inputs = (blobs / "in" / job_id).read_bytes()
     except FileNotFoundError:
         return Inspection(job_id, None, "", is_picture_right=False)

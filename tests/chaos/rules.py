@@ -11,6 +11,8 @@ from tests.chaos.history import TERMINAL, Exit, History, Record
 _SIGKILL, _TRY_LATER = 9, 75
 # A process that starts while the queue is away may say so some seconds after it is back.
 _NOTICE_SECONDS = 15.0
+# Pictures go a moment after their job has expired, or when a gateway is back.
+_DELETED_WITHIN_SECONDS = 30.0
 
 
 def every_accepted_job_ends(history: History) -> Iterator[tuple[str, str]]:
@@ -144,13 +146,13 @@ def nothing_is_left(history: History) -> Iterator[tuple[str, str]]:
         record = history.records.get(job_id)
         # A killed worker may leave a picture without a finish: it goes with the job's own.
         is_killed_ones = record is not None and not record.is_expired and fence <= record.fence
-        if not is_killed_ones:
+        if not is_killed_ones and not _is_just_expired(history, job_id):
             yield job_id, f"the file of fence {fence} is nobody's"
         elif fence != record.result_fence and _was_refused(history, job_id, fence):
             yield job_id, f"the file of fence {fence} was refused and is still there"
     for job_id in left.inputs:
         record = history.records.get(job_id)
-        if record is not None and record.is_expired:
+        if record is not None and record.is_expired and not _is_just_expired(history, job_id):
             yield job_id, "has expired, and its input is still there"
 
 
@@ -186,6 +188,13 @@ def _is_foreseen(history: History, ended: Exit) -> bool:
 
 def _succeeded(history: History) -> list[Record]:
     return [record for record in history.records.values() if record.state == "succeeded"]
+
+
+def _is_just_expired(history: History, job_id: str) -> bool:
+    """Whether the pictures of the job were still to be deleted when the service was stopped, and not for long."""
+    left = history.leftovers
+    moments = [event.at for event in history.events_of.get(job_id, ()) if event.type == "job.expired"]
+    return job_id in left.deletable and any(left.at - moment <= _DELETED_WITHIN_SECONDS for moment in moments)
 
 
 def _is_poison(history: History, job_id: str) -> bool:

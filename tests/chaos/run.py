@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service.adapters.queue_audit import RedisQueueAuditor
+from service.adapters.task_end import end_task
 from tests.chaos.auditing import Auditing
 from tests.chaos.clients import Clients
 from tests.chaos.cluster import Cluster
@@ -84,6 +85,8 @@ async def run_chaos(options: Options, folder: Path, report: Report = lambda _: N
         progress.cancel()
         await clients.aclose()
         await auditing.finish()
+        # Jobs expire and pictures are deleted as long as the service runs: what is read while it does would not agree.
+        await cluster.stop_service()
         cluster.check()
         history = await _gather(options.limits, cluster, inspector, started, faults_ended)
     return replace(
@@ -111,12 +114,11 @@ async def _watching(cluster: Cluster, sizes: Sizes) -> AsyncIterator[tuple[Event
             yield stream, inspector, auditing
         finally:
             for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+                await end_task(task)
             await auditor.aclose()
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
 
 
 async def _send_load(options: Options, clients: Clients, faults: asyncio.Task[None], orders: list[Order]) -> None:

@@ -34,6 +34,16 @@ def left(**fields: object) -> Mutation:
     return change
 
 
+def expired(read_at: float) -> Mutation:
+    """GOOD has expired, its pictures are there, and the queue still names them as to be deleted."""
+
+    def change(history: History) -> None:
+        changed(GOOD, is_expired=True)(history)
+        left(deletable=frozenset({GOOD}), at=read_at)(history)
+
+    return change
+
+
 def happened(kind: str, job_id: str) -> Mutation:
     return lambda history: history.events.append(Event("9-9", kind, job_id, 40.0))
 
@@ -105,6 +115,7 @@ BROKEN: list[tuple[str, str, Mutation]] = [
     ("I10 nothing left", "an output of no job", left(outputs=frozenset({("job_unknown", 3)}))),
     ("I10 nothing left", "an output of a later fence", left(outputs=frozenset({(GOOD, 5)}))),
     ("I10 nothing left", "an expired output", changed(GOOD, is_expired=True)),
+    ("I10 nothing left", "an expired output that nobody deletes", expired(read_at=100.0)),
     ("I10 nothing left", "a refused output", told(Deed(4.0, 16, "succeed", GOOD, 1, "fenced"))),
     ("I11 answers", "an error of ours", called(0, Call("status", 9.0, 0.1, 500, "internal_error", GOOD))),
     ("I11 answers", "not there", called(0, Call("status", 9.0, 0.1, 404, "not_found"))),
@@ -129,6 +140,13 @@ def test_checker_when_a_promise_is_broken_then_its_rule_says_so(rule: str, what:
 
 def test_checker_when_its_rules_are_listed_then_each_has_failed_in_a_test() -> None:
     assert {rule for rule, _, _ in BROKEN} == RULES.keys()
+
+
+def test_checker_when_pictures_of_a_job_that_just_expired_are_still_to_be_deleted_then_it_is_silent() -> None:
+    history = a_history()
+    expired(read_at=6.0)(history)
+
+    assert violations(history) == []
 
 
 def test_checker_when_a_hung_up_submission_has_no_answer_then_it_is_silent() -> None:
