@@ -3,23 +3,30 @@
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.catalogue import TITLES, run_benchmark
-from benchmarks.figures import DisagreementError, Result
+from benchmarks.catalogue import ENGINE_TITLES, TITLES, run_benchmark
+from benchmarks.figures import BrokenRunError, DisagreementError, Result
 from benchmarks.report import read_page, table, write_page, write_report
 
-_EPILOG = """benchmarks:
+_ALL = {**TITLES, **ENGINE_TITLES}
+_EPILOG = """benchmarks of the graphs:
 {titles}
 
+benchmarks of the engine, with --engine:
+{engine_titles}
+
 examples:
-  python -m benchmarks                                        # all of them, some minutes
+  python -m benchmarks                                        # all of the graphs, some minutes
+  python -m benchmarks --engine                               # all of the engine, 25 minutes
   python -m benchmarks --only B1 B5
   python -m benchmarks --quick                                # does everything run? seconds; the figures mean nothing
   python -m benchmarks --page docs/benchmarks.md
+  python -m benchmarks --engine --page docs/engine.md
 
-exit status: 0 measured, whether targets were met or not; 1 sides that must agree do not, or the run was stopped; 2 a
-mistake in the call. What is measured and how: docs/benchmarks.md
+exit status: 0 measured, whether targets were met or not; 1 sides that must agree do not, something did not run, or the
+run was stopped; 2 a mistake in the call. What is measured and how: docs/benchmarks.md, docs/engine.md
 """
 
 
@@ -34,11 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
         if options.page:
             # Before minutes of measuring, not behind them.
             read_page(options.page)
-        results = [_run(key, options.quick) for key in TITLES if key in (options.only or TITLES)]
+        wanted = options.only or (ENGINE_TITLES if options.engine else TITLES)
+        results = [_run(key, options.quick) for key in _ALL if key in wanted]
         write_report(options.out, results)
         if options.page:
             write_page(options.page, results)
-    except DisagreementError as error:
+    except (BrokenRunError, DisagreementError) as error:
         return _refuse(error, 1)
     except (OSError, ValueError) as error:
         return _refuse(error, 2)
@@ -51,11 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure how fast the graphs are, as ratios of sides that take turns on one thread.",
-        epilog=_EPILOG.format(titles="\n".join(f"  {key}  {title}" for key, title in TITLES.items())),
+        description="Measure how fast the graphs are, as ratios of sides that take turns on one thread; or the engine.",
+        epilog=_EPILOG.format(titles=_lines(TITLES), engine_titles=_lines(ENGINE_TITLES)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", nargs="+", choices=tuple(TITLES), metavar="KEY", help="some of them (default: all)")
+    parser.add_argument("--only", nargs="+", choices=tuple(_ALL), metavar="KEY", help="some of them")
+    parser.add_argument("--engine", action="store_true", help="those of the engine instead of those of the graphs")
     parser.add_argument("--quick", action="store_true", help="a cut of seconds, to see that everything runs")
     parser.add_argument(
         "--out", type=Path, default=Path("build/bench"), metavar="DIR", help="for the report (default: build/bench)"
@@ -64,13 +73,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _lines(titles: Mapping[str, str]) -> str:
+    return "\n".join(f"  {key:4}{title}" for key, title in titles.items())
+
+
 def _run(key: str, is_quick: bool) -> Result:
     start = time.monotonic()
 
     def report(line: str) -> None:
         print(f"{key} {time.monotonic() - start:6.1f} s  {line}", flush=True)
 
-    report(TITLES[key])
+    report(_ALL[key])
     return run_benchmark(key, is_quick, report)
 
 

@@ -4,9 +4,10 @@ Keys stay what they are, as pages and tests name them. Torch and runtimes are im
 """
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from types import MappingProxyType
 
-from benchmarks.figures import Figure, Result
+from benchmarks.figures import Result
 from benchmarks.occasion import occasion
 
 TITLES: Mapping[str, str] = MappingProxyType(
@@ -16,24 +17,51 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "B5": "overhead of the loop",
     }
 )
+"""Of the graphs."""
+
+ENGINE_TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        "B6": "capacity for mixed steps",
+        "B7": "latency of shared steps against whole loops",
+        "B9": "what the service adds to a request",
+        "B10": "a person for the second time",
+        "B13": "what the engine adds to a step",
+        "B14": "the whole service against a bare loop",
+        "B15": "memory over many jobs",
+        "B16": "forecasts against what came",
+        "B17": "the slot of a cancelled job",
+    }
+)
+"""Of the engine and the queue: wall time, on a computer that does nothing else."""
+
+_MODULES = {
+    "B1": "exact_speed_up",
+    "B3": "low_precision",
+    "B5": "loop_overhead",
+    "B6": "engine.mixed_capacity",
+    "B7": "engine.mixed_latency",
+    "B9": "engine.service_overhead",
+    "B10": "engine.vector_reuse",
+    "B13": "engine.step_overhead",
+    "B14": "engine.real_throughput",
+    "B15": "engine.memory_growth",
+    "B16": "engine.forecast_error",
+    "B17": "engine.cancel_time",
+}
 
 
 def run_benchmark(key: str, is_quick: bool, report: Callable[[str], object]) -> Result:
     """Run one benchmark.
 
     Args:
-        key: in `TITLES`.
+        key: in `TITLES` or `ENGINE_TITLES`.
         is_quick: run a cut of seconds, whose figures mean nothing.
         report: told a line whenever there is something to see.
 
     Raises:
         DisagreementError: sides that must agree do not.
+        BrokenRunError: what was to be measured did not run.
     """
-    return Result(key, TITLES[key], _figures(key, is_quick, report), is_quick, occasion())
-
-
-def _figures(key: str, is_quick: bool, report: Callable[[str], object]) -> list[Figure]:
-    from benchmarks import exact_speed_up, loop_overhead, low_precision
-
-    runs = {"B1": exact_speed_up.run, "B3": low_precision.run, "B5": loop_overhead.run}
-    return runs[key](is_quick, report)
+    title = {**TITLES, **ENGINE_TITLES}[key]
+    run = import_module(f"benchmarks.{_MODULES[key]}").run
+    return Result(key, title, run(is_quick, report), is_quick, occasion())

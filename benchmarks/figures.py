@@ -14,6 +14,10 @@ class DisagreementError(RuntimeError):
     """Sides that must compute the same do not, so that their times mean nothing; one line says by how much."""
 
 
+class BrokenRunError(RuntimeError):
+    """Something did not run as it must, so that there is nothing to measure; one line says what."""
+
+
 @dataclass(frozen=True)
 class Target:
     """The bound that a figure's median should keep."""
