@@ -1,6 +1,7 @@
 """The worker's process."""
 
 import signal
+import sys
 import uuid
 from collections.abc import Callable
 
@@ -22,6 +23,8 @@ from service.telemetry.metrics import WorkerMetrics
 from service.telemetry.ops_server import OpsServer
 from xmdpt.spec import VARIANTS
 
+_SWITCH_INTERVAL_SECONDS = 0.0005
+
 
 def run_worker(settings: Settings) -> None:
     """Run jobs until SIGTERM or SIGINT, then drain; a second signal hands everything back at once.
@@ -33,6 +36,9 @@ def run_worker(settings: Settings) -> None:
         StorageError: the queue does not answer.
     """
     stop_quietly_on_sigterm()
+    # The device's thread comes back from each call and wants the interpreter at once: the default lets any other thread
+    # keep it for up to 5 ms.
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     configure_logs("worker", settings.log_level, settings.log_format)
     own, policy = settings.worker, queue_policy(settings)
     metrics = WorkerMetrics(VERSION)

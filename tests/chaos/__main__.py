@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--minutes", type=float, default=20, help="of faults, over all servers (default: 20)")
+    parser.add_argument("--minutes", type=float, default=22, help="of faults, over all servers (default: 22)")
     parser.add_argument("--seed", type=int, help="of load and faults (default: a new one, which is printed)")
     parser.add_argument("--server", choices=SERVERS, help="only this one (default: each for its share of the time)")
     parser.add_argument("--out", type=Path, default=Path("build/chaos"), metavar="DIR", help="(default: build/chaos)")

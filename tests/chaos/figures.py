@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from tests.chaos.faults import KILLS, STOPS, Fault
 from tests.chaos.history import TERMINAL, Call, History, Order
+from tests.chaos.poisoned_worker import CRASH_STATUS
 
 AIMS = {
     "jobs": 10_000,
@@ -25,7 +26,6 @@ AIMS = {
 # Clients of the queue connect again within this time.
 _BACK_SECONDS = 1.0
 _GIVEN_UP = "attempts_exhausted"
-_SEGMENTATION_FAULT_STATUS = 139
 _ENDS = ("succeed", "fail", "end_cancelled", "release")
 
 
@@ -77,7 +77,7 @@ def _faults(history: History) -> dict[str, int]:
         "workers stopped for 1 to 3 leases (SIGSTOP, SIGCONT)": sum(kinds[kind] for kind in STOPS),
         "of these also between picture and finish": kinds[Fault.STOP_AT_COMMIT],
         "workers told to stop (SIGTERM)": kinds[Fault.TERM_WORKER],
-        "workers that a poison photo ended": sum(e.status == _SEGMENTATION_FAULT_STATUS for e in history.exits),
+        "workers that a poison photo ended": sum(e.status == CRASH_STATUS for e in history.exits),
         "queue servers killed and started again on their log": kinds[Fault.KILL_QUEUE],
         "gateways killed": kinds[Fault.KILL_GATEWAY],
     }
@@ -138,7 +138,7 @@ def _samples(history: History) -> dict[str, list[float]]:
 
 def _reclaims(history: History) -> Iterator[float]:
     """Of each job that a worker took to its death: the time until it was claimed again."""
-    died = {ended.pid: ended.at for ended in history.exits if ended.status in (-9, _SEGMENTATION_FAULT_STATUS)}
+    died = {ended.pid: ended.at for ended in history.exits if ended.status in (-9, CRASH_STATUS)}
     for deeds in history.deeds_of.values():
         claims = [deed for deed in deeds if deed.verb == "claim"]
         for claim, following in pairwise(claims):

@@ -29,7 +29,8 @@ COMMIT = "commit"
 STACKS_SIGNAL = signal.SIGHUP
 """Makes a worker write the stacks of its threads to its log."""
 Writer = Callable[[str, str, int, str], None]
-_SEGMENTATION_FAULT_STATUS = 139
+CRASH_STATUS = 139
+"""Of a worker that a photo has ended: as if by a segmentation fault."""
 
 
 def main() -> None:
@@ -49,7 +50,7 @@ def _poison_photos() -> None:
     def encode_source(self: SimulatedBackend, photo: Any) -> Any:
         poisons = {poison_of(row) for row in photo}
         if "crash" in poisons:
-            os._exit(_SEGMENTATION_FAULT_STATUS)
+            os._exit(CRASH_STATUS)
         if "hang" in poisons:
             threading.Event().wait()
         return encode(self, photo)

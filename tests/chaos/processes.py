@@ -13,6 +13,7 @@ from pathlib import Path
 from service.adapters.parent_death import die_with_parent
 from service.domain.errors import EXIT_CONFIGURATION, EXIT_TRY_LATER
 from tests.chaos.history import Exit
+from tests.chaos.poisoned_worker import CRASH_STATUS
 
 ROOT = Path(__file__).resolve().parents[2]
 _EARLY_SECONDS = 10.0
@@ -28,6 +29,7 @@ class Part:
 
     Attributes:
         name: such as `worker 2`.
+        pid: of the process that was started last, 0 before.
         is_held: while True it is not started again.
         is_stopping: SIGTERM has been sent to the process that now runs.
         exits: how its processes have ended so far.
@@ -40,14 +42,9 @@ class Part:
         self._process: subprocess.Popen[bytes] | None = None
         self.is_held = self.is_stopping = False
         self.exits: list[Exit] = []
+        self.pid = 0
         self._started = 0.0
         self._early_ends = 0
-
-    @property
-    def pid(self) -> int:
-        """Of the process that was started last."""
-        assert self._process
-        return self._process.pid
 
     @property
     def log(self) -> Path:
@@ -68,6 +65,7 @@ class Part:
                 start_new_session=True,
                 preexec_fn=die_with_parent(),  # noqa: PLW1509 - takes no lock between fork and exec
             )
+        self.pid = self._process.pid
 
     def look_after(self) -> None:
         """Note that it has ended, if it has, and start it again unless it is held.
@@ -84,7 +82,9 @@ class Part:
 
     def _check_end(self, status: int, lived_seconds: float) -> None:
         """Give up on what fails at each start: the run would only heat the computer."""
-        is_early = status > 0 and status != EXIT_TRY_LATER and lived_seconds < _EARLY_SECONDS
+        # A photo may end the same worker in each of its deliveries.
+        is_its_own = status > 0 and status not in (EXIT_TRY_LATER, CRASH_STATUS)
+        is_early = is_its_own and lived_seconds < _EARLY_SECONDS
         self._early_ends = self._early_ends + 1 if is_early else 0
         if status == EXIT_CONFIGURATION or self._early_ends == _MAX_EARLY_ENDS:
             raise BrokenRunError(f"{self.name} can't be started, status {status}: {self.last_words()}")
