@@ -22,6 +22,8 @@ PAIRS ?= 500
 VARIANT ?= demo
 REPOSITORY ?= model_repository
 HOST ?= http://127.0.0.1:8080
+# Two processes: many tests wait more than they compute. A file's tests stay together, as they share what they start.
+PYTEST ?= -n 2 --dist loadfile
 
 WEIGHT_FILES = $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(VAE),--vae "$(VAE)") $(if $(DINO),--dino "$(DINO)")
 

@@ -68,6 +68,15 @@ class Part:
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop it while the block lasts: what comes meanwhile waits."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
+
     def wait_until_ready(self) -> None:
         """Return once it would be given work; BrokenRunError if it ends instead, or takes too long."""
         give_up_at = time.monotonic() + _START_SECONDS

