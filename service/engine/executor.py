@@ -32,30 +32,33 @@ class Executor:
             BackendError: the graph raised, or an output has another shape or type, or is not finite.
         """
         # In the order of their slots: what lies side by side is read and written without a copy.
-        rows = sorted(batch.rows, key=lambda row: self._set.slot(row.job_id))
-        keys = [row.job_id for row in rows]
-        slots = _index([self._set.slot(key) for key in keys])
-        jobs = [self._set.job(key) for key in keys]
+        rows = sorted((self._set.slot(row.job_id), row.job_id, row.step_index) for row in batch.rows)
+        own_slots = [slot for slot, _, _ in rows]
+        slots = _index(own_slots)
         # A backend with profiles takes only certain numbers of rows: the rows beyond ours are nobody's.
         padding = self._padded(len(rows)) - len(rows)
         match batch.stage:
             case Stage.ENCODE_SOURCE:
-                vectors = self._backend.encode_source(_pad(np.stack([job.photo for job in jobs]), padding))
+                vectors = self._backend.encode_source(_pad(np.stack([job.photo for job in self._jobs(rows)]), padding))
                 self._set.source_vector[slots] = self._vectors(batch.stage, vectors, len(rows))
             case Stage.ENCODE_POSE:
-                vectors = self._backend.encode_pose(_pad(np.stack([job.skeleton for job in jobs]), padding))
+                vectors = self._backend.encode_pose(_pad(np.stack([job.skeleton for job in self._jobs(rows)]), padding))
                 self._set.pose_vector[slots] = self._vectors(batch.stage, vectors, len(rows))
             case Stage.CONDITION:
                 given = _pad(self._set.source_vector[slots], padding), _pad(self._set.pose_vector[slots], padding)
                 condition = self._backend.condition(*given)
                 self._set.condition[slots] = self._vectors(batch.stage, condition, len(rows))
             case Stage.DENOISE:
-                self._denoise(slots, [row.step_index for row in rows], padding)
+                self._denoise(slots, self._set.step_rows[own_slots, [step for _, _, step in rows]], padding)
             case Stage.SAMPLE:
-                self._sample(slots, jobs, padding)
+                self._sample(slots, self._jobs(rows), padding)
             case Stage.DECODE:
                 pictures = self._backend.decode(_pad(self._set.latents[slots], padding))
-                self._set.pictures.update(zip(keys, _checked_pictures(pictures, len(rows)), strict=True))
+                pictures = _checked_pictures(pictures, len(rows))
+                self._set.pictures.update((key, picture) for (_, key, _), picture in zip(rows, pictures, strict=True))
+
+    def _jobs(self, rows: list[tuple[int, str, int]]) -> list[PreparedJob]:
+        return [self._set.job(key) for _, key, _ in rows]
 
     def _padded(self, num_rows: int) -> int:
         return next((size for size in self._backend.profile_sizes if size >= num_rows), num_rows)
@@ -63,9 +66,9 @@ class Executor:
     def _vectors(self, stage: Stage, output: F32, num_rows: int) -> F32:
         return _checked(stage, output, num_rows, self._set.condition.shape[1:])
 
-    def _denoise(self, slots: Slots, steps: list[int], padding: int) -> None:
-        """One step of every row, each with the numbers of its own step."""
-        numbers = self._set.step_rows[np.arange(len(self._set.step_rows))[slots], steps]
+    def _denoise(self, slots: Slots, numbers: F32, padding: int) -> None:
+        """One step of every row, each with the numbers of its own step, [B,7]."""
+        num_rows = len(numbers)
         if padding:
             numbers = np.concatenate([numbers, np.tile(_NOBODYS_STEP, (padding, 1))])
         latents, denoised = self._backend.denoise_step(
@@ -77,8 +80,8 @@ class Executor:
             numbers[:, 2:],
         )
         shape = self._set.latents.shape[1:]
-        latents = _checked(Stage.DENOISE, latents, len(steps), shape)
-        self._set.previous_denoised[slots] = _checked(Stage.DENOISE, denoised, len(steps), shape)
+        latents = _checked(Stage.DENOISE, latents, num_rows, shape)
+        self._set.previous_denoised[slots] = _checked(Stage.DENOISE, denoised, num_rows, shape)
         self._set.latents[slots] = latents
 
     def _sample(self, slots: Slots, jobs: list[PreparedJob], padding: int) -> None:

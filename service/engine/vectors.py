@@ -67,11 +67,6 @@ class Vectors:
                 self._makers.update(dict.fromkeys(mine, flight))
         return self._supply(found, is_waiting)
 
-    def is_making(self, flight: Flight) -> bool:
-        """True while others may wait for a vector of this flight's."""
-        with self._lock:
-            return any(maker is flight for maker in self._makers.values())
-
     def made(self, flight: Flight, stage: Stage, vector: F32) -> None:
         """The flight's encoder has run: keep [D] for all who need it."""
         key = self._keys(flight)[stage]
