@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.charts import save_chart
 from benchmarks.figures import Figure, Result
+from benchmarks.marked_page import PageError, parts_of_page
 
 RESULTS, REPORT, CHART = "results.json", "report.md", "chart.png"
 """Files of a run."""
@@ -17,10 +18,6 @@ _HEAD = (
     "| | what | median | quartiles | values | target | |",
     "|---|---|---|---|---|---|---|",
 )
-
-
-class PageError(ValueError):
-    """A page or the results beside it are not what they should be; one line names the file."""
 
 
 def write_report(out: Path, results: Sequence[Result]) -> None:
@@ -38,7 +35,7 @@ def read_page(page: Path) -> dict[str, Result]:
     Raises:
         PageError: the page has no place for results, or the file beside it does not hold any.
     """
-    _parts(page)
+    parts_of_page(page, _BEGIN, _END)
     data = page.with_suffix(".json")
     if not data.exists():
         return {}
@@ -57,7 +54,7 @@ def write_page(page: Path, results: Sequence[Result]) -> None:
     """
     known = read_page(page) | {result.key: result for result in results}
     shown = sorted(known.values(), key=lambda result: (len(result.key), result.key))
-    before, after = _parts(page)
+    before, after = parts_of_page(page, _BEGIN, _END)
     page.write_text(before + section(shown) + after)
     page.with_suffix(".json").write_text(results_json(shown))
     picture = page.parent / "images" / f"{page.stem}.png"
@@ -79,19 +76,6 @@ def table(results: Sequence[Result]) -> list[str]:
 def results_json(results: Sequence[Result]) -> str:
     """Everything that was found, for programs."""
     return json.dumps({"results": [result.to_json() for result in results]}, indent=1) + "\n"
-
-
-def _parts(page: Path) -> tuple[str, str]:
-    """A page's text before and behind its part for results."""
-    try:
-        text = page.read_text()
-    except OSError as error:
-        raise PageError(f"{page}: {error.strerror}") from None
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        raise PageError(f"{page}: there is no line {_BEGIN} with a line {_END} below it")
-    return before, after
 
 
 def _row(result: Result, figure: Figure) -> str:

@@ -7,8 +7,9 @@ import argparse
 import json
 import sys
 
+from service.configuration_page import configuration_page
 from service.domain.errors import EXIT_CONFIGURATION, EXIT_TRY_LATER, ServiceError
-from service.settings import Settings, configuration_page, load_settings
+from service.settings import Settings, load_settings
 
 _EPILOG = """Settings are environment variables: XMDPT_GATEWAY__PORT=9000, REDIS_URL=redis://...; docs/configuration.md
 lists them all."""

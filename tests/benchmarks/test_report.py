@@ -7,7 +7,8 @@ from PIL import Image
 
 from benchmarks.catalogue import TITLES
 from benchmarks.figures import Figure, Result, Target
-from benchmarks.report import CHART, REPORT, RESULTS, PageError, read_page, section, write_page, write_report
+from benchmarks.marked_page import PageError
+from benchmarks.report import CHART, REPORT, RESULTS, read_page, section, write_page, write_report
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 OCCASION = {"date": "2026-11-28", "commit": "abc+", "machine": "a machine", "versions": "some", "load": "0.5"}

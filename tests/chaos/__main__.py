@@ -11,12 +11,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.marked_page import PageError
 from tests.chaos.checker import story, violations
 from tests.chaos.cluster import SERVERS
 from tests.chaos.figures import Figures, figures
 from tests.chaos.history import History
 from tests.chaos.processes import BrokenRunError
-from tests.chaos.report import PageError, check_page, section, write_page, write_report
+from tests.chaos.report import check_page, section, write_page, write_report
 from tests.chaos.run import Options, run_chaos
 
 _MAX_STORIES = 20

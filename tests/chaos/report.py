@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.marked_page import parts_of_page
 from benchmarks.occasion import occasion
 from tests.chaos.chart import save_chart
 from tests.chaos.figures import AIMS, Figures
@@ -19,10 +20,6 @@ from tests.chaos.history import History
 RESULTS, REPORT, CHART = "results.json", "report.md", "chart.png"
 """Files of a run."""
 BEGIN, END = "<!-- measured: begin; `python -m tests.chaos --page` -->", "<!-- measured: end -->"
-
-
-class PageError(ValueError):
-    """A page has no place for the figures; one line names it."""
 
 
 def write_report(out: Path, histories: Mapping[str, History], found: Mapping[str, Figures], command: str) -> None:
@@ -57,15 +54,7 @@ def check_page(page: Path) -> tuple[str, str]:
     Raises:
         PageError: it can't be read or has no such place.
     """
-    try:
-        text = page.read_text()
-    except OSError as error:
-        raise PageError(f"{page}: {error.strerror}") from None
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise PageError(f"{page}: there is no line {BEGIN} with a line {END} below it")
-    return before, after
+    return parts_of_page(page, BEGIN, END)
 
 
 def section(found: Mapping[str, Figures], command: str) -> list[str]:

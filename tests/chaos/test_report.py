@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.marked_page import PageError
 from tests.chaos.a_history import a_history
 from tests.chaos.faults import Fault, fault_plan
 from tests.chaos.figures import figures
@@ -15,7 +16,6 @@ from tests.chaos.report import (
     END,
     REPORT,
     RESULTS,
-    PageError,
     check_page,
     section,
     write_page,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_queue import RedisJobIntake
+from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases
 from service.domain.errors import StorageError
 from service.domain.job import DEFAULT_TENANT, JobStatus, Progress
 from service.ports.queue import Enqueued
@@ -30,6 +30,14 @@ def proxy(server: RedisProcess) -> Iterator[LossyProxy]:
         yield proxy
 
 
+def worker_whose_claim_is_lost(queue: Queue, proxy: LossyProxy, free_rows: int) -> RedisJobLeases:
+    leases = queue.worker(proxy.url)
+    proxy.lose(TOLD_TO_THE_CALLER, "q1_claim")
+    with pytest.raises(StorageError):
+        leases.claim(free_rows, 0)
+    return leases
+
+
 async def test_claim_when_one_answer_is_lost_then_the_jobs_arrive_once(queue: Queue, proxy: LossyProxy) -> None:
     await queue.submit(1, 2, 3)
     leases = queue.worker(proxy.url)
@@ -46,10 +54,7 @@ async def test_claim_when_its_answers_are_lost_then_the_next_claim_gets_the_same
     queue: Queue, proxy: LossyProxy
 ) -> None:
     await queue.submit(1, 2, 3)
-    leases = queue.worker(proxy.url)
-    proxy.lose(TOLD_TO_THE_CALLER, "q1_claim")
-    with pytest.raises(StorageError):
-        leases.claim(2, 0)
+    leases = worker_whose_claim_is_lost(queue, proxy, 2)
     lost = {job_id: queue.client.hget(f"{{xmdpt}}:job:{job_id}", "fence") for job_id in (a_job_id(1), a_job_id(2))}
 
     # The worker may ask with other numbers by now.
@@ -67,10 +72,7 @@ async def test_claim_when_its_answers_are_lost_then_a_claim_of_nothing_gets_the_
     queue: Queue, proxy: LossyProxy
 ) -> None:
     await queue.submit(1, 2, 3)
-    leases = queue.worker(proxy.url)
-    proxy.lose(TOLD_TO_THE_CALLER, "q1_claim")
-    with pytest.raises(StorageError):
-        leases.claim(2, 0)
+    leases = worker_whose_claim_is_lost(queue, proxy, 2)
 
     jobs = leases.claim(0, 2)
 
@@ -83,10 +85,7 @@ async def test_claim_when_another_worker_asks_then_it_gets_none_of_the_lost_jobs
     queue: Queue, proxy: LossyProxy
 ) -> None:
     await queue.submit(1)
-    leases = queue.worker(proxy.url)
-    proxy.lose(TOLD_TO_THE_CALLER, "q1_claim")
-    with pytest.raises(StorageError):
-        leases.claim(1, 0)
+    leases = worker_whose_claim_is_lost(queue, proxy, 1)
 
     assert queue.worker().claim(1, 0) == ()
     assert [job.id for job in leases.claim(1, 0)] == [a_job_id(1)]

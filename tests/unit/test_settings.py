@@ -5,9 +5,10 @@ from typing import get_args
 
 import pytest
 
+from service.configuration_page import configuration_page
 from service.domain.errors import ConfigurationError
 from service.domain.execution import Execution
-from service.settings import SimulatedSettings, configuration_page, load_settings
+from service.settings import SimulatedSettings, load_settings
 from xmdpt.spec import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[2]
