@@ -11,7 +11,7 @@ import threading
 import time
 
 from service.adapters.embedded_valkey import EmbeddedValkey
-from service.adapters.parent_death import die_with_parent
+from service.adapters.parent_death import dying_with_parent
 from service.bootstrap.queue import embedded_queue
 from service.domain.errors import EXIT_CONFIGURATION
 from service.settings import Settings
@@ -34,10 +34,9 @@ class _Child:
     def start(self) -> None:
         # A group of its own, so that Ctrl-C reaches only the supervisor, which then stops its children in order.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", self.role],
+            dying_with_parent([sys.executable, "-m", "service", self.role]),
             env=self._environment,
             start_new_session=True,
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 - the supervisor has no other threads
         )
         get_logger().info("started", child=self.role, pid=self.process.pid)
 

@@ -19,7 +19,7 @@ import httpx
 
 from benchmarks.figures import BrokenRunError
 from service.adapters.embedded_valkey import EmbeddedValkey
-from service.adapters.parent_death import die_with_parent
+from service.adapters.parent_death import dying_with_parent
 from service.adapters.redis_server import connect, load_functions
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -46,14 +46,13 @@ class Part:
         self._name, self._log, self.port = name, log, port
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                command,
+                dying_with_parent(command),
                 cwd=_ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - takes no lock between fork and exec
             )
 
     @property

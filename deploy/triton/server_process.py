@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.triton.installation import Installation
-from service.adapters.parent_death import die_with_parent
+from service.adapters.parent_death import dying_with_parent
 
 _CONFIG_NAME = "cpu"
 # A vector of a photo or pose is 4 kB at most: some thousands of them.
@@ -100,13 +100,12 @@ class TritonServer:
         regions = f"--backend-config=python,shm-region-prefix-name={self._region_prefix}"
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [*_command(installation, repository, listeners), regions, *further],
+                dying_with_parent([*_command(installation, repository, listeners), regions, *further]),
                 env=installation.environment(),
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 # A terminal's interrupt is for us, who pass it on once.
                 start_new_session=True,
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - we have one thread
             )
         _handle_signals(self._pass_on)
         for number in early:

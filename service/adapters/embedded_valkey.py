@@ -11,10 +11,11 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import redis
 
-from service.adapters.parent_death import die_with_parent
+from service.adapters.parent_death import dying_with_parent
 from service.domain.errors import StorageError
 
 # sockaddr_un.sun_path with its final zero: 108 bytes on Linux, 104 on macOS.
@@ -91,19 +92,23 @@ class EmbeddedValkey:
         self._wait_until_it_answers()
 
     def _launch(self, binary: Path) -> None:
-        self._process = subprocess.Popen(
-            [str(binary), *self._settings()],
+        with open(self._log, "ab", opener=_private) as log:
+            self._process = self._spawn(binary, log)
+        os.truncate(self._lock_fd, 0)
+        os.pwrite(self._lock_fd, f"{self._process.pid}\n".encode(), 0)
+
+    def _spawn(self, binary: Path, log: BinaryIO) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            dying_with_parent([str(binary), *self._settings()]),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            # What the loader says, or a server that refuses its settings, belongs there as well.
+            stdout=log,
+            stderr=log,
             # The server holds the lock too: an orphan keeps its folder to itself.
             pass_fds=(self._lock_fd,),
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 - takes no lock between fork and exec
             # Ctrl-C reaches the supervisor alone, which stops the server last.
             process_group=0,
         )
-        os.truncate(self._lock_fd, 0)
-        os.pwrite(self._lock_fd, f"{self._process.pid}\n".encode(), 0)
 
     def stop(self) -> None:
         """End the server and free the folder; harmless when it does not run."""
@@ -150,7 +155,6 @@ class EmbeddedValkey:
             "unixsocketperm": "700",
             "dir": str(self._data_dir),
             "daemonize": "no",
-            "logfile": str(self._log),
             "loglevel": "warning",
             "appendonly": "yes",
             "appendfsync": "always",
@@ -179,14 +183,20 @@ class EmbeddedValkey:
                     return
         finally:
             client.close()
+        end = self._process.poll() if self._process else None
+        fate = f"no answer in {_START_TIMEOUT_SECONDS:.0f} s" if end is None else f"it ended with status {end}"
         self.stop()
-        raise _failure(f"did not start: {self._last_words()}")
+        raise _failure(f"did not start, {fate}: {self._last_words()}")
 
     def _last_words(self) -> str:
         try:
             return self._log.read_text(errors="replace").strip().rsplit("\n", 1)[-1] or f"{self._log} is empty"
         except OSError as error:
             return str(error)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _failure(detail: str) -> StorageError:

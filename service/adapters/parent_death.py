@@ -1,29 +1,30 @@
 """Ties a child's life to its parent's, so that a kill -9 leaves no orphans. Linux only; elsewhere it does nothing."""
 
-import ctypes
 import os
-import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 
-_PR_SET_PDEATHSIG = 1
+# The child runs this before it becomes the command. Not a `preexec_fn`: with one, Python forks, and libraries that have
+# threads in the parent act in the child between fork and exec; gRPC's then abort it now and then.
+_PRELUDE = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):  # It died before we asked.
+    sys.exit(1)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
-def die_with_parent() -> Callable[[], None] | None:
-    """A `preexec_fn`: the child is killed when the thread that starts it ends; start it from the main thread.
+def dying_with_parent(command: Sequence[str]) -> list[str]:
+    """The command for a child that is killed when the thread that starts it ends; start it from the main thread.
+
+    Args:
+        command: a program and its arguments; it keeps the process id that `Popen` gives.
 
     Source:
-        prctl(2), PR_SET_PDEATHSIG.
+        prctl(2), PR_SET_PDEATHSIG, which survives execve(2).
     """
     if sys.platform != "linux":
-        return None
-    # Everything is looked up before the fork: in the child, locks of other threads would stay taken.
-    libc, parent = ctypes.CDLL(None), os.getpid()
-    prctl, getppid, exit_now = libc.prctl, os.getppid, os._exit
-
-    def ask_for_signal() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if getppid() != parent:  # It died before we asked.
-            exit_now(1)
-
-    return ask_for_signal
+        return list(command)
+    return [sys.executable, "-I", "-S", "-c", _PRELUDE, str(os.getpid()), *command]

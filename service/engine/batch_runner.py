@@ -32,18 +32,19 @@ class BatchRunner:
         working_set: WorkingSet,
         previews: Previews,
         on_vector: Callable[[Flight, Stage, F32], object],
+        before_call: Callable[[Stage], None],
         metrics: WorkerMetrics,
     ) -> None:
-        """`on_vector` is called with each vector [D] that an encoder has made, which is the callee's to keep."""
+        """`on_vector` gets each vector [D] that an encoder has made, to keep; `before_call` is the executor's."""
         self._backend, self._execution, self._set = backend, execution, working_set
-        self._executor = Executor(backend, working_set)
+        self._executor = Executor(backend, working_set, before_call)
         self._previews, self._on_vector, self._metrics = previews, on_vector, metrics
         self._log = get_logger()
 
     def run(self, batch: RunBatch, flights: Mapping[str, Flight]) -> BatchFinished | BatchFailed:
         """Run it, whatever happens; with `is_device_gone` no other batch would fare better."""
-        rows = [flights[row.job_id] for row in batch.rows]
-        for flight in rows:
+        in_batch = [flights[row.job_id] for row in batch.rows]
+        for flight in in_batch:
             flight.stage = batch.stage
         started = time.monotonic()
         try:
@@ -52,9 +53,9 @@ class BatchRunner:
             return self._failed(batch, error)
         except Exception:
             # The loop outlives what nobody foresaw; the client is told no detail.
-            self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(rows))
+            self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(in_batch))
             return BatchFailed(batch.batch_id, JobFailure("internal_error", "the worker met an unexpected error"))
-        self._account(batch, rows, time.monotonic() - started)
+        self._account(batch, in_batch, time.monotonic() - started)
         return BatchFinished(batch.batch_id)
 
     def _failed(self, batch: RunBatch, error: BackendError) -> BatchFailed:
@@ -99,7 +100,7 @@ class BatchRunner:
             case Stage.DENOISE:
                 for flight, row in zip(flights, batch.rows, strict=True):
                     flight.step = row.step_index + 1
-                    if flight.job.request.output.preview_every_steps:
+                    if flight.wants_previews:
                         self._previews.offer(flight, self._set.previous_denoised[self._set.slot(flight.key)])
                 self._metrics.count_steps(len(flights), 1)
             case Stage.SAMPLE:

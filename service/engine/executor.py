@@ -3,6 +3,9 @@
 It decides nothing: the scheduler chose the stage and the rows.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 
 from service.domain.errors import BackendError
@@ -13,16 +16,29 @@ from service.scheduling.actions import RunBatch
 from xmdpt.sampler import IDENTITY_ROW, SamplingPlan, stack_plans
 from xmdpt.spec import IMAGE_SIZE
 
+T = TypeVar("T")
 Slots = slice | list[int]
 _NOBODYS_STEP = np.array([0.0, 1.0, *IDENTITY_ROW], np.float32)
+
+
+def _nothing(_stage: Stage) -> None:
+    """Nobody waits for the call."""
 
 
 class Executor:
     """Runs batches of one backend over one working set."""
 
-    def __init__(self, backend: InferenceBackend, working_set: WorkingSet) -> None:
-        """Neither is owned: the worker adds and removes jobs."""
-        self._backend = backend
+    def __init__(
+        self, backend: InferenceBackend, working_set: WorkingSet, before_call: Callable[[Stage], None] = _nothing
+    ) -> None:
+        """Neither of the first two is owned: the worker adds and removes jobs.
+
+        Args:
+            backend: the device.
+            working_set: the arrays.
+            before_call: called last before the device has its work, for what may be done beside that.
+        """
+        self._backend, self._before_call = backend, before_call
         self._set = working_set
 
     def run(self, batch: RunBatch) -> None:
@@ -39,26 +55,36 @@ class Executor:
         padding = self._padded(len(rows)) - len(rows)
         match batch.stage:
             case Stage.ENCODE_SOURCE:
-                vectors = self._backend.encode_source(_pad(np.stack([job.photo for job in self._jobs(rows)]), padding))
+                pictures = self._pictures(batch.stage, rows, padding)
+                vectors = self._call(batch.stage, self._backend.encode_source, pictures)
                 self._set.source_vector[slots] = self._vectors(batch.stage, vectors, len(rows))
             case Stage.ENCODE_POSE:
-                vectors = self._backend.encode_pose(_pad(np.stack([job.skeleton for job in self._jobs(rows)]), padding))
+                pictures = self._pictures(batch.stage, rows, padding)
+                vectors = self._call(batch.stage, self._backend.encode_pose, pictures)
                 self._set.pose_vector[slots] = self._vectors(batch.stage, vectors, len(rows))
             case Stage.CONDITION:
                 given = _pad(self._set.source_vector[slots], padding), _pad(self._set.pose_vector[slots], padding)
-                condition = self._backend.condition(*given)
+                condition = self._call(batch.stage, self._backend.condition, *given)
                 self._set.condition[slots] = self._vectors(batch.stage, condition, len(rows))
             case Stage.DENOISE:
                 self._denoise(slots, self._set.step_rows[own_slots, [step for _, _, step in rows]], padding)
             case Stage.SAMPLE:
                 self._sample(slots, self._jobs(rows), padding)
             case Stage.DECODE:
-                pictures = self._backend.decode(_pad(self._set.latents[slots], padding))
+                latents = _pad(self._set.latents[slots], padding)
+                pictures = self._call(batch.stage, self._backend.decode, latents)
                 pictures = _checked_pictures(pictures, len(rows))
                 self._set.pictures.update((key, picture) for (_, key, _), picture in zip(rows, pictures, strict=True))
 
     def _jobs(self, rows: list[tuple[int, str, int]]) -> list[PreparedJob]:
         return [self._set.job(key) for _, key, _ in rows]
+
+    def _call(self, stage: Stage, graph: Callable[..., T], *arrays: np.ndarray) -> T:
+        self._before_call(stage)
+        return graph(*arrays)
+
+    def _pictures(self, stage: Stage, rows: list[tuple[int, str, int]], padding: int) -> U8:
+        return _pad(np.stack([job.pictures[stage] for job in self._jobs(rows)]), padding)
 
     def _padded(self, num_rows: int) -> int:
         return next((size for size in self._backend.profile_sizes if size >= num_rows), num_rows)
@@ -71,7 +97,9 @@ class Executor:
         num_rows = len(numbers)
         if padding:
             numbers = np.concatenate([numbers, np.tile(_NOBODYS_STEP, (padding, 1))])
-        latents, denoised = self._backend.denoise_step(
+        latents, denoised = self._call(
+            Stage.DENOISE,
+            self._backend.denoise_step,
             _pad(self._set.latents[slots], padding),
             _pad(self._set.previous_denoised[slots], padding),
             _pad(self._set.condition[slots], padding),
@@ -88,7 +116,9 @@ class Executor:
         """All steps of every row; until now its latents are the noise that it came with."""
         nobodys = SamplingPlan(np.zeros(0, np.float32), np.zeros(0, np.float32), np.zeros((0, 5), np.float32))
         plan = stack_plans([job.plan for job in jobs] + [nobodys] * padding)
-        latents = self._backend.sample(
+        latents = self._call(
+            Stage.SAMPLE,
+            self._backend.sample,
             _pad(self._set.latents[slots], padding),
             _pad(self._set.condition[slots], padding),
             plan.timesteps,

@@ -36,7 +36,7 @@ class Arrival:
 
     Attributes:
         flight: the claim.
-        prepared: its pixels, noise and plan.
+        prepared: its noise, its plan, and the pictures that have to be encoded.
         supply: the vectors that need not be made.
     """
 
@@ -81,7 +81,7 @@ class Intake:
         self._num_claimed = 0
         self._ask_at = 0.0
         self._resume_at = 0.0
-        self._parked: dict[str, tuple[Flight, PreparedJob]] = {}
+        self._parked: dict[str, Flight] = {}
         self._is_parked_due = False
         self._thread = WatchedThread("intake", self._run, targets.died)
         self._is_claim_unanswered = False
@@ -144,7 +144,7 @@ class Intake:
     def take_parked(self) -> list[Flight]:
         """Forget all flights that wait for a vector."""
         with self._changed:
-            flights = [flight for flight, _ in self._parked.values()]
+            flights = list(self._parked.values())
             self._num_claimed -= len(flights)
             self._parked.clear()
             return flights
@@ -162,8 +162,8 @@ class Intake:
                 if is_asking:
                     # Before the call: a wake-up during it must lead to another one.
                     self._ask_at = time.monotonic() + _ASK_EVERY_SECONDS
-            for flight, prepared in parked:
-                self._supply(flight, prepared)
+            for flight in parked:
+                self._supply(flight)
             if is_asking:
                 self._claim(free)
 
@@ -197,6 +197,8 @@ class Intake:
             self._is_claim_unanswered = True
             self._note_outage(error)
             return []
+        # What was given may be the lost answer of an earlier claim, for less room than there is now.
+        may_be_more = self._is_claim_unanswered or len(jobs) >= free
         self._is_claim_unanswered = False
         self.is_queue_answering = True
         flights = [Flight(job, time.monotonic(), stage_seconds={"queue": job.queue_seconds}) for job in jobs]
@@ -205,7 +207,7 @@ class Intake:
             self._heartbeat.track(flight)
         with self._changed:
             self._num_claimed += len(flights)
-            if flights:
+            if may_be_more:
                 self._ask_at = 0.0
         return flights
 
@@ -222,22 +224,11 @@ class Intake:
         if flight.job.is_suspect:
             self._metrics.suspects.inc()
         self._log.info("job claimed", job=flight.job.id, fence=flight.job.fence, suspect=flight.job.is_suspect)
-        started = time.monotonic()
-        try:
-            prepared = prepare(flight.job, self._blobs, self._prediction)
-        except ServiceError as error:
-            with self._changed:
-                self._num_claimed -= 1
-            self._targets.failed(flight, error)
-            return
-        seconds = time.monotonic() - started
-        flight.spend("decode_input", seconds)
-        self._metrics.stage_seconds.labels("decode_input").observe(seconds)
         with self._changed:
-            self._parked[flight.key] = flight, prepared
-        self._supply(flight, prepared)
+            self._parked[flight.key] = flight
+        self._supply(flight)
 
-    def _supply(self, flight: Flight, prepared: PreparedJob) -> None:
+    def _supply(self, flight: Flight) -> None:
         """Send the flight on, unless somebody else is making a vector of its."""
         if flight.key not in self._parked:
             return  # It was withdrawn meanwhile.
@@ -255,4 +246,18 @@ class Intake:
             self._metrics.cache_requests.labels(kind, flight.cache[kind]).inc()
             if stage in supply.at_hand:
                 flight.spend(stage, time.monotonic() - started)
+        self._send_on(flight, supply)
+
+    def _send_on(self, flight: Flight, supply: Supply) -> None:
+        started = time.monotonic()
+        try:
+            prepared = prepare(flight.job, self._blobs, self._prediction, _KINDS.keys() - supply.at_hand.keys())
+        except ServiceError as error:
+            with self._changed:
+                self._num_claimed -= 1
+            self._targets.failed(flight, error)
+            return
+        seconds = time.monotonic() - started
+        flight.spend("decode_input", seconds)
+        self._metrics.stage_seconds.labels("decode_input").observe(seconds)
         self._targets.arrived(Arrival(flight, prepared, supply))

@@ -4,6 +4,7 @@ It reads the blob store and nothing else; the gateway has decoded and checked th
 """
 
 import functools
+from collections.abc import Mapping, Set
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from service.domain.digest import content_digest
 from service.domain.errors import NotFoundError, ServiceError
 from service.domain.inputs import unpack_inputs
 from service.domain.job import ClaimedJob
+from service.domain.stage import Stage
 from service.engine.working_set import PreparedJob
+from service.ports.backend import U8
 from service.ports.blobs import BlobStore
 from xmdpt.sampler import initial_noise, sampling_plan
 from xmdpt.spec import IMAGE_SIZE, Prediction
@@ -21,33 +24,41 @@ _MAX_PLANS = 256
 _cached_plan = functools.lru_cache(_MAX_PLANS)(sampling_plan)
 
 
-def prepare(job: ClaimedJob, blobs: BlobStore, prediction: Prediction) -> PreparedJob:
+def prepare(job: ClaimedJob, blobs: BlobStore, prediction: Prediction, encoders: Set[Stage]) -> PreparedJob:
     """Load and derive everything that the job's batches will need.
 
     Args:
         job: just claimed.
         blobs: where the gateway put its pictures.
         prediction: what the network predicts; decides the coefficient rows.
+        encoders: those that have to run; without any, no picture is read.
 
     Raises:
         StorageError: the store does not answer.
         ServiceError: `input_lost`: the pictures are gone, or are not those that were accepted.
     """
-    try:
-        photo, skeleton = unpack_inputs(blobs.get_input(job.id))
-    except (NotFoundError, ValueError) as error:
-        raise ServiceError("input_lost", "the stored pictures are gone or damaged") from error
-    request = job.request
-    if (content_digest(photo), content_digest(skeleton)) != (request.source_digest, request.pose_digest):
-        raise ServiceError("input_lost", "the stored pictures differ from those that were accepted")
-    params = request.params
+    params = job.request.params
     return PreparedJob(
-        photo=_pixels(photo),
-        skeleton=_pixels(skeleton),
+        pictures=_pictures(job, blobs, encoders) if encoders else {},
         noise=initial_noise(params.seed),
         plan=_cached_plan(params.num_steps, params.guidance, params.sampler.value, prediction),
     )
 
 
-def _pixels(content: bytes) -> np.ndarray:
+def _pictures(job: ClaimedJob, blobs: BlobStore, encoders: Set[Stage]) -> Mapping[Stage, U8]:
+    try:
+        photo, skeleton = unpack_inputs(blobs.get_input(job.id))
+    except (NotFoundError, ValueError) as error:
+        raise ServiceError("input_lost", "the stored pictures are gone or damaged") from error
+    given = {
+        Stage.ENCODE_SOURCE: (photo, job.request.source_digest),
+        Stage.ENCODE_POSE: (skeleton, job.request.pose_digest),
+    }
+    needed = {stage: given[stage] for stage in encoders}
+    if any(content_digest(content) != digest for content, digest in needed.values()):
+        raise ServiceError("input_lost", "the stored pictures differ from those that were accepted")
+    return {stage: _pixels(content) for stage, (content, _) in needed.items()}
+
+
+def _pixels(content: bytes) -> U8:
     return np.frombuffer(content, np.uint8).reshape(IMAGE_SIZE, IMAGE_SIZE, 3)

@@ -106,10 +106,13 @@ class Worker:
         self._deliverers = ThreadPoolExecutor(_NUM_DELIVERERS, "delivery")
         previews = Previews(projection, ports.blobs, self._deliverers, metrics)
         share_vector = partial(self._deliverers.submit, self._share_vector)
-        self._batches = BatchRunner(backend, capacity.execution, self._set, previews, share_vector, metrics)
+        self._batches = BatchRunner(
+            backend, capacity.execution, self._set, previews, share_vector, self._wake_beside, metrics
+        )
         self._flights: dict[str, Flight] = {}
         delivery = Delivery(ports.leases, ports.blobs, times.lease_seconds, metrics)
         self._departures = Departures(delivery, self._deliverers, self._flights, self._left, metrics)
+        self._leaving: list[Callable[[], None]] = []
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._heartbeat = Heartbeat(
             ports.leases,
@@ -195,10 +198,26 @@ class Worker:
         actions = self._scheduler.next_actions(now)
         for action in actions:
             self._perform(action)
+        if not actions:
+            self._wake_others()
+        return bool(actions)
+
+    def _wake_beside(self, stage: Stage) -> None:
+        # The other calls last long enough for what is woken; beside this one it would only get in the loop's way.
+        if stage is not Stage.CONDITION:
+            self._wake_others()
+
+    def _wake_others(self) -> None:
+        """Give the other threads their work: as the device gets its own, or as there is none.
+
+        Any sooner, they would take the interpreter from the loop while the device waits.
+        """
+        for leave in self._leaving:
+            leave()
+        self._leaving.clear()
         # Pictures that wait for the store or the queue hold no slot, but memory.
         most_more = 2 * self._num_slots - len(self._flights)
         self._intake.offer(min(self._scheduler.free_slots(), most_more), self._num_arrived)
-        return bool(actions)
 
     def _idle_seconds(self) -> float:
         """How long nothing needs to be done unless something happens."""
@@ -283,14 +302,15 @@ class Worker:
                 picture = self._set.remove(flight.key)
         match action:
             case EndJob(failure=JobFailure() as failure):
-                self._departures.fail(flight, failure, may_retry=True)
+                leave = partial(self._departures.fail, flight, failure, may_retry=True)
             case EndJob():
                 assert picture is not None
-                self._departures.succeed(flight, picture, self._backend)
+                leave = partial(self._departures.succeed, flight, picture, self._backend)
             case CancelJob():
-                self._departures.cancel(flight)
+                leave = partial(self._departures.cancel, flight)
             case ReleaseJob() | DropJob():
-                self._departures.hand_back(flight)
+                leave = partial(self._departures.hand_back, flight)
+        self._leaving.append(leave)
 
     def _run_batch(self, batch: RunBatch) -> None:
         outcome = self._batches.run(batch, self._flights)

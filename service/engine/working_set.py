@@ -1,14 +1,16 @@
 """The arrays of the jobs in flight, stacked by slot so that a batch is one gather, or none where slots are neighbours.
 
-It does not know stages or leases; `service.engine.executor` reads and writes it.
+It runs no stage and knows no lease; `service.engine.executor` reads and writes it.
 """
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from service.domain.request import MAX_STEPS
+from service.domain.stage import Stage
 from service.ports.backend import F32, U8
 from xmdpt.sampler import SamplingPlan
 from xmdpt.spec import LATENT_SHAPE
@@ -19,14 +21,12 @@ class PreparedJob:
     """What a job brings along.
 
     Attributes:
-        photo: [256,256,3] uint8 RGB.
-        skeleton: [256,256,3] uint8 RGB.
+        pictures: [256,256,3] uint8 RGB for each encoder that has to run.
         noise: [4,32,32] float32, drawn from the seed.
         plan: timesteps, guidance weights and coefficient rows.
     """
 
-    photo: U8
-    skeleton: U8
+    pictures: Mapping[Stage, U8]
     noise: F32
     plan: SamplingPlan
 

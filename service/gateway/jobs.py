@@ -82,9 +82,11 @@ class Jobs:
         """
         if submission.model not in (None, self._model.name):
             raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}, the model served here")
-        job = _new_job(submission, self._model.name, idempotency_key)
+        job_id = f"job_{secrets.token_hex(16)}"
         content = pack_inputs(submission.photo, submission.skeleton)
-        stored = asyncio.to_thread(self._blobs.put_input, job.id, content)
+        # From now on: the disk takes longer than everything that is done meanwhile.
+        stored = asyncio.get_running_loop().run_in_executor(None, self._blobs.put_input, job_id, content)
+        job = _new_job(job_id, submission, self._model.name, idempotency_key)
         forecast, _ = await asyncio.gather(self._forecasts.of_new(job), stored)
         # No clean-up if this raises: the queue may have accepted the job and only its answer was lost, so the pictures
         # stay until the sweep.
@@ -183,10 +185,10 @@ class Jobs:
         return OverloadedError("overloaded", "too many jobs are waiting; nothing was kept, try again later", seconds)
 
 
-def _new_job(submission: Submission, model: str, idempotency_key: str | None) -> NewJob:
+def _new_job(job_id: JobId, submission: Submission, model: str, idempotency_key: str | None) -> NewJob:
     request = submission.request(model)
     return NewJob(
-        f"job_{secrets.token_hex(16)}",
+        job_id,
         request,
         tenant=DEFAULT_TENANT,
         priority=submission.priority,

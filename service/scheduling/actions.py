@@ -1,13 +1,13 @@
 """What to do, in the imperative: everything the scheduler ever asks of its shell."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.domain.job import JobFailure, JobId
 from service.domain.stage import Stage
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of a batch.
 
     Attributes:

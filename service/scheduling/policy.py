@@ -3,6 +3,7 @@
 It keeps no state and forms no batch: `service.scheduling.scheduler` does.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,10 +64,10 @@ def workable_jobs(jobs: Iterable[JobProgress], max_slots: int) -> Sequence[JobPr
         jobs: all jobs in flight, in order of arrival.
         max_slots: jobs at work at one time.
     """
-    jobs = list(jobs)
-    suspects = [job for job in jobs if job.is_suspect]
+    others, suspects = list[JobProgress](), list[JobProgress]()
+    for job in jobs:
+        (suspects if job.is_suspect else others).append(job)
     started = [job for job in suspects if job.is_started]
-    others = [job for job in jobs if not job.is_suspect]
     return started[:1] or others[:max_slots] or suspects[:1]
 
 
@@ -113,9 +114,11 @@ def choose_jobs(
         limits: most rows of a batch, by stage.
         is_shortest_first: as in `BatchPolicy`.
     """
-    waiting = {job.stage for job in jobs}
+    waiting = defaultdict[Stage, list[JobProgress]](list)
+    for job in jobs:
+        waiting[job.stage].append(job)
     stage = next(stage for stage in STAGE_PRIORITY if stage in waiting)
-    ready = sorted((job for job in jobs if job.stage is stage), key=lambda job: rank(job, is_shortest_first))
+    ready = sorted(waiting[stage], key=lambda job: rank(job, is_shortest_first))
     first = ready[0]
     if first.must_run_alone:
         return [first]

@@ -97,7 +97,10 @@ class JobProgress:
 
     def advance(self, batch_id: int) -> None:
         """Its row in this batch is done, and what went wrong before is forgiven."""
-        self.num_steps_left -= {Stage.DENOISE: 1, Stage.SAMPLE: self.num_steps}.get(self.stage, 0)
+        if self.stage is Stage.DENOISE:
+            self.num_steps_left -= 1
+        elif self.stage is Stage.SAMPLE:
+            self.num_steps_left = 0
         self.position += 1
         self.served = batch_id
         self.num_failures = 0

@@ -162,6 +162,8 @@ class Scheduler:
 
     def _take_exits(self) -> list[Action]:
         """Remove the jobs that can leave now; those of the running batch stay until it has ended."""
+        if not self._exits and not self._is_draining:
+            return []
         busy = {row.job_id for row in self._running.rows} if self._running else set[JobId]()
         leaving = [
             job_id for job_id in self._jobs if job_id not in busy and (self._is_draining or job_id in self._exits)

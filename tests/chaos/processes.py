@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.adapters.parent_death import die_with_parent
+from service.adapters.parent_death import dying_with_parent
 from service.domain.errors import EXIT_CONFIGURATION, EXIT_TRY_LATER
 from tests.chaos.history import Exit
 from tests.chaos.poisoned_worker import CRASH_STATUS
@@ -56,14 +56,13 @@ class Part:
         self.is_stopping, self._started = False, time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                dying_with_parent(self._command),
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - takes no lock between fork and exec
             )
         self.pid = self._process.pid
 

@@ -49,7 +49,7 @@ def test_start_when_the_log_of_writes_is_damaged_then_the_servers_last_words_are
     (log,) = (folder / "appendonlydir").glob("*.incr.aof")
     log.write_bytes(b"this was never a log of writes\n" * 10)
 
-    with pytest.raises(StorageError, match=r"did not start: .*(format|AOF|append)") as error:
+    with pytest.raises(StorageError, match=r"did not start, it ended with status 1: .*(format|AOF|append)") as error:
         server.start()
 
     assert "\n" not in error.value.detail

@@ -42,7 +42,8 @@ def some_params(number: int) -> SamplingParams:
 def a_prepared_job(pixels: NDArray[np.uint8], number: int, variant: str = "tiny") -> PreparedJob:
     params, prediction = some_params(number), VARIANTS[variant].prediction
     plan = sampling_plan(params.num_steps, params.guidance, params.sampler.value, prediction)
-    return PreparedJob(pixels[number], pixels[number - 1], initial_noise(params.seed), plan)
+    pictures = {Stage.ENCODE_SOURCE: pixels[number], Stage.ENCODE_POSE: pixels[number - 1]}
+    return PreparedJob(pictures, initial_noise(params.seed), plan)
 
 
 def a_loop() -> tuple[NDArray[np.float32], ...]:

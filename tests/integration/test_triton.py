@@ -86,6 +86,8 @@ def test_job_when_triton_is_killed_under_it_and_comes_back_then_it_ends_well(
         "XMDPT_TRITON__URL": triton_process.url,
         "XMDPT_TRITON__TIMEOUT_SECONDS": timeout_seconds,
         "XMDPT_QUEUE__STALL_TIMEOUT_SECONDS": "300",
+        # A whole loop would be one call, and the first step be seen when all are done.
+        "XMDPT_WORKER__EXECUTION": "stepwise",
         # How far a job is, is known no sooner.
         "XMDPT_WORKER__HEARTBEAT_SECONDS": "0.1",
     }

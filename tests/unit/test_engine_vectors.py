@@ -97,6 +97,22 @@ def test_worker_when_a_person_comes_again_then_no_encoder_runs_and_the_job_says_
         assert metrics.cache_requests.labels(kind, "hit")._value.get() == 1
 
 
+@pytest.mark.parametrize("unknown", [None, SOURCE, POSE])
+def test_worker_when_both_vectors_are_known_then_no_picture_is_read(blobs: FileBlobs, unknown: Stage | None) -> None:
+    backend, vectors, job = FakeBackend(), MemoryVectors(), a_job(1, blobs)
+    run_until_idle(FakeLeases([job]), blobs, backend, vectors=vectors)
+    blobs.delete_job(job.id)
+    if unknown:
+        del vectors.vectors[Vectors(vectors, backend.model_digest)._keys(Flight(job, 0.0))[unknown]]
+    leases = FakeLeases([job])
+
+    run_until_idle(leases, blobs, backend, vectors=vectors)
+
+    assert list(leases.succeeded) == ([] if unknown else [job.id])
+    assert [failure.code for failure, _ in leases.failed.values()] == (["input_lost"] if unknown else [])
+    assert not vectors.making
+
+
 def test_worker_when_many_ask_for_one_person_at_one_time_then_its_encoders_run_once(blobs: FileBlobs) -> None:
     jobs = [a_job(1, blobs) for _ in range(9)]
     for number, job in enumerate(jobs):

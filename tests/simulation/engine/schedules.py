@@ -39,7 +39,11 @@ class Wish:
 
     def prepared(self) -> PreparedJob:
         plan = sampling_plan(self.num_steps, self.guidance, self.sampler)
-        return PreparedJob(picture(self.photo), picture(NUM_PICTURES + self.skeleton), initial_noise(self.seed), plan)
+        pictures = {
+            Stage.ENCODE_SOURCE: picture(self.photo),
+            Stage.ENCODE_POSE: picture(NUM_PICTURES + self.skeleton),
+        }
+        return PreparedJob(pictures, initial_noise(self.seed), plan)
 
 
 def picture(number: int) -> U8:
