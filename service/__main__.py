@@ -9,6 +9,7 @@ import sys
 
 from service.configuration_page import configuration_page
 from service.domain.errors import EXIT_CONFIGURATION, EXIT_TRY_LATER, ServiceError
+from service.keys_command import add_keys_command, run_keys_command
 from service.settings import Settings, load_settings
 
 _EPILOG = """Settings are environment variables: XMDPT_GATEWAY__PORT=9000, REDIS_URL=redis://...; docs/configuration.md
@@ -32,6 +33,9 @@ def main() -> None:
             sys.exit(run_all(settings))
         if command == "calibrate":
             _calibrate(settings, as_json=arguments.json)
+            return
+        if command == "keys":
+            print(run_keys_command(settings, arguments))
             return
         if command == "gateway":
             from service.bootstrap.gateway import run_gateway
@@ -59,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "time the backend, and print how a worker would use it"
     calibrate = commands.add_parser("calibrate", help=text, description=_CALIBRATE, epilog=_EPILOG)
     calibrate.add_argument("--json", action="store_true", help="for machines: one JSON object, times in seconds")
+    add_keys_command(commands)
     return parser
 
 

@@ -32,7 +32,12 @@ class GatewaySettings(BaseModel):
     model_config = _FROZEN
 
     host: str = Field(
-        default="127.0.0.1", description="Address to listen on. There is no authentication yet: keep it private."
+        default="127.0.0.1", description="Address to listen on; one that other computers reach needs API keys."
+    )
+    auth: Literal["auto", "keys", "off"] = Field(
+        default="auto",
+        description="`keys` lets in only callers with an API key (`xmdpt-serve keys create`), `off` everybody; `auto` "
+        "is `keys` as soon as there is one at the start, and else serves this computer alone.",
     )
     port: Port = Field(default=8080, description="Port of the API; 0 takes a free one and logs it.")
     max_body_bytes: int = Field(

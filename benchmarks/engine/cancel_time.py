@@ -14,7 +14,7 @@ from benchmarks.engine.traffic import fill
 from benchmarks.figures import BrokenRunError, Figure, Target
 from benchmarks.policies.stream import NUM_ROWS
 from benchmarks.turns import Report
-from service.domain.job import JobStatus
+from service.domain.job import DEFAULT_TENANT, JobStatus
 
 _MAX_STEPS = 250
 _MAX_STEPS_LEFT = Target(1, "at most")
@@ -58,13 +58,13 @@ async def _round(client: Client, number: int, report: Report) -> list[Cancel]:
     for pause, each in zip(pauses, submitted, strict=False):
         await asyncio.sleep(pause)
         called = time.monotonic()
-        await client.jobs.cancel(each.job_id)
-        job = await client.jobs.wait(each.job_id, _PATIENCE_SECONDS)
+        await client.jobs.cancel(each.job_id, DEFAULT_TENANT)
+        job = await client.jobs.wait(each.job_id, DEFAULT_TENANT, _PATIENCE_SECONDS)
         if job.status is not JobStatus.CANCELLED:
             raise BrokenRunError(f"{job.id} was cancelled and is {job.status}")
         cancels.append(Cancel(job.id, called, time.monotonic() - called))
     for each in submitted[_NUM_CANCELLED:]:
-        await client.jobs.cancel(each.job_id)
+        await client.jobs.cancel(each.job_id, DEFAULT_TENANT)
     await client.wait_until_empty()
     return cancels
 

@@ -16,7 +16,7 @@ from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobIntake
 from service.adapters.redis_workers import RedisWorkerRegistry
 from service.domain.capacity import Eta
-from service.domain.job import Job, JobStatus
+from service.domain.job import DEFAULT_TENANT, Job, JobStatus
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
 from service.gateway.models import ServedModel
@@ -68,8 +68,8 @@ class Client:
 
     async def make(self, submission: Submission) -> Ended:
         """Submit one job and wait for its end."""
-        submitted = await self.jobs.submit(submission)
-        job = await self.jobs.wait(submitted.job_id, _PATIENCE_SECONDS)
+        submitted = await self.jobs.submit(submission, DEFAULT_TENANT)
+        job = await self.jobs.wait(submitted.job_id, DEFAULT_TENANT, _PATIENCE_SECONDS)
         return _succeeded(job, submitted.eta)
 
     async def wait_until(self, is_so: Callable[[QueueStats], bool]) -> None:
@@ -85,7 +85,7 @@ class Client:
 
     async def read(self, job_id: str, eta: Eta | None = None) -> Ended:
         """A job that has ended; BrokenRunError if it did not end well."""
-        return _succeeded(await self.jobs.status(job_id), eta)
+        return _succeeded(await self.jobs.status(job_id, DEFAULT_TENANT), eta)
 
 
 @asynccontextmanager

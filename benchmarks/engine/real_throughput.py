@@ -18,6 +18,7 @@ from benchmarks.figures import Figure, Target, ratios
 from benchmarks.turns import Report
 from service.adapters.model_repository import open_model_repository
 from service.adapters.onnx_backend import OnnxBackend
+from service.domain.job import DEFAULT_TENANT
 from service.domain.request import DEFAULT_STEPS
 from service.gateway.submission import Submission
 from service.settings import load_settings
@@ -76,7 +77,7 @@ def _submissions(effort: _Effort, number: int) -> list[Submission]:
 
 async def _through_the_service(client: Client, jobs: Sequence[Submission]) -> float:
     """Seconds from the first submission to the last job's end, by the queue's clock."""
-    submitted = [await client.jobs.submit(job) for job in jobs]
+    submitted = [await client.jobs.submit(job, DEFAULT_TENANT) for job in jobs]
     await client.wait_until_empty()
     ended = [(await client.read(each.job_id)).job for each in submitted]
     return max(job.ended_at or 0.0 for job in ended) - min(job.created_at for job in ended)

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.engine.client import Client, Ended
 from benchmarks.policies.stream import NUM_STEPS, StreamJob
 from service.domain.inputs import PICTURE_BYTES
+from service.domain.job import DEFAULT_TENANT
 from service.domain.request import OutputOptions, Sampler
 from service.gateway.jobs import Submitted
 from service.gateway.submission import Submission
@@ -54,7 +55,7 @@ async def offer(client: Client, stream: Sequence[StreamJob]) -> list[Ended]:
     async with asyncio.TaskGroup() as group:
         for job in stream:
             await asyncio.sleep(begin + job.arrival - loop.time())
-            tasks.append(group.create_task(client.jobs.submit(submission(job.number, job.num_steps))))
+            tasks.append(group.create_task(client.jobs.submit(submission(job.number, job.num_steps), DEFAULT_TENANT)))
     await client.wait_until_empty()
     return [await client.read(task.result().job_id, task.result().eta) for task in tasks]
 
@@ -66,7 +67,7 @@ async def fill(client: Client, num_steps: Sequence[int]) -> list[Submitted]:
 
     async def submit_rest() -> None:
         for number, steps in numbered:
-            submitted.append(await client.jobs.submit(submission(number, steps)))
+            submitted.append(await client.jobs.submit(submission(number, steps), DEFAULT_TENANT))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(_MAX_AT_ONCE):

@@ -57,6 +57,17 @@ class EmbeddedValkey:
         """False before `start`, after `stop`, and once the server has died."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether a server of this folder answers, whoever has started it."""
+        client = redis.Redis.from_url(self.url, socket_timeout=1.0, protocol=2)
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+        finally:
+            client.close()
+
     def start(self) -> None:
         """Return once the server answers.
 

@@ -25,6 +25,11 @@ class RedisKeys:
         return f"{self.prefix}events"
 
     @property
+    def api_keys(self) -> str:
+        """Hash: an API key's record by its id."""
+        return f"{self.prefix}api_keys"
+
+    @property
     def wake(self) -> str:
         """Pub/sub channel: a job has become claimable."""
         return f"{self.prefix}wake"

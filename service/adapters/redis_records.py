@@ -126,6 +126,7 @@ def job_from_record(job_id: JobId, record: Mapping[str, str], position: int = 0,
             deadline_at=int(record["deadline_ms"]) / 1000,
             retry_at=_seconds(record, "retry_ms") if record["state"] == "delayed" else None,
             work_ahead=work_ahead if is_queued else 0,
+            tenant=record["tenant"],
         )
 
 

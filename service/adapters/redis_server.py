@@ -26,6 +26,7 @@ _SOURCES = (
     "upkeep.lua",
     "vectors.lua",
     "workers.lua",
+    "keys.lua",
     "audit.lua",
 )
 _MAX_ASYNC_CONNECTIONS = 64

@@ -74,7 +74,11 @@ async def _service_error(request: Request, error: Exception) -> Response:
     metrics.count_outage(error)
     if isinstance(error, RequestError):
         metrics.input_rejected.labels(error.code).inc()
-    return problem_response(error, request.state.request_id, getattr(request.state, "job_id", None))
+    response = problem_response(error, request.state.request_id, getattr(request.state, "job_id", None))
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    if has_body and not getattr(request.state, "is_body_read", False):
+        response.headers["Connection"] = "close"  # nobody reads the rest
+    return response
 
 
 async def _framework_error(request: Request, error: Exception) -> Response:

@@ -7,9 +7,11 @@ from fastapi import Depends, Request
 
 from service.api.limits import WaitLimits
 from service.api.submissions import SubmissionReader
+from service.gateway.access import Access
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
 from service.gateway.models import ServedModel
+from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
 from service.telemetry.metrics import GatewayMetrics
 
@@ -24,6 +26,8 @@ class GatewayServices:
         readiness: whether a job would be accepted.
         model: what is served.
         metrics: the process's instruments.
+        access: who calls.
+        rates: how often.
     """
 
     jobs: Jobs
@@ -31,6 +35,8 @@ class GatewayServices:
     readiness: Readiness
     model: ServedModel
     metrics: GatewayMetrics
+    access: Access
+    rates: Rates
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""What every request has in common: an id, its line in the metrics, and the mark of a replay."""
+"""What every request has in common: an id, its line in the metrics, the marks of a replay and of a rate, and safety."""
 
+import math
 import re
 import secrets
 import time
@@ -7,10 +8,17 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.gateway.rates import RateState
 from service.telemetry.metrics import GatewayMetrics
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADER = "X-Request-Id"
+# No answer of the API is a page: a browser that is led to take one for a page does nothing with it.
+_SAFETY = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 class Envelope:
@@ -38,6 +46,8 @@ class Envelope:
                 headers[_HEADER] = request_id
                 if scope["state"].get("is_replay"):
                     headers["Idempotency-Replayed"] = "true"
+                for name, value in (_rate_headers(scope["state"].get("rate")) | _SAFETY).items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
@@ -49,3 +59,13 @@ class Envelope:
             # The template of the path, never the path: labels are a closed set.
             route = getattr(scope.get("route"), "path", "none")
             self._metrics.request_seconds.labels(route, str(status or 499)).observe(time.perf_counter() - start)
+
+
+def _rate_headers(rate: RateState | None) -> dict[str, str]:
+    """Where the caller stands, by draft-ietf-httpapi-ratelimit-headers; nothing for a caller without limits."""
+    if rate is None:
+        return {}
+    return {
+        "RateLimit-Policy": f'"default";q={rate.limits.requests_per_minute};w=60',
+        "RateLimit": f'"default";r={rate.remaining};t={math.ceil(rate.reset_seconds)}',
+    }

@@ -4,6 +4,7 @@ Submitting without waiting is `service.api.jobs`'.
 """
 
 import functools
+from contextlib import nullcontext
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.api.answers import accepted, finished
+from service.api.callers import GeneratorDep
 from service.api.departures import unless_client_leaves
 from service.api.dependencies import EdgeDep
 from service.api.idempotency import idempotency_key
@@ -25,6 +27,7 @@ from service.api.openapi import (
     problems,
 )
 from service.api.preferences import Answer, WaitPreference, negotiate, wait_preference
+from service.domain.access import Caller
 from service.domain.job import Job
 from service.domain.request import ImageFormat
 from service.gateway.jobs import Jobs, Submitted
@@ -34,7 +37,7 @@ router = APIRouter(tags=["generate"])
 _RESPONSES = {
     200: picture_answer("The picture, or the job object if `Accept` prefers application/json", with_job=True),
     202: job_answer("Not ended in time, or `Prefer: respond-async`: accepted and durable", is_accepted=True),
-    **problems(*GENERATION_PROBLEMS, *JOB_PROBLEMS, "not_acceptable", "expired"),
+    **problems(*GENERATION_PROBLEMS, *JOB_PROBLEMS, "concurrency_limited", "not_acceptable", "expired"),
 }
 
 _ROUTE: dict[str, Any] = {
@@ -56,7 +59,7 @@ _ROUTE: dict[str, Any] = {
     summary="Alias of POST /v1/generate",
     **_ROUTE,
 )
-async def generate(request: Request, edge: EdgeDep) -> Response:
+async def generate(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """Submit a job and wait for it as `Prefer` says (`wait=20` if it says nothing)."""
     key = idempotency_key(request.headers)
     accept = ",".join(request.headers.getlist("accept"))
@@ -65,28 +68,31 @@ async def generate(request: Request, edge: EdgeDep) -> Response:
     default = WaitPreference(edge.waits.default_seconds, f"wait={edge.waits.default_seconds}")
     prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits) or default
     jobs = edge.services.jobs
-    submitted = await jobs.submit(submission, key)
-    request.state.job_id, request.state.is_replay = submitted.job_id, submitted.is_replay
-    if prefer.seconds:
-        job = await _wait(request, jobs, submitted, prefer.seconds, is_repeatable=key is not None)
-    else:
-        job = await jobs.status(submitted.job_id)
+    with edge.services.rates.waiting(caller) if prefer.seconds else nullcontext():
+        submitted = await jobs.submit(submission, caller.tenant, key)
+        request.state.job_id, request.state.is_replay = submitted.job_id, submitted.is_replay
+        if prefer.seconds:
+            job = await _wait(request, jobs, submitted, caller, prefer.seconds, is_repeatable=key is not None)
+        else:
+            job = await jobs.status(submitted.job_id, caller.tenant)
     if not (prefer.seconds and job.status.is_final):
         return accepted(job, await edge.services.forecasts.of_job(job), prefer.applied)
     result, content = await jobs.picture(job)
     return finished(job, result, None if answer == "json" else content, prefer.applied)
 
 
-async def _wait(request: Request, jobs: Jobs, submitted: Submitted, seconds: int, *, is_repeatable: bool) -> Job:
+async def _wait(
+    request: Request, jobs: Jobs, submitted: Submitted, caller: Caller, seconds: int, *, is_repeatable: bool
+) -> Job:
     """The job once it has ended or the time is over.
 
     The job of a client that hangs up is cancelled, unless a repeat of the call could find it.
     """
     try:
-        return await unless_client_leaves(request, jobs.wait_for(submitted, seconds))
+        return await unless_client_leaves(request, jobs.wait_for(submitted, caller.tenant, seconds))
     except ClientDisconnect:
         if not is_repeatable:
-            await jobs.cancel(submitted.job_id)
+            await jobs.cancel(submitted.job_id, caller.tenant)
         raise
 
 

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
+from service.api.callers import ReaderDep
 from service.api.dependencies import Edge, EdgeDep
 from service.api.model_views import ModelListView, model_list
 from service.api.openapi import problems
@@ -13,8 +14,13 @@ from service.ports.queue import QueueStats
 router = APIRouter(tags=["service"])
 
 
-@router.get("/v1/models", operation_id="listModels", summary="Variants, digests, defaults and limits")
-async def list_models(edge: EdgeDep) -> ModelListView:
+@router.get(
+    "/v1/models",
+    operation_id="listModels",
+    summary="Variants, digests, defaults and limits",
+    responses=problems(),
+)
+async def list_models(_caller: ReaderDep, edge: EdgeDep) -> ModelListView:
     """The one variant that this deployment serves."""
     return model_list(edge.services.model)
 
@@ -29,13 +35,13 @@ async def livez() -> dict[str, str]:
     "/readyz",
     operation_id="readyz",
     summary="A job would be accepted",
-    responses=problems("queue_unavailable", "storage_unavailable"),
+    responses=problems("queue_unavailable", "storage_unavailable", is_open=True),
 )
 @router.get(
     "/healthz",
     operation_id="healthz",
     summary="Alive and ready",
-    responses=problems("queue_unavailable", "storage_unavailable"),
+    responses=problems("queue_unavailable", "storage_unavailable", is_open=True),
 )
 async def readyz(edge: EdgeDep) -> dict[str, str]:
     """The queue answers and the storage can be written."""

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from service.api.answers import accepted, finished, job_object, preview
+from service.api.callers import GeneratorDep, ReaderDep
 from service.api.departures import unless_client_leaves
 from service.api.dependencies import EdgeDep
 from service.api.idempotency import idempotency_key
@@ -34,17 +35,20 @@ JobIdPath = Annotated[str, Path(description="`job_` and 32 lower-case hex digits
     operation_id="createJob",
     summary="Submit a job, do not wait",
     response_class=Response,
-    responses={202: job_answer("Accepted and durable", is_accepted=True), **problems(*GENERATION_PROBLEMS)},
+    responses={
+        202: job_answer("Accepted and durable", is_accepted=True),
+        **problems(*GENERATION_PROBLEMS),
+    },
     openapi_extra=GENERATION_BODY | {"parameters": [IDEMPOTENCY_KEY]},
     status_code=202,
 )
-async def create_job(request: Request, edge: EdgeDep) -> Response:
+async def create_job(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """Submit a job; the format is `output.format`, else png."""
     key = idempotency_key(request.headers)
     submission = await edge.reader.read(request, lambda asked: asked or ImageFormat.PNG)
-    submitted = await edge.services.jobs.submit(submission, key)
+    submitted = await edge.services.jobs.submit(submission, caller.tenant, key)
     request.state.job_id, request.state.is_replay = submitted.job_id, submitted.is_replay
-    job = await edge.services.jobs.status(submitted.job_id)
+    job = await edge.services.jobs.status(submitted.job_id, caller.tenant)
     return accepted(job, await edge.services.forecasts.of_job(job))
 
 
@@ -53,10 +57,13 @@ async def create_job(request: Request, edge: EdgeDep) -> Response:
     operation_id="getJob",
     summary="The job as it stands",
     response_class=Response,
-    responses={200: job_answer("The job object, of a failed job too"), **problems("not_found", "queue_unavailable")},
+    responses={
+        200: job_answer("The job object, of a failed job too"),
+        **problems("not_found", "queue_unavailable", "concurrency_limited"),
+    },
     openapi_extra={"parameters": [PREFER]},
 )
-async def get_job(request: Request, job_id: JobIdPath, edge: EdgeDep) -> Response:
+async def get_job(request: Request, job_id: JobIdPath, caller: ReaderDep, edge: EdgeDep) -> Response:
     """Answer at once, or with `Prefer: wait=N` when the job has ended or the time is over.
 
     Whoever hangs up only looked: the job goes on.
@@ -64,9 +71,11 @@ async def get_job(request: Request, job_id: JobIdPath, edge: EdgeDep) -> Respons
     _check_id(job_id)
     prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits)
     if prefer and prefer.seconds:
-        job = await unless_client_leaves(request, edge.services.jobs.wait(job_id, prefer.seconds))
+        with edge.services.rates.waiting(caller):
+            waiting = edge.services.jobs.wait(job_id, caller.tenant, prefer.seconds)
+            job = await unless_client_leaves(request, waiting)
     else:
-        job = await edge.services.jobs.status(job_id)
+        job = await edge.services.jobs.status(job_id, caller.tenant)
     return job_object(job, await edge.services.forecasts.of_job(job), prefer.applied if prefer else None)
 
 
@@ -75,12 +84,15 @@ async def get_job(request: Request, job_id: JobIdPath, edge: EdgeDep) -> Respons
     operation_id="cancelJob",
     summary="End a job that is no longer wanted",
     response_class=Response,
-    responses={200: job_answer("The job object, of an ended job too"), **problems("not_found", "queue_unavailable")},
+    responses={
+        200: job_answer("The job object, of an ended job too"),
+        **problems("not_found", "queue_unavailable"),
+    },
 )
-async def cancel_job(job_id: JobIdPath, edge: EdgeDep) -> Response:
+async def cancel_job(job_id: JobIdPath, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """A queued job ends at once, a running one with its present step; an ended one stays as it is."""
     _check_id(job_id)
-    return job_object(await edge.services.jobs.cancel(job_id), None)
+    return job_object(await edge.services.jobs.cancel(job_id, caller.tenant), None)
 
 
 @router.get(
@@ -90,13 +102,20 @@ async def cancel_job(job_id: JobIdPath, edge: EdgeDep) -> Response:
     response_class=Response,
     responses={
         200: picture_answer("The picture's bytes"),
-        **problems("not_found", "not_finished", "expired", "queue_unavailable", "storage_unavailable", *JOB_PROBLEMS),
+        **problems(
+            "not_found",
+            "not_finished",
+            "expired",
+            "queue_unavailable",
+            "storage_unavailable",
+            *JOB_PROBLEMS,
+        ),
     },
 )
-async def get_job_result(request: Request, job_id: JobIdPath, edge: EdgeDep) -> Response:
+async def get_job_result(request: Request, job_id: JobIdPath, caller: ReaderDep, edge: EdgeDep) -> Response:
     """The bytes; a failed job answers with its own problem and status."""
     _check_id(job_id)
-    job = await edge.services.jobs.status(job_id)
+    job = await edge.services.jobs.status(job_id, caller.tenant)
     request.state.job_id = job.id
     result, content = await edge.services.jobs.picture(job)
     return finished(job, result, content)
@@ -115,10 +134,10 @@ async def get_job_result(request: Request, job_id: JobIdPath, edge: EdgeDep) -> 
         **problems("not_found", "queue_unavailable", "storage_unavailable"),
     },
 )
-async def get_job_preview(job_id: JobIdPath, edge: EdgeDep) -> Response:
+async def get_job_preview(job_id: JobIdPath, caller: ReaderDep, edge: EdgeDep) -> Response:
     """A JPEG file, once there is one: ask for them with `preview.every_steps`."""
     _check_id(job_id)
-    return preview(await edge.services.jobs.preview(job_id))
+    return preview(await edge.services.jobs.preview(job_id, caller.tenant))
 
 
 def _check_id(job_id: JobId) -> None:

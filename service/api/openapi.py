@@ -16,6 +16,13 @@ from service.domain.request import ImageFormat
 
 _REF = "#/components/schemas/{model}"
 _TEXT = {"type": "string"}
+_SECURITY_SCHEMES = {
+    "apiKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "`Authorization: Bearer xmdpt_...`, if keys are needed",
+    }
+}
 _EXAMPLE = {
     "source": {"data": "<base64 of a PNG, JPEG or WebP file>"},
     "pose": {
@@ -78,6 +85,8 @@ GENERATION_BODY: dict[str, Any] = {
         },
     }
 }
+# How a route that needs a key can refuse a caller.
+_ACCESS_PROBLEMS = ("unauthenticated", "forbidden", "rate_limited", "queue_unavailable")
 # How an accepted job can end badly.
 JOB_PROBLEMS = (
     "cancelled",
@@ -112,10 +121,15 @@ GENERATION_PROBLEMS = (
 )
 
 
-def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these codes, and with `internal_error` as every route."""
+def problems(*codes: str, is_open: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these codes, and with `internal_error` as every route.
+
+    Args:
+        codes: of `service.api.problems.PROBLEMS`.
+        is_open: it needs no key; the others may refuse a caller besides.
+    """
     by_status: dict[int, list[str]] = {}
-    for code in (*codes, "internal_error"):
+    for code in dict.fromkeys((*(() if is_open else _ACCESS_PROBLEMS), *codes, "internal_error")):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
     content = {CONTENT_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
     return {
@@ -160,8 +174,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
     # Bodies are parsed here, not by FastAPI: its own form of a validation error never occurs.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    document["components"]["securitySchemes"] = _SECURITY_SCHEMES
     for operations in document["paths"].values():
         for operation in operations.values():
+            # Both: a server may need no keys (docs/access.md).
+            operation["security"] = [{"apiKey": []}, {}] if "401" in operation["responses"] else []
             schema = operation["responses"].get("422", {}).get("content", {}).get("application/json", {})
             if "HTTPValidationError" in str(schema):
                 del operation["responses"]["422"]

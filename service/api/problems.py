@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
-from service.domain.errors import FieldIssue, JobStateError, OverloadedError, ServiceError
+from service.domain.errors import AccessError, FieldIssue, JobStateError, OverloadedError, ServiceError
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -36,6 +36,10 @@ class ProblemKind:
 PROBLEMS: Mapping[str, ProblemKind] = {
     "malformed_request": ProblemKind(400, "Malformed request", "Send JSON by RFC 8259 or a form by RFC 7578."),
     "bad_header": ProblemKind(400, "Unusable header", "Correct the header that `detail` names."),
+    "unauthenticated": ProblemKind(
+        401, "No valid API key", "Send `Authorization: Bearer` and a key; who runs the server makes them."
+    ),
+    "forbidden": ProblemKind(403, "Not allowed with this key", "Use a key with the scope that `detail` names."),
     "not_found": ProblemKind(404, "Not found", "Check the address; follow the links in `urls`."),
     "method_not_allowed": ProblemKind(405, "Method not allowed", "Use a method that the header `Allow` names."),
     "not_acceptable": ProblemKind(
@@ -63,6 +67,10 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     ),
     "tenant_queue_full": ProblemKind(
         429, "Too many jobs of yours", "Let some of your jobs end, or send the call again after `Retry-After`.", True
+    ),
+    "rate_limited": ProblemKind(429, "Too many requests", "Send the call again after `Retry-After`.", True),
+    "concurrency_limited": ProblemKind(
+        429, "Too many waiting calls", "Wait for fewer jobs at one time, or with `Prefer: respond-async`.", True
     ),
     "internal_error": ProblemKind(500, "Internal error", "Report it with the `instance`."),
     "backend_error": ProblemKind(500, "The model could not be run", "Report it with the `job_id`."),
@@ -141,8 +149,9 @@ def problem_response(error: ServiceError, request_id: str | None = None, job_id:
         retry_after = 1.0
     if retry_after is not None:
         headers["Retry-After"] = str(math.ceil(retry_after))
-    if problem["code"] == "body_too_large":
-        headers["Connection"] = "close"  # the rest of the body is not read
+    if isinstance(error, AccessError) and problem["status"] == 401:
+        # RFC 6750, section 3.
+        headers["WWW-Authenticate"] = "Bearer" + (' error="invalid_token"' if error.is_key_given else "")
     return JSONResponse(problem, problem["status"], headers, CONTENT_TYPE)
 
 

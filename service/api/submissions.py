@@ -50,6 +50,7 @@ class SubmissionReader:
         content_type = request.headers.get("content-type", "")
         media_type = _media_type(content_type, request.headers.get("content-encoding", "identity"))
         body = await _read_body(request, self._limits.max_body_bytes)
+        request.state.is_body_read = True
         job = functools.partial(self._submission, body, media_type, content_type, choose_format)
         return await anyio.to_thread.run_sync(job, limiter=self._decoders)
 

@@ -18,13 +18,16 @@ from service.adapters.task_end import end_task
 from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.limits import UploadLimits, WaitLimits
+from service.bootstrap.access import open_key_ring
 from service.bootstrap.backend import served_model
 from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
 from service.domain.errors import ConfigurationError
+from service.gateway.access import Access
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
 from service.gateway.models import ServedModel
+from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
 from service.gateway.upkeep import Upkeep
 from service.settings import Settings
@@ -58,6 +61,7 @@ def run_gateway(settings: Settings) -> None:
     metrics = GatewayMetrics(VERSION)
     upkeep = Upkeep(queue_upkeep, auditor, blobs, policy.lease_seconds, metrics)
     forecasts = Forecasts(registry, intake)
+    ring = open_key_ring(settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -66,13 +70,19 @@ def run_gateway(settings: Settings) -> None:
             yield
         finally:
             await end_task(task)
-            for client in (intake, registry, queue_upkeep, auditor):
+            for client in (intake, registry, queue_upkeep, auditor, *([ring] if ring else [])):
                 await client.aclose()
 
     edge = settings.gateway
     app = create_app(
         GatewayServices(
-            Jobs(intake, blobs, model, forecasts, metrics), forecasts, Readiness(intake, blobs), model, metrics
+            Jobs(intake, blobs, model, forecasts, metrics),
+            forecasts,
+            Readiness(intake, blobs),
+            model,
+            metrics,
+            Access(ring),
+            Rates(),
         ),
         UploadLimits(
             max_body_bytes=edge.max_body_bytes,

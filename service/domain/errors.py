@@ -54,6 +54,18 @@ class NotFoundError(ServiceError):
         super().__init__("not_found", detail)
 
 
+class AccessError(ServiceError):
+    """The caller may not do this.
+
+    Attributes:
+        is_key_given: the call carried a key, which is no good.
+    """
+
+    def __init__(self, code: str, detail: str, *, is_key_given: bool = False) -> None:
+        super().__init__(code, detail)
+        self.is_key_given = is_key_given
+
+
 class OverloadedError(ServiceError):
     """Too much at once: nothing was accepted, try again later.
 

@@ -173,6 +173,7 @@ class Job:
         deadline_at: POSIX seconds; what has not ended by then fails.
         retry_at: POSIX seconds; when a failed attempt is repeated, None unless it waits for that.
         work_ahead: row-steps that are served before it while it is queued, else 0.
+        tenant: whose it is.
     """
 
     id: JobId
@@ -192,3 +193,4 @@ class Job:
     deadline_at: float | None = None
     retry_at: float | None = None
     work_ahead: int = 0
+    tenant: str = DEFAULT_TENANT

@@ -21,7 +21,7 @@ from service.domain.errors import (
     StorageError,
 )
 from service.domain.inputs import pack_inputs
-from service.domain.job import DEFAULT_TENANT, IdempotencyKey, Job, JobId, JobStatus, NewJob
+from service.domain.job import IdempotencyKey, Job, JobId, JobStatus, NewJob
 from service.domain.result import JobResult
 from service.gateway.forecast import MAX_FORECAST_SECONDS, Forecasts
 from service.gateway.models import ServedModel
@@ -68,11 +68,12 @@ class Jobs:
         self._forecasts = forecasts
         self._metrics = metrics
 
-    async def submit(self, submission: Submission, idempotency_key: str | None = None) -> Submitted:
+    async def submit(self, submission: Submission, tenant: str, idempotency_key: str | None = None) -> Submitted:
         """Accept a job; when this returns, it survives a crash of any process.
 
         Args:
             submission: what is asked for.
+            tenant: whose job it will be; likewise in the methods below, to which another tenant's job is not there.
             idempotency_key: 1-255 visible ASCII characters; a repeat of the same call under the same key finds its job.
 
         Raises:
@@ -86,7 +87,7 @@ class Jobs:
         content = pack_inputs(submission.photo, submission.skeleton)
         # From now on: the disk takes longer than everything that is done meanwhile.
         stored = asyncio.get_running_loop().run_in_executor(None, self._blobs.put_input, job_id, content)
-        job = _new_job(job_id, submission, self._model.name, idempotency_key)
+        job = _new_job(job_id, submission, tenant, self._model.name, idempotency_key)
         forecast, _ = await asyncio.gather(self._forecasts.of_new(job), stored)
         # No clean-up if this raises: the queue may have accepted the job and only its answer was lost, so the pictures
         # stay until the sweep.
@@ -103,7 +104,7 @@ class Jobs:
         self._metrics.idempotent_replays.inc()
         return Submitted(enqueued.job_id, is_replay=True)
 
-    async def status(self, job_id: JobId) -> Job:
+    async def status(self, job_id: JobId, tenant: str) -> Job:
         """The job as it stands.
 
         Raises:
@@ -111,30 +112,35 @@ class Jobs:
             StorageError: `queue_unavailable`.
         """
         async with _queue_answers_within(MAX_QUEUE_SECONDS):
-            return _found(await self._intake.read(job_id))
+            return _found(await self._intake.read(job_id), tenant)
 
-    async def wait(self, job_id: JobId, timeout_seconds: float) -> Job:
+    async def wait(self, job_id: JobId, tenant: str, timeout_seconds: float) -> Job:
         """The job once it has ended, or as it stands when the time is over; raises as `status`."""
-        async with _queue_answers_within(timeout_seconds + MAX_QUEUE_SECONDS):
-            return _found(await self._intake.wait_for_end(job_id, timeout_seconds))
+        # Another tenant's must not be waited for: how long that takes would tell of it.
+        await self.status(job_id, tenant)
+        return await self._wait(job_id, tenant, timeout_seconds)
 
-    async def wait_for(self, submitted: Submitted, timeout_seconds: float) -> Job:
+    async def wait_for(self, submitted: Submitted, tenant: str, timeout_seconds: float) -> Job:
         """`wait`, and learn how wrong the forecast was."""
-        job = await self.wait(submitted.job_id, timeout_seconds)
+        job = await self._wait(submitted.job_id, tenant, timeout_seconds)
         if submitted.eta and job.status is JobStatus.SUCCEEDED and job.ended_at:
             self._metrics.eta_error.observe(abs(job.ended_at - job.created_at - submitted.eta.p50_seconds))
         return job
 
-    async def cancel(self, job_id: JobId) -> Job:
+    async def _wait(self, job_id: JobId, tenant: str, timeout_seconds: float) -> Job:
+        async with _queue_answers_within(timeout_seconds + MAX_QUEUE_SECONDS):
+            return _found(await self._intake.wait_for_end(job_id, timeout_seconds), tenant)
+
+    async def cancel(self, job_id: JobId, tenant: str) -> Job:
         """Cancel a job; one that has ended, or is being cancelled, stays as it is. Raises as `status`."""
-        job = await self.status(job_id)
+        job = await self.status(job_id, tenant)
         if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
             return job
         async with _queue_answers_within(MAX_QUEUE_SECONDS):
-            verdict = await self._intake.cancel(job_id, DEFAULT_TENANT)
+            verdict = await self._intake.cancel(job_id, tenant)
         if verdict in ("cancelled", "cancelling"):
             self._metrics.cancelled.labels("queued" if verdict == "cancelled" else "running").inc()
-        return await self.status(job_id)
+        return await self.status(job_id, tenant)
 
     async def picture(self, job: Job) -> tuple[JobResult, bytes]:
         """The result of a job that was read just now, checked against its digest.
@@ -162,14 +168,14 @@ class Jobs:
             raise StorageError("storage_unavailable", "the stored picture is damaged")
         return job.result, content
 
-    async def preview(self, job_id: JobId) -> bytes:
+    async def preview(self, job_id: JobId, tenant: str) -> bytes:
         """The newest preview, a JPEG file.
 
         Raises:
             NotFoundError: there is no such job, or no preview of it yet.
             StorageError: `queue_unavailable` or `storage_unavailable`.
         """
-        await self.status(job_id)
+        await self.status(job_id, tenant)
         try:
             return await asyncio.to_thread(self._blobs.get_preview, job_id)
         except NotFoundError:
@@ -185,20 +191,20 @@ class Jobs:
         return OverloadedError("overloaded", "too many jobs are waiting; nothing was kept, try again later", seconds)
 
 
-def _new_job(job_id: JobId, submission: Submission, model: str, idempotency_key: str | None) -> NewJob:
+def _new_job(job_id: JobId, submission: Submission, tenant: str, model: str, idempotency_key: str | None) -> NewJob:
     request = submission.request(model)
     return NewJob(
         job_id,
         request,
-        tenant=DEFAULT_TENANT,
+        tenant=tenant,
         priority=submission.priority,
         deadline_seconds=submission.deadline_seconds,
         idempotency=IdempotencyKey(idempotency_key, submission.fingerprint(request)) if idempotency_key else None,
     )
 
 
-def _found(job: Job | None) -> Job:
-    if job is None:
+def _found(job: Job | None, tenant: str) -> Job:
+    if job is None or job.tenant != tenant:
         raise NotFoundError("there is no such job")
     return job
 

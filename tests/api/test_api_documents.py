@@ -13,7 +13,7 @@ from service.api.problems import PROBLEMS
 ROOT = Path(__file__).resolve().parents[2]
 ERRORS = {
     "ServiceError", "RequestError", "of_field", "StorageError", "OverloadedError", "JobStateError", "BackendError",
-    "JobFailure", "_invalid", "_format_error",
+    "JobFailure", "AccessError", "_invalid", "_format_error",
 }  # fmt: skip
 # A start-up failure: it never becomes an answer.
 NOT_ON_THE_WIRE = {"configuration", "model_repository"}

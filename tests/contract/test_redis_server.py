@@ -106,6 +106,8 @@ def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: re
         "worker_announce",
         "worker_withdraw",
         "workers",
+        "key_add",
+        "key_revoke",
     }
     assert names == {f"q1_{name}" for name in verbs | others}
 

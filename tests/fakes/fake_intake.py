@@ -62,6 +62,7 @@ class FakeIntake:
             priority=job.priority,
             deadline_at=now + job.deadline_seconds,
             work_ahead=sum(self._queued_cost().values()),
+            tenant=job.tenant,
         )
         self.accepted.append(job)
         if job.idempotency:

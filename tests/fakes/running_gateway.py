@@ -12,9 +12,11 @@ import uvicorn
 from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.limits import UploadLimits, WaitLimits
+from service.gateway.access import Access
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
 from service.gateway.models import ServedModel
+from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
 from service.ports.blobs import BlobStore
 from service.telemetry.metrics import GatewayMetrics
@@ -34,14 +36,16 @@ class RunningGateway:
 
 @contextlib.contextmanager
 def running_gateway(
-    intake: FakeIntake, blobs: BlobStore, uploads: UploadLimits | None = None
+    intake: FakeIntake, blobs: BlobStore, uploads: UploadLimits | None = None, access: Access | None = None
 ) -> Iterator[RunningGateway]:
     """Serve until the block ends."""
     metrics = GatewayMetrics("test")
     # Nothing is kept between two looks: the tests change what there is to see.
     forecasts = Forecasts(intake, intake, fresh_seconds=0)
     jobs = Jobs(intake, blobs, MODEL, forecasts, metrics)
-    services = GatewayServices(jobs, forecasts, Readiness(intake, blobs), MODEL, metrics)
+    services = GatewayServices(
+        jobs, forecasts, Readiness(intake, blobs), MODEL, metrics, access or Access(None), Rates()
+    )
     app = create_app(services, uploads or UploadLimits(), WaitLimits(default_seconds=5, max_seconds=60))
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()

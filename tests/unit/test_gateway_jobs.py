@@ -17,7 +17,7 @@ from service.domain.errors import (
     ServiceError,
     StorageError,
 )
-from service.domain.job import Job, JobFailure, JobStatus, NewJob, Priority
+from service.domain.job import DEFAULT_TENANT, Job, JobFailure, JobStatus, NewJob, Priority
 from service.domain.request import MAX_SEED, OutputOptions, Sampler
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import MAX_QUEUE_SECONDS, Jobs, Submitted
@@ -70,7 +70,7 @@ async def test_submit_when_accepted_then_the_pictures_were_stored_before(
 
     intake.on_enqueue = look
 
-    job_id = (await jobs.submit(a_submission(5))).job_id
+    job_id = (await jobs.submit(a_submission(5), DEFAULT_TENANT)).job_id
 
     assert stored_at_enqueue == {f"in/{job_id}": an_input(5)}
     assert intake.jobs[job_id].request == a_request(5)
@@ -79,7 +79,7 @@ async def test_submit_when_accepted_then_the_pictures_were_stored_before(
 async def test_submit_when_repeated_then_each_job_has_an_unguessable_id_and_seed(
     jobs: Jobs, intake: FakeIntake
 ) -> None:
-    ids = [(await jobs.submit(a_submission(seed=None))).job_id for _ in range(50)]
+    ids = [(await jobs.submit(a_submission(seed=None), DEFAULT_TENANT)).job_id for _ in range(50)]
 
     seeds = [intake.jobs[job_id].request.params.seed for job_id in ids]
     assert all(re.fullmatch(r"job_[0-9a-f]{32}", job_id) for job_id in ids)
@@ -93,12 +93,12 @@ async def test_submit_when_repeated_then_each_job_has_an_unguessable_id_and_seed
 async def test_submit_when_there_is_no_place_then_its_pictures_go_and_those_of_others_stay(
     jobs: Jobs, intake: FakeIntake, blobs: MemoryBlobs, metrics: GatewayMetrics, trouble, code: str
 ) -> None:
-    await jobs.submit(a_submission(1))
+    await jobs.submit(a_submission(1), DEFAULT_TENANT)
     before = dict(blobs.content)
     intake.trouble = trouble
 
     with pytest.raises(OverloadedError) as error:
-        await jobs.submit(a_submission(2))
+        await jobs.submit(a_submission(2), DEFAULT_TENANT)
 
     assert (error.value.code, error.value.retry_after_seconds) == (code, 1.0)
     assert blobs.content == before
@@ -111,7 +111,7 @@ async def test_submit_when_the_queue_does_not_answer_then_the_pictures_stay_as_i
     intake.trouble = "refuses"
 
     with pytest.raises(StorageError, match="queue_unavailable"):
-        await jobs.submit(a_submission())
+        await jobs.submit(a_submission(), DEFAULT_TENANT)
 
     assert list(blobs.content.values()) == [an_input()]
 
@@ -151,7 +151,7 @@ def test_submit_when_the_queue_hangs_then_forecast_and_enqueue_together_keep_the
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         start = loop.time()
         with pytest.raises(StorageError, match="queue_unavailable"):
-            runner.run(the_jobs_of(intake, blobs, metrics).submit(a_submission()))
+            runner.run(the_jobs_of(intake, blobs, metrics).submit(a_submission(), DEFAULT_TENANT))
         seconds = loop.time() - start
 
     assert seconds == pytest.approx(MAX_QUEUE_SECONDS, abs=0.01)
@@ -165,7 +165,7 @@ async def test_submit_when_the_answer_was_lost_and_the_repeat_says_dup_then_it_i
             await super().enqueue(job)
             return Enqueued("dup", job.id)
 
-    submitted = await the_jobs_of(AnswersDup(), blobs, metrics).submit(a_submission(), "key")
+    submitted = await the_jobs_of(AnswersDup(), blobs, metrics).submit(a_submission(), DEFAULT_TENANT, "key")
 
     assert not submitted.is_replay
     assert blobs.content == {f"in/{submitted.job_id}": an_input()}
@@ -175,8 +175,8 @@ async def test_submit_when_the_answer_was_lost_and_the_repeat_says_dup_then_it_i
 async def test_submit_when_class_deadline_and_key_are_given_then_the_queue_learns_them(
     jobs: Jobs, intake: FakeIntake
 ) -> None:
-    await jobs.submit(a_submission(priority=Priority.BATCH, deadline_seconds=1.5), "key")
-    await jobs.submit(a_submission())
+    await jobs.submit(a_submission(priority=Priority.BATCH, deadline_seconds=1.5), DEFAULT_TENANT, "key")
+    await jobs.submit(a_submission(), DEFAULT_TENANT)
 
     first, second = intake.accepted
     assert (first.priority, first.deadline_seconds) == (Priority.BATCH, 1.5)
@@ -189,9 +189,9 @@ async def test_submit_when_class_deadline_and_key_are_given_then_the_queue_learn
 async def test_submit_when_repeated_under_its_key_then_the_first_job_and_its_pictures_alone(
     jobs: Jobs, blobs: MemoryBlobs, metrics: GatewayMetrics
 ) -> None:
-    first = await jobs.submit(a_submission(seed=None), "key")
+    first = await jobs.submit(a_submission(seed=None), DEFAULT_TENANT, "key")
 
-    again = await jobs.submit(a_submission(seed=None), "key")
+    again = await jobs.submit(a_submission(seed=None), DEFAULT_TENANT, "key")
 
     assert again == Submitted(first.job_id, is_replay=True)
     assert list(blobs.content) == [f"in/{first.job_id}"]
@@ -201,10 +201,10 @@ async def test_submit_when_repeated_under_its_key_then_the_first_job_and_its_pic
 async def test_submit_when_the_key_is_taken_by_another_request_then_nothing_of_it_is_kept(
     jobs: Jobs, intake: FakeIntake, blobs: MemoryBlobs
 ) -> None:
-    first = await jobs.submit(a_submission(1), "key")
+    first = await jobs.submit(a_submission(1), DEFAULT_TENANT, "key")
 
     with pytest.raises(RequestError, match="idempotency_mismatch"):
-        await jobs.submit(a_submission(2), "key")
+        await jobs.submit(a_submission(2), DEFAULT_TENANT, "key")
 
     assert list(intake.jobs) == [first.job_id]
     assert list(blobs.content) == [f"in/{first.job_id}"]
@@ -213,10 +213,10 @@ async def test_submit_when_the_key_is_taken_by_another_request_then_nothing_of_i
 async def test_submit_when_a_worker_is_calibrated_then_the_forecast_is_kept_with_the_job(
     jobs: Jobs, intake: FakeIntake
 ) -> None:
-    before = await jobs.submit(a_submission())
+    before = await jobs.submit(a_submission(), DEFAULT_TENANT)
     intake.workers.append(a_worker_report())
 
-    after = await jobs.submit(a_submission())
+    after = await jobs.submit(a_submission(), DEFAULT_TENANT)
 
     assert before.eta is None
     assert after.eta
@@ -229,7 +229,7 @@ async def test_wait_when_the_job_ended_well_then_the_error_of_its_forecast_is_ob
     intake.workers.append(a_worker_report())
     for end in (lambda job: intake.succeed(job.id, b"picture"), lambda job: intake.fail(job.id, "backend_error")):
         intake.on_enqueue = end
-        await jobs.wait_for(await jobs.submit(a_submission()), 1)
+        await jobs.wait_for(await jobs.submit(a_submission(), DEFAULT_TENANT), DEFAULT_TENANT, 1)
 
     (count,) = (
         sample.value
@@ -246,7 +246,7 @@ async def test_submit_when_the_storage_is_down_then_nothing_is_queued(
     blobs.is_down = True
 
     with pytest.raises(StorageError, match="storage_unavailable"):
-        await jobs.submit(a_submission())
+        await jobs.submit(a_submission(), DEFAULT_TENANT)
 
     assert intake.jobs == {}
 
@@ -256,7 +256,7 @@ async def test_submit_when_the_model_is_another_then_nothing_is_stored(
     jobs: Jobs, intake: FakeIntake, blobs: MemoryBlobs, model: str
 ) -> None:
     with pytest.raises(RequestError, match="unknown_model") as error:
-        await jobs.submit(a_submission(model=model))
+        await jobs.submit(a_submission(model=model), DEFAULT_TENANT)
 
     assert [issue.pointer for issue in error.value.issues] == ["/model"]
     assert (intake.jobs, blobs.content) == ({}, {})
@@ -265,13 +265,17 @@ async def test_submit_when_the_model_is_another_then_nothing_is_stored(
 @pytest.mark.parametrize("wait_seconds", [None, 0, 0.01])
 async def test_status_when_there_is_no_such_job_then_not_found(jobs: Jobs, wait_seconds: float | None) -> None:
     with pytest.raises(NotFoundError):
-        await (jobs.status(a_job_id()) if wait_seconds is None else jobs.wait(a_job_id(), wait_seconds))
+        await (
+            jobs.status(a_job_id(), DEFAULT_TENANT)
+            if wait_seconds is None
+            else jobs.wait(a_job_id(), DEFAULT_TENANT, wait_seconds)
+        )
 
 
 async def test_wait_when_the_time_is_over_then_the_job_as_it_stands(jobs: Jobs, intake: FakeIntake) -> None:
     intake.on_enqueue = lambda job: intake.run(job.id, 2)
 
-    job = await jobs.wait((await jobs.submit(a_submission())).job_id, 0.02)
+    job = await jobs.wait((await jobs.submit(a_submission(), DEFAULT_TENANT)).job_id, DEFAULT_TENANT, 0.02)
 
     assert (job.status, job.progress.step) == (JobStatus.RUNNING, 2)
 
@@ -285,9 +289,9 @@ def num_cancelled(metrics: GatewayMetrics) -> tuple[float, float]:
 async def test_cancel_when_queued_then_cancelled_and_counted_once(
     jobs: Jobs, intake: FakeIntake, metrics: GatewayMetrics
 ) -> None:
-    job_id = (await jobs.submit(a_submission())).job_id
+    job_id = (await jobs.submit(a_submission(), DEFAULT_TENANT)).job_id
 
-    statuses = [(await jobs.cancel(job_id)).status for _ in range(2)]
+    statuses = [(await jobs.cancel(job_id, DEFAULT_TENANT)).status for _ in range(2)]
 
     assert statuses == [JobStatus.CANCELLED, JobStatus.CANCELLED]
     assert num_cancelled(metrics) == (1, 0)
@@ -297,9 +301,9 @@ async def test_cancel_when_running_then_cancelling_and_counted_once(
     jobs: Jobs, intake: FakeIntake, metrics: GatewayMetrics
 ) -> None:
     intake.on_enqueue = lambda job: intake.run(job.id, 2)
-    job_id = (await jobs.submit(a_submission())).job_id
+    job_id = (await jobs.submit(a_submission(), DEFAULT_TENANT)).job_id
 
-    statuses = [(await jobs.cancel(job_id)).status for _ in range(2)]
+    statuses = [(await jobs.cancel(job_id, DEFAULT_TENANT)).status for _ in range(2)]
 
     assert statuses == [JobStatus.CANCELLING, JobStatus.CANCELLING]
     assert num_cancelled(metrics) == (0, 1)
@@ -315,7 +319,7 @@ async def test_cancel_when_the_job_ends_in_between_then_its_own_end_stands(
 
     jobs = the_jobs_of(EndsFirst(), blobs, metrics)
 
-    job = await jobs.cancel((await jobs.submit(a_submission())).job_id)
+    job = await jobs.cancel((await jobs.submit(a_submission(), DEFAULT_TENANT)).job_id, DEFAULT_TENANT)
 
     assert job.status is JobStatus.SUCCEEDED
     assert num_cancelled(metrics) == (0, 0)
@@ -323,18 +327,18 @@ async def test_cancel_when_the_job_ends_in_between_then_its_own_end_stands(
 
 async def test_cancel_when_there_is_no_such_job_then_not_found(jobs: Jobs) -> None:
     with pytest.raises(NotFoundError):
-        await jobs.cancel(a_job_id())
+        await jobs.cancel(a_job_id(), DEFAULT_TENANT)
 
 
 async def test_preview_when_there_is_none_or_no_job_then_not_found(jobs: Jobs, blobs: MemoryBlobs) -> None:
-    job_id = (await jobs.submit(a_submission())).job_id
+    job_id = (await jobs.submit(a_submission(), DEFAULT_TENANT)).job_id
     blobs.put_preview(a_job_id(), b"of a job that is gone")
 
     for asked in (job_id, a_job_id()):
         with pytest.raises(NotFoundError):
-            await jobs.preview(asked)
+            await jobs.preview(asked, DEFAULT_TENANT)
     blobs.put_preview(job_id, b"preview")
-    assert await jobs.preview(job_id) == b"preview"
+    assert await jobs.preview(job_id, DEFAULT_TENANT) == b"preview"
 
 
 def succeeded(content: bytes = b"picture", fence: int = 7, **fields: Any) -> Job:

@@ -1,0 +1,122 @@
+"""Whether a gateway needs API keys, and the keys as an operator makes and revokes them."""
+
+import ipaddress
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from service.adapters.embedded_valkey import EmbeddedValkey
+from service.adapters.redis_api_keys import RedisKeyRegister, RedisKeyRing
+from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_server import connect, load_functions
+from service.bootstrap.queue import embedded_queue
+from service.domain.access import MAX_LIVE_KEYS, ApiKey, CallerLimits, Scope, key_text, secret_digest
+from service.domain.errors import ConfigurationError, StorageError
+from service.settings import Settings
+from service.telemetry.logs import get_logger
+
+_ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ID_LENGTH = 8
+_SECRET_BYTES = 32
+
+
+def open_key_ring(settings: Settings) -> RedisKeyRing | None:
+    """The keys that callers must have; None where everybody may call.
+
+    Raises:
+        ConfigurationError: other computers could call, and there is no key that would stop them.
+        StorageError: the queue does not answer.
+    """
+    host, auth = settings.gateway.host, settings.gateway.auth
+    keys = RedisKeys(settings.queue.prefix)
+    if auth == "off":
+        if not _is_this_computer(host):
+            get_logger().warning("no API keys are needed: whoever reaches this address may use it", host=host)
+        return None
+    register = RedisKeyRegister(settings.redis_url, keys)
+    try:
+        has_keys = bool(register.list_keys())
+    finally:
+        register.close()
+    if auth == "auto" and not has_keys:
+        if _is_this_computer(host):
+            return None
+        msg = (
+            f"XMDPT_GATEWAY__HOST={host} lets other computers in: make a key with `xmdpt-serve keys create --tenant "
+            "NAME`, or let everybody in with XMDPT_GATEWAY__AUTH=off"
+        )
+        raise ConfigurationError(msg)
+    if not has_keys:
+        get_logger().warning("nobody can call yet: make a key with `xmdpt-serve keys create --tenant NAME`")
+    return RedisKeyRing(settings.redis_url, keys)
+
+
+def create_key(
+    settings: Settings, tenant: str, scopes: Sequence[Scope], limits: CallerLimits, days: int | None
+) -> tuple[ApiKey, str]:
+    """Make a key; returns what is kept of it, and its text, which is nowhere else.
+
+    Raises:
+        ConfigurationError: the tenant has as many live keys as it may.
+        StorageError: the queue does not answer.
+    """
+    key_id = "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH))
+    secret, now = secrets.token_urlsafe(_SECRET_BYTES), time.time()
+    expires_at = None if days is None else now + days * 86_400
+    key = ApiKey(key_id, secret_digest(secret), tenant, frozenset(scopes), limits, now, expires_at)
+    with _register(settings) as register:
+        if register.add(key) == "full":
+            msg = f"{tenant} has {MAX_LIVE_KEYS} live keys, which is the most: revoke one first"
+            raise ConfigurationError(msg)
+    return key, key_text(key_id, secret)
+
+
+def revoke_key(settings: Settings, key_id: str) -> None:
+    """Gateways stop taking it within seconds.
+
+    Raises:
+        ConfigurationError: there is no such key.
+        StorageError: the queue does not answer.
+    """
+    with _register(settings) as register:
+        if not register.revoke(key_id):
+            raise ConfigurationError(f"there is no key {key_id}; `xmdpt-serve keys list` shows all")
+
+
+def list_keys(settings: Settings) -> Sequence[ApiKey]:
+    """All of them, oldest first; StorageError if the queue does not answer."""
+    with _register(settings) as register:
+        return register.list_keys()
+
+
+@contextmanager
+def _register(settings: Settings) -> Iterator[RedisKeyRegister]:
+    with _queue_url(settings) as url:
+        with connect(url) as client:
+            load_functions(client)
+        register = RedisKeyRegister(url, RedisKeys(settings.queue.prefix))
+        try:
+            yield register
+        finally:
+            register.close()
+
+
+@contextmanager
+def _queue_url(settings: Settings) -> Iterator[str]:
+    """The queue's address; without REDIS_URL that of `xmdpt-serve all`, which may or may not be running."""
+    running = EmbeddedValkey(settings.data_dir / "queue")
+    if settings.redis_url or running.is_reachable:
+        yield settings.redis_url or running.url
+        return
+    with embedded_queue(settings) as queue:
+        if queue is None:
+            raise StorageError("queue_unavailable", "there is no queue")
+        yield queue.url
+
+
+def _is_this_computer(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,177 @@
+"""Every route against every kind of caller; a route without a row in the table fails."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from service.api.app import bare_app
+from service.domain.access import CallerLimits, Scope
+from service.gateway.access import Access
+from tests.api.bad_inputs import GOOD_BODY
+from tests.fakes.fake_intake import FakeIntake
+from tests.fakes.memory_blobs import MemoryBlobs
+from tests.fakes.memory_keys import MemoryKeys
+from tests.fakes.running_gateway import RunningGateway, running_gateway
+
+OPEN = {"GET /livez", "GET /readyz", "GET /healthz", "GET /metrics", "GET /openapi.json"}
+# What each route needs, and whether its path names something of a tenant.
+ROUTES = {
+    "POST /v1/generate": (Scope.GENERATE, False),
+    "POST /generate": (Scope.GENERATE, False),
+    "POST /v1/jobs": (Scope.GENERATE, False),
+    "GET /v1/jobs/{job_id}": (Scope.READ, True),
+    "POST /v1/jobs/{job_id}/cancel": (Scope.GENERATE, True),
+    "GET /v1/jobs/{job_id}/result": (Scope.READ, True),
+    "GET /v1/jobs/{job_id}/preview": (Scope.READ, True),
+    "GET /v1/models": (Scope.READ, False),
+}
+LIMITLESS = CallerLimits(1_000_000, 1_000_000, 1000)
+
+
+@dataclass
+class Guarded:
+    """A gateway that needs keys, and those of two tenants."""
+
+    gateway: RunningGateway
+    intake: FakeIntake
+    blobs: MemoryBlobs
+    keys: MemoryKeys
+
+    def call(self, route: str, key: str | None, job_id: str = "", **more: object) -> httpx.Response:
+        method, path = route.split(" ")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        body = {"json": GOOD_BODY} if method == "POST" and "{" not in path else {}
+        return self.gateway.client.request(method, path.format(job_id=job_id), headers=headers, **body | more)  # pyright: ignore[reportArgumentType]
+
+    def a_job_of(self, key: str) -> str:
+        response = self.call("POST /v1/jobs", key)
+        assert response.status_code == httpx.codes.ACCEPTED, response.text
+        return response.json()["id"]
+
+
+@pytest.fixture(scope="module")
+def _guarded() -> Iterator[Guarded]:
+    intake, blobs, keys = FakeIntake(), MemoryBlobs(), MemoryKeys()
+    with running_gateway(intake, blobs, access=Access(keys)) as gateway:
+        yield Guarded(gateway, intake, blobs, keys)
+
+
+@pytest.fixture
+def guarded(_guarded: Guarded) -> Guarded:
+    _guarded.intake.clear()
+    _guarded.blobs.clear()
+    return _guarded
+
+
+@pytest.fixture
+def ada(guarded: Guarded) -> str:
+    return guarded.keys.add("adaadaad", "ada", limits=LIMITLESS)
+
+
+def routes() -> set[str]:
+    methods = {"get", "post", "put", "patch", "delete"}
+    paths = bare_app().openapi()["paths"]
+    return {f"{method.upper()} {path}" for path, operations in paths.items() for method in operations.keys() & methods}
+
+
+def test_table_when_compared_with_the_application_then_no_route_is_missing() -> None:
+    assert routes() | {"GET /openapi.json"} == OPEN | ROUTES.keys()
+
+
+@pytest.mark.parametrize("route", sorted(OPEN))
+def test_route_when_it_is_open_then_it_needs_no_key(guarded: Guarded, route: str) -> None:
+    assert guarded.call(route, None).status_code == httpx.codes.OK
+
+
+@pytest.mark.parametrize("key", [None, "nonsense", f"xmdpt_adaadaad_{'t' * 43}"], ids=["none", "no key", "wrong"])
+@pytest.mark.parametrize("route", ROUTES)
+def test_route_when_the_key_is_bad_then_401_before_anything_else(
+    guarded: Guarded, ada: str, route: str, key: str | None
+) -> None:
+    job_id = guarded.a_job_of(ada)
+    num_jobs = len(guarded.intake.jobs)
+
+    response = guarded.call(route, key, job_id)
+
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        # Ten bad ones came from this address within the minute.
+        assert response.json()["code"] == "rate_limited"
+    else:
+        assert (response.status_code, response.json()["code"]) == (401, "unauthenticated")
+        assert response.headers["www-authenticate"] == ('Bearer error="invalid_token"' if key else "Bearer")
+    assert "xmdpt_adaadaad" not in response.text
+    assert len(guarded.intake.jobs) == num_jobs
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_route_when_the_scope_is_missing_then_403_names_it(guarded: Guarded, ada: str, route: str) -> None:
+    needed = ROUTES[route][0]
+    key = guarded.keys.add(f"no{needed.name[:4].lower():x<6}", "ada", frozenset(Scope) - {needed}, LIMITLESS)
+
+    response = guarded.call(route, key, guarded.a_job_of(ada))
+
+    assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+    assert needed.value in response.json()["detail"]
+
+
+@pytest.mark.parametrize("route", [route for route, (_, is_of_a_tenant) in ROUTES.items() if is_of_a_tenant])
+def test_route_when_the_job_is_another_tenants_then_it_is_as_if_there_were_none(
+    guarded: Guarded, ada: str, route: str
+) -> None:
+    bob = guarded.keys.add("bobbobbo", "bob", limits=LIMITLESS)
+    job_id = guarded.a_job_of(ada)
+    guarded.intake.succeed(job_id, b"picture")
+    guarded.blobs.put_output(job_id, 1, b"picture")
+    guarded.blobs.put_preview(job_id, b"preview")
+    absent = "job_" + "e" * 32
+
+    answers = [guarded.call(route, bob, each).json() | {"instance": ""} for each in (job_id, absent)]
+
+    assert answers[0] == answers[1]
+    assert (answers[0]["status"], answers[0]["code"]) == (404, "not_found")
+    assert guarded.call(route, ada, job_id).status_code == httpx.codes.OK
+
+
+def test_wait_when_the_job_is_another_tenants_then_404_comes_at_once(guarded: Guarded, ada: str) -> None:
+    bob = guarded.keys.add("bobbobbo", "bob", limits=LIMITLESS)
+    job_id = guarded.a_job_of(ada)
+
+    headers = {"Authorization": f"Bearer {bob}", "Prefer": "wait=30"}
+    response = guarded.gateway.client.get(f"/v1/jobs/{job_id}", headers=headers, timeout=10)
+
+    assert response.status_code == httpx.codes.NOT_FOUND
+
+
+def test_jobs_when_two_tenants_use_one_idempotency_key_then_each_has_its_own(guarded: Guarded, ada: str) -> None:
+    job_id = guarded.a_job_of(ada)
+
+    assert guarded.intake.jobs[job_id].tenant == "ada"
+    assert [job.tenant for job in guarded.intake.accepted] == ["ada"]
+
+
+def test_rate_when_it_is_used_up_then_429_and_each_answer_says_where_the_caller_stands(guarded: Guarded) -> None:
+    key = guarded.keys.add("hastyhas", "ada", limits=CallerLimits(60, 2, 1))
+
+    answers = [guarded.call("GET /v1/models", key) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[0].headers["ratelimit-policy"] == '"default";q=60;w=60'
+    assert answers[0].headers["ratelimit"] == '"default";r=1;t=1'
+    assert answers[2].json()["code"] == "rate_limited"
+    assert int(answers[2].headers["retry-after"]) == 1
+
+
+def test_body_when_the_key_is_bad_then_the_answer_does_not_wait_for_it(guarded: Guarded) -> None:
+    head = (
+        "POST /v1/generate HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer bad\r\n"
+        "Content-Type: application/json\r\nContent-Length: 200000000\r\n\r\n"
+    )
+    with socket.create_connection(guarded.gateway.address, timeout=10) as connection:
+        connection.sendall(head.encode() + bytes(1000))
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 429 "))
+    assert b"\r\nconnection: close\r\n" in answer.lower()
