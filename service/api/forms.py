@@ -40,8 +40,11 @@ def form_fields(parts: Sequence[Part], limits: UploadLimits) -> dict[str, Any]:
     pose_kind = named.pop("pose_kind", None)
     if pose_kind:
         _check_pose_kind(_text(pose_kind))
+    pose_preset = named.pop("pose_preset", None)
     for name, part in named.items():
         _place(fields, name, _value(part, limits))
+    if pose_preset:
+        _place(fields, "pose", {"preset": _text(pose_preset)})
     return fields
 
 
@@ -91,5 +94,5 @@ def _place(fields: dict[str, Any], name: str, value: Any) -> None:
     """Set a field, flat or below `output`, that `params` has not set already."""
     home = fields.setdefault("output", {}) if name in _OUTPUT else fields
     if not isinstance(home, dict) or name in home:
-        raise RequestError.of_field("validation", f"/{name[:64]}", "is given twice: flat and in params")
+        raise RequestError.of_field("validation", f"/{name[:64]}", "is given twice, in two ways")
     home[name] = value

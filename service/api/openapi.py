@@ -34,7 +34,7 @@ _EXAMPLE = {
 }
 _FORM = {
     "type": "object",
-    "required": ["source", "pose"],
+    "required": ["source"],
     "additionalProperties": False,
     "properties": {
         "source": {"type": "string", "format": "binary", "description": "The photo: PNG, JPEG or WebP"},
@@ -43,6 +43,7 @@ _FORM = {
             "format": "binary",
             "description": "A skeleton picture as a file, or JSON text with keypoints, size and origin",
         },
+        "pose_preset": _TEXT | {"description": "In place of `pose`: a name of `GET /v1/poses/presets`"},
         "pose_kind": {"const": "skeleton", "default": "skeleton", "description": "What a file `pose` is"},
         "params": _TEXT | {"description": "The fields of the JSON body without pictures, as JSON"},
         "model": _TEXT,
@@ -113,6 +114,7 @@ GENERATION_PROBLEMS = (
     "pose_too_sparse",
     "pose_out_of_frame",
     "unknown_model",
+    "unknown_preset",
     "idempotency_mismatch",
     "tenant_queue_full",
     "overloaded",

@@ -62,6 +62,7 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "pose_too_sparse": ProblemKind(422, "Too few key points", "Send at least 3 key points that are seen and apart."),
     "pose_out_of_frame": ProblemKind(422, "Pose outside of its frame", "Check `size` and `origin`."),
     "unknown_model": ProblemKind(422, "Unknown model", "Use a name of `GET /v1/models`, or none."),
+    "unknown_preset": ProblemKind(422, "Unknown pose", "Use a name of `GET /v1/poses/presets`."),
     "idempotency_mismatch": ProblemKind(
         422, "Key of another request", "Use a new Idempotency-Key for each new request."
     ),

@@ -29,12 +29,13 @@ from service.domain.request import (
     ImageFormat,
     Sampler,
 )
+from service.gateway.pose_presets import PRESETS
 
 # Part of the contract but not of this version: naming them is kinder than "unknown".
 LATER_FIELDS = frozenset(
     {
         "/num_images", "/retention_s", "/webhook", "/metadata",
-        "/source/id", "/source/url", "/pose/photo", "/pose/id", "/pose/preset", "/pose_id", "/pose_preset",
+        "/source/id", "/source/url", "/pose/photo", "/pose/id", "/pose_id",
         "/output/fit", "/output/delivery",
     }
 )  # fmt: skip
@@ -78,7 +79,7 @@ class PictureBody(_Body):
 
 
 class PoseBody(_Body):
-    """The pose: either 18 key points with their frame, or a skeleton picture."""
+    """The pose: either 18 key points with their frame, or a skeleton picture, or a name."""
 
     keypoints: Annotated[
         list[Any] | None,
@@ -92,6 +93,7 @@ class PoseBody(_Body):
         default=None, description="Left and top of that frame, px; [0, 0] if absent"
     )
     skeleton: PictureBody | None = Field(default=None, description="A drawn skeleton, stretched to 256 x 256")
+    preset: str | None = Field(default=None, max_length=64, description="A name of `GET /v1/poses/presets`")
 
 
 class OutputBody(_Body):
@@ -145,7 +147,7 @@ def check_body(fields: dict[str, Any]) -> GenerationBody:
     """Check fields, be they from JSON or from a form.
 
     Raises:
-        RequestError: `validation` with a pointer for each field at fault, at most 20.
+        RequestError: `validation` with a pointer for each field at fault, at most 20; `unknown_preset`.
     """
     try:
         body = GenerationBody.model_validate(fields)
@@ -153,12 +155,15 @@ def check_body(fields: dict[str, Any]) -> GenerationBody:
         issues = tuple(_issue(details) for details in error.errors(include_url=False)[:_MAX_ISSUES])
         raise _invalid(issues) from None
     pose = body.pose
-    if (pose.keypoints is None) == (pose.skeleton is None):
-        raise _invalid([FieldIssue("/pose", "must hold exactly one of keypoints and skeleton")])
+    forms = [form for form in (pose.keypoints, pose.skeleton, pose.preset) if form is not None]
+    if len(forms) != 1:
+        raise _invalid([FieldIssue("/pose", "must hold exactly one of keypoints, skeleton and preset")])
     if pose.keypoints is not None and pose.size is None:
         raise _invalid([FieldIssue("/pose/size", "is required with keypoints")])
-    if pose.skeleton is not None and (pose.size is not None or pose.origin is not None):
-        raise _invalid([FieldIssue("/pose", "size and origin go with keypoints, not with a skeleton")])
+    if pose.keypoints is None and (pose.size is not None or pose.origin is not None):
+        raise _invalid([FieldIssue("/pose", "size and origin go with keypoints only")])
+    if pose.preset is not None and pose.preset not in PRESETS:
+        raise RequestError.of_field("unknown_preset", "/pose/preset", f"must be one of {', '.join(PRESETS)}")
     return body
 
 

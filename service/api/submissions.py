@@ -20,6 +20,7 @@ from service.api.uploads import decode_photo, decode_skeleton
 from service.domain.errors import RequestError
 from service.domain.pose import parse_key_points
 from service.domain.request import DEFAULT_QUALITY, ImageFormat, OutputOptions
+from service.gateway.pose_presets import PRESETS
 from service.gateway.poses import draw_pose
 from service.gateway.submission import Submission
 
@@ -78,6 +79,8 @@ class SubmissionReader:
         pose = body.pose
         if pose.skeleton:
             return decode_skeleton(pose.skeleton.data, self._limits, "/pose")
+        if pose.preset:
+            return PRESETS[pose.preset].skeleton
         width, height = pose.size or (0, 0)
         left, top = pose.origin or (0, 0)
         return draw_pose(parse_key_points(pose.keypoints or [], (width, height), (left, top)))

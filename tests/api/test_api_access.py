@@ -27,6 +27,8 @@ ROUTES = {
     "GET /v1/jobs/{job_id}/result": (Scope.READ, True),
     "GET /v1/jobs/{job_id}/preview": (Scope.READ, True),
     "GET /v1/models": (Scope.READ, False),
+    "GET /v1/poses/presets": (Scope.READ, False),
+    "GET /v1/poses/presets/{name}/image": (Scope.READ, False),
 }
 LIMITLESS = CallerLimits(1_000_000, 1_000_000, 1000)
 
@@ -44,7 +46,9 @@ class Guarded:
         method, path = route.split(" ")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         body = {"json": GOOD_BODY} if method == "POST" and "{" not in path else {}
-        return self.gateway.client.request(method, path.format(job_id=job_id), headers=headers, **body | more)  # pyright: ignore[reportArgumentType]
+        return self.gateway.client.request(
+            method, path.format(job_id=job_id, name="back"), headers=headers, **body | more
+        )  # pyright: ignore[reportArgumentType]
 
     def a_job_of(self, key: str) -> str:
         response = self.call("POST /v1/jobs", key)
