@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Lifespan
 
-from service.api import generate, health, jobs, poses
+from service.api import generate, health, jobs, poses, problem_pages
 from service.api.dependencies import Edge, GatewayServices
 from service.api.envelope import Envelope
 from service.api.limits import UploadLimits, WaitLimits
@@ -62,7 +62,7 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    for router in (generate.router, jobs.router, poses.router, health.router):
+    for router in (generate.router, jobs.router, poses.router, problem_pages.router, health.router):
         app.include_router(router)
     app.openapi = lambda: describe(app)
     return app

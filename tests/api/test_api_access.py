@@ -16,7 +16,14 @@ from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.memory_keys import MemoryKeys
 from tests.fakes.running_gateway import RunningGateway, running_gateway
 
-OPEN = {"GET /livez", "GET /readyz", "GET /healthz", "GET /metrics", "GET /openapi.json"}
+OPEN = {
+    "GET /livez",
+    "GET /readyz",
+    "GET /healthz",
+    "GET /metrics",
+    "GET /openapi.json",
+    "GET /problems/{code}",
+}
 # What each route needs, and whether its path names something of a tenant.
 ROUTES = {
     "POST /v1/generate": (Scope.GENERATE, False),
@@ -47,7 +54,7 @@ class Guarded:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         body = {"json": GOOD_BODY} if method == "POST" and "{" not in path else {}
         return self.gateway.client.request(
-            method, path.format(job_id=job_id, name="back"), headers=headers, **body | more
+            method, path.format(job_id=job_id, name="back", code="validation"), headers=headers, **body | more
         )  # pyright: ignore[reportArgumentType]
 
     def a_job_of(self, key: str) -> str:

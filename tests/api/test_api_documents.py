@@ -1,6 +1,7 @@
 """The committed pages are those of the app, and every error that the service can name has its row in the table."""
 
 import ast
+import html
 import json
 import re
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.api import documents
-from service.api.problems import PROBLEMS
+from service.api.problems import PROBLEMS, problem_of
+from tests.api.conftest import Edge
 
 ROOT = Path(__file__).resolve().parents[2]
 ERRORS = {
@@ -69,6 +71,24 @@ def test_codes_when_raised_anywhere_then_the_table_has_them_and_no_others() -> N
     framework = {"method_not_allowed"}  # named by a table of statuses, never raised
 
     assert codes_of_the_service() - NOT_ON_THE_WIRE == set(PROBLEMS) - framework
+
+
+@pytest.mark.parametrize("code", PROBLEMS)
+def test_page_of_a_problem_when_its_type_is_followed_then_it_says_what_to_do(edge: Edge, code: str) -> None:
+    response = edge.client.get(problem_of(code, "it")["type"])
+
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    for text in (code, PROBLEMS[code].title, PROBLEMS[code].remedy):
+        assert text in html.unescape(response.text)
+
+
+@pytest.mark.parametrize("code", ["nothing", "<script>", "..%2f..", "x" * 5000])
+def test_page_of_a_problem_when_there_is_none_then_404(edge: Edge, code: str) -> None:
+    response = edge.client.get(f"/problems/{code}")
+
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    assert "<script>" not in response.text
 
 
 def test_table_when_read_then_statuses_are_errors_and_only_passing_ones_may_be_repeated() -> None:
