@@ -47,10 +47,12 @@ PROBLEMS: Mapping[str, ProblemKind] = {
         "Not acceptable",
         "Accept image/png, image/jpeg, image/webp or application/json, in agreement with `output`.",
     ),
+    "request_timeout": ProblemKind(408, "Request too slow", "Send the whole request faster."),
     "not_finished": ProblemKind(409, "Job not finished", "Ask again after `Retry-After`.", True),
     "cancelled": ProblemKind(409, "Job cancelled", "Submit the request again."),
     "expired": ProblemKind(410, "Picture expired", "Submit the request again with the same seed."),
     "body_too_large": ProblemKind(413, "Body too large", "Send a smaller picture or less text."),
+    "uri_too_long": ProblemKind(414, "URL too long", "Send a shorter URL; parameters belong into the body."),
     "media_type": ProblemKind(415, "Unsupported media type", "Send multipart/form-data or application/json."),
     "image_type": ProblemKind(415, "Unsupported picture type", "Send a PNG, JPEG or WebP file."),
     "validation": ProblemKind(422, "Invalid field", "Correct the fields that `errors` points to."),
@@ -69,6 +71,7 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "tenant_queue_full": ProblemKind(
         429, "Too many jobs of yours", "Let some of your jobs end, or send the call again after `Retry-After`.", True
     ),
+    "headers_too_large": ProblemKind(431, "Headers too large", "Send fewer and shorter headers, cookies above all."),
     "rate_limited": ProblemKind(429, "Too many requests", "Send the call again after `Retry-After`.", True),
     "concurrency_limited": ProblemKind(
         429, "Too many waiting calls", "Wait for fewer jobs at one time, or with `Prefer: respond-async`.", True

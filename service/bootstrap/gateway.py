@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +18,7 @@ from service.adapters.redis_workers import RedisWorkerRegistry
 from service.adapters.task_end import end_task
 from service.api.app import create_app
 from service.api.dependencies import GatewayServices
+from service.api.http_protocol import ConnectionLimits, GuardedProtocol
 from service.api.limits import UploadLimits, WaitLimits
 from service.bootstrap.access import open_key_ring
 from service.bootstrap.backend import served_model
@@ -101,7 +103,7 @@ def run_gateway(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         ws="none",
-        limit_concurrency=edge.max_connections,
+        http=partial(GuardedProtocol, limits=ConnectionLimits(max_connections=edge.max_connections)),  # pyright: ignore[reportArgumentType]
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GOODBYE_SECONDS,
     )

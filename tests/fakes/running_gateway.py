@@ -5,12 +5,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 import uvicorn
 
 from service.api.app import create_app
 from service.api.dependencies import GatewayServices
+from service.api.http_protocol import ConnectionLimits, GuardedProtocol
 from service.api.limits import UploadLimits, WaitLimits
 from service.gateway.access import Access
 from service.gateway.forecast import Forecasts
@@ -36,7 +38,11 @@ class RunningGateway:
 
 @contextlib.contextmanager
 def running_gateway(
-    intake: FakeIntake, blobs: BlobStore, uploads: UploadLimits | None = None, access: Access | None = None
+    intake: FakeIntake,
+    blobs: BlobStore,
+    uploads: UploadLimits | None = None,
+    access: Access | None = None,
+    connections: ConnectionLimits | None = None,
 ) -> Iterator[RunningGateway]:
     """Serve until the block ends."""
     metrics = GatewayMetrics("test")
@@ -56,7 +62,10 @@ def running_gateway(
             await super().startup(sockets)
             started.set()
 
-    server = Server(uvicorn.Config(app, log_level="critical", ws="none", lifespan="off", timeout_graceful_shutdown=1))
+    http = partial(GuardedProtocol, limits=connections or ConnectionLimits())
+    server = Server(
+        uvicorn.Config(app, log_level="critical", ws="none", lifespan="off", timeout_graceful_shutdown=1, http=http)  # pyright: ignore[reportArgumentType]
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert started.wait(20), "the server did not start"

@@ -52,6 +52,7 @@ def a_record(**fields: str) -> dict[str, str]:
     """A queued job's hash."""
     record = {
         "state": "queued",
+        "tenant": "ada",
         "class": "batch",
         "request": request_to_json(a_request()),
         "deliveries": "0",
@@ -236,3 +237,7 @@ def test_stats_when_nothing_is_there_then_an_empty_lua_table_is_no_figure() -> N
 def test_stats_when_they_are_not_of_this_version_then_refused() -> None:
     with pytest.raises(StorageError, match="not one of this version"):
         stats_from_json(json.dumps(FIGURES | {"queued_cost": {"bulk": 1}}))
+
+
+def test_record_when_read_then_the_job_is_its_tenants() -> None:
+    assert job_from_record(a_job_id(1), a_record(tenant="bob")).tenant == "bob"

@@ -5,7 +5,7 @@
 
 -- id, JSON, tenant, how many live ones a tenant may have -> ok | full
 local function key_add(keys, args)
-  local name, id, record, tenant, max_live = keys[1] .. 'api_keys', args[1], args[2], args[3], tonumber(args[4])
+  local name, id, record, tenant, most = keys[1] .. 'api_keys', args[1], args[2], args[3], tonumber(args[4])
   local now, num_live = now_ms() / 1000, 0
   for _, text in ipairs(redis.call('HVALS', name)) do
     local key = cjson.decode(text)
@@ -14,7 +14,7 @@ local function key_add(keys, args)
       num_live = num_live + 1
     end
   end
-  if num_live >= max_live then
+  if num_live >= most then
     return 'full'
   end
   redis.call('HSET', name, id, record)

@@ -1,0 +1,183 @@
+"""HTTP/1.1 connections within limits: long heads, slow senders and too many connections are refused in problem form.
+
+The parser and the ASGI side are uvicorn's; here is what it does not bound. How long a body is, is up to who reads it.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.api.problems import problem_response
+from service.domain.errors import OverloadedError, RequestError, ServiceError
+
+_LOOK_EVERY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What one client may take.
+
+    Attributes:
+        max_url_bytes: path and query.
+        max_headers, max_head_bytes: of one request, URL and line ends included.
+        head_seconds: from the first byte of a request, or from the connection, until its head is complete.
+        body_seconds: a body may take so long, and longer if it comes with at least `min_body_rate` bytes a second.
+        max_connections: of all clients together; whoever comes then is told to come later.
+    """
+
+    max_url_bytes: int = 8_000
+    max_headers: int = 64
+    max_head_bytes: int = 32_000
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    min_body_rate: float = 1_000.0
+    max_connections: int = 1_000
+
+
+_LIMITS = ConnectionLimits()
+
+
+class _RefusedError(Exception):
+    """Leaves the parser; the reason has been noted."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *arguments: Any, limits: ConnectionLimits = _LIMITS, **named: Any) -> None:
+        """As uvicorn makes it, with `functools.partial` for the limits."""
+        super().__init__(*arguments, **named)
+        self._limits = limits
+        self._refusal: ServiceError | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._begun = 0.0  # when this request's head, and then its body, began
+        self._is_in_head = True
+        self._num_head_bytes = self._num_body_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The first request's head must come in time."""
+        super().connection_made(transport)
+        self._begin_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is timed any more."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """What is not a whole head yet is counted here, as the parser tells of a header only when it has ended."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._is_in_head and not self.transport.is_closing():
+            self._num_head_bytes += len(data)
+            if self._num_head_bytes > self._limits.max_head_bytes:
+                self._refuse(self._too_large())
+
+    def on_message_begin(self) -> None:
+        """See uvicorn; the head of a request begins."""
+        super().on_message_begin()
+        self._begin_head()
+
+    def on_url(self, url: bytes) -> None:
+        """See uvicorn."""
+        super().on_url(url)
+        if len(self.url) > self._limits.max_url_bytes:
+            self._fail(RequestError("uri_too_long", f"a URL may have {self._limits.max_url_bytes} bytes"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See uvicorn."""
+        super().on_header(name, value)
+        num_bytes = len(self.url) + sum(len(each) + len(text) for each, text in self.headers)
+        if len(self.headers) > self._limits.max_headers or num_bytes > self._limits.max_head_bytes:
+            self._fail(self._too_large())
+
+    def on_headers_complete(self) -> None:
+        """See uvicorn; from here on the body is timed."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        assert self.parser
+        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            self._fail(RequestError("malformed_request", "a request has one header Host (RFC 9110, section 7.2)"))
+        self._is_in_head = False
+        self._num_head_bytes = self._num_body_bytes = 0
+        self._begun = self.loop.time()
+        self._start_timer(_LOOK_EVERY_SECONDS, self._look_at_body)
+        is_full = len(self.connections) > self._limits.max_connections
+        self.app = _refuse_connection if is_full else self.config.loaded_app
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """See uvicorn."""
+        self._num_body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """See uvicorn; now it is our turn to take time."""
+        self._stop_timer()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn calls when the parser has stopped: the reason that was noted, else the parser's own."""
+        self._refuse(self._refusal or RequestError("malformed_request", "this is not HTTP/1.1 by RFC 9112"))
+
+    def _too_large(self) -> ServiceError:
+        limits = self._limits
+        detail = f"a request may have {limits.max_headers} headers, and {limits.max_head_bytes} bytes before its body"
+        return RequestError("headers_too_large", detail)
+
+    def _begin_head(self) -> None:
+        self._is_in_head, self._num_head_bytes = True, 0
+        self._start_timer(self._limits.head_seconds, self._give_up_head)
+
+    def _give_up_head(self) -> None:
+        if self._num_head_bytes:
+            self._refuse(RequestError("request_timeout", f"the head did not come in {self._limits.head_seconds:g} s"))
+        else:
+            self.transport.close()
+
+    def _look_at_body(self) -> None:
+        if self.pipeline:
+            # An earlier request is being answered, and until then nothing is read.
+            self._begun = self.loop.time()
+        seconds, limits = self.loop.time() - self._begun, self._limits
+        if seconds > limits.body_seconds and self._num_body_bytes < limits.min_body_rate * seconds:
+            detail = f"after {limits.body_seconds:g} s a body must come with {limits.min_body_rate:g} bytes a second"
+            self._refuse(RequestError("request_timeout", detail))
+        else:
+            self._start_timer(_LOOK_EVERY_SECONDS, self._look_at_body)
+
+    def _fail(self, error: ServiceError) -> None:
+        self._refusal = error
+        raise _RefusedError
+
+    def _refuse(self, error: ServiceError) -> None:
+        """Answer, unless an answer is being written already, and close."""
+        self._stop_timer()
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not (self._is_in_head or cycle.response_started):
+            response = problem_response(error)
+            lines = [f"HTTP/1.1 {response.status_code} {error.code}".encode(), b"connection: close"]
+            lines += [name + b": " + value for name, value in response.raw_headers]
+            self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.close()
+
+    def _start_timer(self, seconds: float, then: Any) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, then)
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+
+async def _refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
+    response = problem_response(OverloadedError("overloaded", "too many connections; try again later"))
+    response.headers["Connection"] = "close"
+    await response(scope, receive, send)

@@ -1,0 +1,139 @@
+"""Connections that send too much, too slowly, or nonsense: refused in problem form, and closed."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from service.api.http_protocol import ConnectionLimits
+from tests.fakes.fake_intake import FakeIntake
+from tests.fakes.memory_blobs import MemoryBlobs
+from tests.fakes.running_gateway import running_gateway
+
+LIMITS = ConnectionLimits(head_seconds=0.3, body_seconds=0.3, min_body_rate=1000, max_connections=20)
+GOOD = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[tuple[str, int]]:
+    with running_gateway(FakeIntake(), MemoryBlobs(), connections=LIMITS) as gateway:
+        yield gateway.address
+
+
+def answer(address: tuple[str, int], *pieces: bytes) -> tuple[int, dict[str, str], str]:
+    """Status, headers and problem code after these bytes; status 0 if the connection was closed without an answer."""
+    with socket.create_connection(address, timeout=20) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        text = b"".join(iter(lambda: connection.recv(65536), b""))
+    if not text:
+        return 0, {}, ""
+    head, _, body = text.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return int(first.split(" ")[1]), headers, json.loads(body)["code"]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"GET /" + b"a" * 8000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri_too_long"),
+        (GOOD + b"X-Long: " + b"a" * 32_000 + b"\r\n\r\n", 431, "headers_too_large"),
+        (GOOD + b"X-Endless: " + b"a" * 40_000, 431, "headers_too_large"),
+        (GOOD + b"".join(b"X-%d: 1\r\n" % number for number in range(64)) + b"\r\n", 431, "headers_too_large"),
+        (b"GET /livez HTTP/1.1\r\n\r\n", 400, "malformed_request"),
+        (GOOD + b"Host: y\r\n\r\n", 400, "malformed_request"),
+        (POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "malformed_request"),
+        (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400, "malformed_request"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "malformed_request"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "malformed_request"),
+        (b"NONSENSE\r\n\r\n", 400, "malformed_request"),
+        (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed_request"),
+    ],
+    ids=[
+        "long URL", "long header", "endless header", "many headers", "no host", "two hosts", "length and chunks",
+        "two lengths", "bad chunk", "TLS", "nonsense", "bytes in the path",
+    ],
+)  # fmt: skip
+def test_request_when_its_head_is_unusable_then_a_problem_says_why_and_the_connection_is_closed(
+    address: tuple[str, int], request_bytes: bytes, status: int, code: str
+) -> None:
+    found = answer(address, request_bytes)
+
+    assert (found[0], found[2]) == (status, code)
+    assert found[1]["connection"] == "close"
+    assert found[1]["content-type"] == "application/problem+json"
+
+
+def test_request_when_its_head_is_as_large_as_it_may_be_then_it_is_served(address: tuple[str, int]) -> None:
+    url = b"/livez?" + b"a" * 7900
+    head = b"GET " + url + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n"
+    with socket.create_connection(address, timeout=20) as connection:
+        for start in range(0, len(head), 1000):
+            connection.sendall(head[start : start + 1000])
+
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [GOOD, b"G", POST + b"Content-Length: 1000000\r\n\r\n" + bytes(10), POST + b"Transfer-Encoding: chunked\r\n\r\n"],
+    ids=["half a head", "a letter", "a slow body", "no chunk"],
+)
+def test_request_when_it_comes_too_slowly_then_408(address: tuple[str, int], begin: bytes) -> None:
+    status, headers, code = answer(address, begin)
+
+    assert (status, code, headers["connection"]) == (408, "request_timeout", "close")
+
+
+def test_connection_when_nothing_is_sent_then_it_is_closed(address: tuple[str, int]) -> None:
+    assert answer(address)[0] == 0
+
+
+def test_connection_when_a_client_drips_headers_then_the_time_for_the_head_is_not_extended(
+    address: tuple[str, int],
+) -> None:
+    with socket.create_connection(address, timeout=0.05) as connection:
+        connection.sendall(GOOD)
+        for number in range(60):
+            connection.sendall(b"X-%d: 1\r\n" % number)
+            with suppress(TimeoutError):
+                assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
+                return
+    pytest.fail("it may go on for ever")
+
+
+def test_body_when_it_is_long_in_time_but_fast_enough_then_it_is_read(address: tuple[str, int]) -> None:
+    body = b'{"source": 1}' + b" " * 200_000
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 20_000):
+            connection.sendall(body[start : start + 20_000])
+            time.sleep(0.15)
+
+        assert connection.recv(65536).startswith(b"HTTP/1.1 422 ")
+
+
+def test_connection_when_it_is_kept_alive_then_its_next_request_has_its_own_time(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=20) as connection:
+        for _ in range(3):
+            connection.sendall(GOOD + b"\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.5)  # longer than a head may take
+
+
+def test_connections_when_there_are_too_many_then_the_next_is_told_to_come_later(address: tuple[str, int]) -> None:
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(address, timeout=20)) for _ in range(20)]
+        for connection in held:
+            connection.sendall(GOOD + b"\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+        status, headers, code = answer(address, GOOD + b"\r\n")
+
+        assert (status, code) == (503, "overloaded")
+        assert int(headers["retry-after"]) >= 1
