@@ -14,6 +14,7 @@ COPY requirements.lock wheels/*.whl wheels/
 RUN /opt/venv/bin/pip install --require-hashes -r wheels/requirements.lock
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY xmdpt xmdpt
+COPY xmdpt_client xmdpt_client
 COPY service service
 RUN /opt/venv/bin/pip install --no-deps .
 

@@ -20,6 +20,8 @@ PAGES = sorted(page for pattern in ("*.md", "docs/**/*.md", "*/README.md") for p
 # This very run is `make test`, and `running_service` starts what the second one starts.
 RUN_ELSEWHERE = {"make test", ".venv/bin/xmdpt-serve all"}
 ADDRESS = "http://127.0.0.1:8080"
+# The environment that runs this may have been made before the command was.
+XMDPT = ".venv/bin/xmdpt "
 
 
 def shell(command: str, **environment: str) -> subprocess.CompletedProcess:
@@ -87,17 +89,19 @@ def test_readme_command_when_run_then_it_succeeds(command: str) -> None:
 
 def test_readme_requests_when_sent_then_they_are_answered(tmp_path: Path) -> None:
     with running_service(tmp_path) as service:
+        url = f"http://127.0.0.1:{service.port}"
         for command in SHELL:
-            if command.startswith("curl"):
-                out = tmp_path / "out.png"
-                shell(command.replace(ADDRESS, f"http://127.0.0.1:{service.port}").replace("out.png", str(out)))
+            if command.startswith(("curl", XMDPT)):
+                out = tmp_path / f"{command.split()[0].rpartition('/')[2]}.png"
+                client = command.replace(XMDPT, f"{sys.executable} -m xmdpt_client ")
+                shell(client.replace(ADDRESS, url).replace("out.png", str(out)), XMDPT_URL=url)
                 assert size_of(out) == (256, 256)
-        for code in PYTHON:
-            program = code.replace(ADDRESS, f"http://127.0.0.1:{service.port}")
-            done = subprocess.run(
-                [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
-            )
-            assert done.stdout.startswith(("queued", "running", "succeeded")), done.stderr
+        (code,) = PYTHON
+        out = tmp_path / "python.png"
+        program = code.replace(ADDRESS, url).replace("picture.png", str(out))
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+        assert size_of(out) == (256, 256)
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["curl.png", "python.png", "xmdpt.png"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

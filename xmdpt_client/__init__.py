@@ -1,0 +1,57 @@
+"""The Python client of xmdpt-serve: a photo and a pose go in, a picture comes out.
+
+It knows the HTTP API alone and imports nothing of the service. The command `xmdpt` is `xmdpt_client.command`.
+"""
+
+from xmdpt_client.calls import Options
+from xmdpt_client.errors import (
+    AccessError,
+    FieldError,
+    JobFailedError,
+    JobStateError,
+    NotFoundError,
+    OverloadedError,
+    RequestError,
+    ServerError,
+    UnexpectedAnswerError,
+    UnreachableError,
+    WaitOverError,
+    XmdptError,
+)
+from xmdpt_client.inputs import KeyPoints, Pose, Source
+from xmdpt_client.values import Eta, Generation, Job, Model, NumberRange, Output, Progress
+
+try:
+    from xmdpt_client.client import AsyncClient, Client
+except ModuleNotFoundError as error:
+    if error.name != "httpx":
+        raise
+    raise ImportError("xmdpt_client needs httpx: pip install 'xmdpt-serve[client]'") from None
+
+__all__ = [
+    "AccessError",
+    "AsyncClient",
+    "Client",
+    "Eta",
+    "FieldError",
+    "Generation",
+    "Job",
+    "JobFailedError",
+    "JobStateError",
+    "KeyPoints",
+    "Model",
+    "NotFoundError",
+    "NumberRange",
+    "Options",
+    "Output",
+    "OverloadedError",
+    "Pose",
+    "Progress",
+    "RequestError",
+    "ServerError",
+    "Source",
+    "UnexpectedAnswerError",
+    "UnreachableError",
+    "WaitOverError",
+    "XmdptError",
+]

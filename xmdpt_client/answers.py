@@ -1,0 +1,176 @@
+"""The service's answers become values or errors: pure functions of one answer each."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+import httpx
+
+from xmdpt_client.errors import (
+    FieldError,
+    JobFailedError,
+    UnexpectedAnswerError,
+    UnreachableError,
+    XmdptError,
+    family_of,
+)
+from xmdpt_client.values import Eta, Generation, Job, Model, NumberRange, Output, Progress
+
+T = TypeVar("T")
+Document = Mapping[str, Any]
+
+_NO_SERVICE_YET = frozenset({429, 502, 503})
+
+
+def error_of(response: httpx.Response) -> XmdptError:
+    """The error that an answer without success tells."""
+    retry_after = response.headers.get("retry-after", "")
+    about: dict[str, Any] = {
+        "status": response.status_code,
+        "retry_after": float(retry_after) if retry_after.isdecimal() else None,
+        "request_id": response.headers.get("x-request-id"),
+    }
+    problem = _json_of(response) if _media_type(response) == "application/problem+json" else None
+    try:
+        return family_of(response.status_code)(**_problem(cast("Document", problem)), **about)
+    except (AttributeError, KeyError, TypeError):
+        # A proxy's own refusal is no problem document, and means the same.
+        is_retryable = response.status_code in _NO_SERVICE_YET
+        return UnexpectedAnswerError(_unlike_us(response), retryable=is_retryable, **about)
+
+
+def unreachable(fault: httpx.RequestError) -> UnreachableError:
+    """The error of a call without a whole answer."""
+    reason = str(fault) or type(fault).__name__
+    return UnreachableError(f"no answer from {_address(fault.request)}: {reason}", code="unreachable", retryable=True)
+
+
+def read_job(response: httpx.Response) -> Job:
+    """A job object; raises UnexpectedAnswerError for anything else."""
+    return _read(response, job_of)
+
+
+def read_models(response: httpx.Response) -> tuple[Model, ...]:
+    """The list of models; raises UnexpectedAnswerError for anything else."""
+    return _read(response, lambda document: tuple(_model(item) for item in document["data"]))
+
+
+def read_picture(response: httpx.Response, job: Job) -> Generation:
+    """The picture of a job; raises UnexpectedAnswerError for anything else."""
+    content_type = _media_type(response)
+    if not content_type.startswith("image/"):
+        raise _unexpected(response)
+    return Generation(response.content, content_type, job.id, job.seed)
+
+
+def is_wait_granted(response: httpx.Response) -> bool:
+    """Whether the service waited as asked; one with a lower limit ignores the wish and answers at once."""
+    return "preference-applied" in response.headers
+
+
+def job_of(document: Document) -> Job:
+    """A job object of docs/api.md."""
+    if document["object"] != "job":
+        raise ValueError("not a job object")
+    status, progress = str(document["status"]), document["progress"]
+    return Job(
+        id=str(document["id"]),
+        status=status,
+        seed=int(document["request"]["seed"]),
+        position=int(document["queue"]["position"]),
+        progress=Progress(
+            status=status,
+            stage=progress["stage"],
+            step=int(progress["step"]),
+            steps=int(progress["steps"]),
+            ratio=float(progress["ratio"]),
+            eta=_eta(document["eta"]) if document["eta"] else None,
+        ),
+        outputs=tuple(_output(item) for item in document["outputs"]),
+        error=_failure(document["error"], str(document["id"])) if document["error"] else None,
+        document=document,
+    )
+
+
+def _eta(document: Document) -> Eta:
+    return Eta(document["p50_ms"] / 1000, document["p90_ms"] / 1000)
+
+
+def _output(document: Document) -> Output:
+    return Output(
+        index=int(document["index"]),
+        content_type=str(document["content_type"]),
+        sha256=str(document["sha256"]),
+        num_bytes=int(document["bytes"]),
+        seed=int(document["seed"]),
+    )
+
+
+def _failure(document: Document, job_id: str) -> JobFailedError:
+    return JobFailedError(status=int(document["status"]), **_problem(document, job_id))
+
+
+def _problem(document: Document, job_id: str | None = None) -> dict[str, Any]:
+    """Arguments of an error from a problem (RFC 9457); raises if it is none."""
+    faults: list[Document] = document.get("errors") or []
+    return {
+        "detail": str(document["detail"]),
+        "code": str(document["code"]),
+        "retryable": bool(document["retryable"]),
+        "errors": [FieldError(str(fault["pointer"]), str(fault["detail"])) for fault in faults],
+        "job_id": job_id or document.get("job_id"),
+    }
+
+
+def _model(document: Document) -> Model:
+    width, height = document["size"]
+    return Model(
+        name=str(document["name"]),
+        digest=str(document["digest"]),
+        is_trained=bool(document["is_trained"]),
+        steps=_range(document["steps"]),
+        guidance=_range(document["guidance"]),
+        samplers=tuple(document["samplers"]),
+        formats=tuple(document["formats"]),
+        size=(int(width), int(height)),
+        document=document,
+    )
+
+
+def _range(document: Document) -> NumberRange:
+    return NumberRange(document["min"], document["max"], document["default"])
+
+
+def _read(response: httpx.Response, reader: Callable[[Document], T]) -> T:
+    try:
+        return reader(_json_of(response))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise _unexpected(response) from None
+
+
+def _json_of(response: httpx.Response) -> Any:
+    """The body as JSON, None if it is none."""
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _unexpected(response: httpx.Response) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(_unlike_us(response), status=response.status_code)
+
+
+def _unlike_us(response: httpx.Response) -> str:
+    kind = _media_type(response) or "nothing"
+    return (
+        f"{_address(response.request)} answers {response.status_code} with {kind}, which is not how xmdpt-serve answers"
+    )
+
+
+def _address(request: httpx.Request) -> str:
+    """Where a call went, without a password that the address may hold."""
+    url = request.url
+    return f"{url.scheme}://{url.netloc.decode()}{url.path}"
+
+
+def _media_type(response: httpx.Response) -> str:
+    return response.headers.get("content-type", "").split(";")[0].strip().lower()

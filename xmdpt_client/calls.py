@@ -1,0 +1,144 @@
+"""The calls of the API as plain values: what to send, and how long the service may take on purpose.
+
+It sends nothing and reads no answer.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypedDict
+from urllib.parse import quote
+
+from xmdpt_client.inputs import FilePart, Pose, Source, pose_part, source_part
+
+_VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
+
+
+class Options(TypedDict, total=False):
+    """What may be asked for besides the two pictures; None and absent both mean the service's own choice.
+
+    Attributes:
+        model: a name of `models()`.
+        steps: denoising steps, 2 .. 250.
+        seed: 0 .. 2^53 - 1; drawn by the service if absent, and told in the answer.
+        guidance: 1 .. 10; 1 is none.
+        sampler: `ddim` or `dpmpp_2m`.
+        format: `png`, `jpeg` or `webp`.
+        quality: 1 .. 100, of jpeg and webp.
+        priority: `interactive` or `batch`.
+        deadline: seconds from acceptance, 0.1 .. 86,400; what has not ended by then fails.
+        idempotency_key: 1 .. 255 visible ASCII characters, drawn if absent; the same call under the same key finds the
+            first one's job.
+    """
+
+    model: str | None
+    steps: int | None
+    seed: int | None
+    guidance: float | None
+    sampler: str | None
+    format: str | None
+    quality: int | None
+    priority: str | None
+    deadline: float | None
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call.
+
+    Attributes:
+        method: of HTTP.
+        path: below the service's address.
+        headers: besides those of the connection.
+        files: of a form.
+        fields: of a form, as text.
+        wait_seconds: how long the service may hold its answer back, because it was asked to.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    files: Mapping[str, FilePart] = field(default_factory=dict[str, FilePart])
+    fields: Mapping[str, str] = field(default_factory=dict[str, str])
+    wait_seconds: int = 0
+
+
+def submission(
+    source: Source,
+    pose: Pose,
+    *,
+    model: str | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    guidance: float | None = None,
+    sampler: str | None = None,
+    format: str | None = None,
+    quality: int | None = None,
+    priority: str | None = None,
+    deadline: float | None = None,
+    idempotency_key: str | None = None,
+) -> Call:
+    """Submit a job without waiting; the arguments are those of `Options`.
+
+    Raises:
+        OSError: a file can't be read.
+        ValueError: the key is unusable, a file has more than 100 MB, or the pose holds what JSON can't.
+        TypeError: source or pose is none of the forms that are taken.
+    """
+    if idempotency_key is not None:
+        check_visible_ascii("idempotency_key", idempotency_key)
+    fields = {
+        "model": model,
+        "steps": steps,
+        "seed": seed,
+        "guidance": guidance,
+        "sampler": sampler,
+        "format": format,
+        "quality": quality,
+        "priority": priority,
+        "deadline_ms": None if deadline is None else round(deadline * 1000),
+    }
+    return Call(
+        "POST",
+        "/v1/jobs",
+        headers={"Idempotency-Key": idempotency_key or secrets.token_hex(16)},
+        files={"source": source_part(source), "pose": pose_part(pose)},
+        fields={name: str(value) for name, value in fields.items() if value is not None},
+    )
+
+
+def look(job_id: str, wait_seconds: int = 0) -> Call:
+    """The job as it stands, or once it has ended if that happens within so many whole seconds."""
+    headers = {"Prefer": f"wait={wait_seconds}"} if wait_seconds else {}
+    return Call("GET", _job_path(job_id), headers=headers, wait_seconds=wait_seconds)
+
+
+def cancel(job_id: str) -> Call:
+    """End a job that is no longer wanted."""
+    return Call("POST", f"{_job_path(job_id)}/cancel")
+
+
+def picture(job_id: str) -> Call:
+    """The picture of a job."""
+    return Call("GET", f"{_job_path(job_id)}/result")
+
+
+def models() -> Call:
+    """What is served."""
+    return Call("GET", "/v1/models")
+
+
+def check_visible_ascii(name: str, value: str) -> None:
+    """A header's value must be 1 to 255 visible ASCII characters.
+
+    Raises:
+        ValueError: it is not; names the argument, not its value, which may be a secret.
+    """
+    if not _VISIBLE_ASCII.fullmatch(value):
+        raise ValueError(f"{name} must be 1 to 255 visible ASCII characters")
+
+
+def _job_path(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"

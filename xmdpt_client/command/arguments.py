@@ -1,0 +1,98 @@
+"""The command line of `xmdpt`: names, ranges and help. What is done with it is `xmdpt_client.command.actions`'."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from xmdpt_client.client import DEFAULT_URL
+
+STANDARD_OUTPUT = Path("-")
+FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+
+_EPILOG = """\
+environment:
+  XMDPT_URL      address of the service, if --url is not given
+  XMDPT_API_KEY  key, if --key is not given; other users of the computer can't see it there
+
+exit status:
+  0  done
+  1  the service failed, or something else answers at its address
+  2  the command line, a file, or an address can't be used
+  3  the service refuses: the request, the key, or the id is wrong
+  4  the job has no picture: failed, cancelled, not ended yet, or deleted after its time
+  5  try again later: nobody answers, the service is full, or the time to wait is over
+  130  interrupted; a job that was being made is cancelled
+"""
+
+
+AddParser = Callable[..., argparse.ArgumentParser]
+"""`add_parser` of a group of commands."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="xmdpt",
+        description="A photo and a pose go in, the same person in that pose comes out.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_generate(commands.add_parser)
+    jobs = commands.add_parser("jobs", help="look at a job, wait for it, cancel it, fetch its picture")
+    verbs = jobs.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, text in (
+        ("show", "the job as it stands"),
+        ("wait", "wait until it has ended"),
+        ("cancel", "end a job that is no longer wanted"),
+        ("result", "write the picture of a job that has ended"),
+    ):
+        command = _add(verbs.add_parser, verb, text)
+        command.add_argument("id", metavar="ID", help="job_ and 32 hex digits")
+        if verb == "wait":
+            _add_timeout(command)
+        if verb == "result":
+            _add_out(command)
+    _add(commands.add_parser, "models", "what the service can do")
+    return top
+
+
+def _add_generate(add_parser: AddParser) -> None:
+    command = _add(add_parser, "generate", "make a picture and write it to a file")
+    command.add_argument("source", type=Path, metavar="PHOTO", help="the person: a PNG, JPEG or WebP file")
+    command.add_argument(
+        "--pose", type=Path, required=True, help="18 key points (.json, docs/api.md) or a skeleton picture"
+    )
+    _add_out(command)
+    command.add_argument("--steps", type=int, help="denoising steps, 2 to 250 (50)")
+    command.add_argument("--seed", type=int, help="the same request with the same seed gives the same picture (drawn)")
+    command.add_argument("--guidance", type=float, help="1 to 10; 1 is none (2)")
+    command.add_argument("--sampler", help="ddim or dpmpp_2m (ddim)")
+    command.add_argument("--format", choices=("png", "jpeg", "webp"), help="(what OUT ends in, else png)")
+    command.add_argument("--quality", type=int, help="1 to 100, of jpeg and webp (90)")
+    _add_timeout(command)
+
+
+def _add(add_parser: AddParser, name: str, text: str) -> argparse.ArgumentParser:
+    """A command with the options that all have."""
+    command = add_parser(
+        name, help=text, description=text, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    environment = os.environ
+    command.add_argument("--url", default=environment.get("XMDPT_URL") or DEFAULT_URL, help="address of the service")
+    command.add_argument("--key", default=environment.get("XMDPT_API_KEY") or None, help="API key")
+    command.add_argument("--json", action="store_true", help="for machines: the service's own JSON on standard output")
+    command.add_argument("--quiet", action="store_true", help="no progress bar and no closing line")
+    return command
+
+
+def _add_out(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o", "--out", type=Path, required=True, help="file to write, - for standard output; one that exists is kept"
+    )
+    command.add_argument("--force", action="store_true", help="write over a file that exists")
+
+
+def _add_timeout(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--timeout", type=float, metavar="SECONDS", help="wait for so long at most (without end)")

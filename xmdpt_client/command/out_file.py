@@ -1,0 +1,39 @@
+"""Where a picture goes: checked before anything is asked for, and never over a file that somebody may need."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+from xmdpt_client.command.arguments import STANDARD_OUTPUT
+from xmdpt_client.values import Generation
+
+
+def check_out(out: Path, *, force: bool) -> None:
+    """The picture can go there as far as can be seen now.
+
+    Raises:
+        OSError: it can't; says why.
+    """
+    if out == STANDARD_OUTPUT:
+        return
+    if out.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
+    if not out.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(out.parent))
+    if out.exists() and not force:
+        raise FileExistsError(errno.EEXIST, "File exists; --force writes over it", str(out))
+
+
+def write_out(picture: Generation, out: Path, *, force: bool) -> None:
+    """Write the picture.
+
+    Raises:
+        OSError: it can't be written, or the file has come to exist meanwhile.
+    """
+    if out == STANDARD_OUTPUT:
+        sys.stdout.buffer.write(picture.content)
+        sys.stdout.buffer.flush()
+        return
+    with out.open("wb" if force else "xb") as file:
+        file.write(picture.content)

@@ -1,0 +1,99 @@
+"""A source and a pose, in whatever way a caller holds them, become the bytes that are sent.
+
+It looks into no picture and checks no key point: the service does, and names the field.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+# No gateway can be set to take more, so a huge file given by mistake is not read to its end.
+MAX_FILE_BYTES = 100_000_000
+
+
+class BinaryFile(Protocol):
+    """An open file, or what reads like one."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes."""
+        ...
+
+
+@dataclass(frozen=True)
+class KeyPoints:
+    """A pose as 18 points in the order of OpenPose COCO-18 (docs/api.md names them).
+
+    Attributes:
+        points: an entry each: (x, y) or (x, y, score) in px of the frame, or None where the point is missing.
+        size: width and height of their frame, px.
+        origin: left and top of that frame, px.
+    """
+
+    points: Sequence[Sequence[float] | None]
+    size: tuple[float, float]
+    origin: tuple[float, float] = (0.0, 0.0)
+
+    def document(self) -> dict[str, Any]:
+        """As the API takes it."""
+        points = [None if point is None else [float(value) for value in point] for point in self.points]
+        return {
+            "keypoints": points,
+            "size": [float(side) for side in self.size],
+            "origin": [float(side) for side in self.origin],
+        }
+
+
+Source = str | os.PathLike[str] | bytes | BinaryFile
+"""A photo: path, bytes of a PNG, JPEG or WebP file, or a file open for reading bytes."""
+
+Pose = KeyPoints | Mapping[str, Any] | Source
+"""Key points, the API's own pose object, or a .json file or skeleton picture: path, bytes or open file."""
+
+FilePart = tuple[str, bytes, str]
+"""Name, content and media type of a form's file."""
+
+
+def source_part(source: Source) -> FilePart:
+    """The form's `source`; raises as `pose_part`."""
+    return ("source", _content(source, "source"), "application/octet-stream")
+
+
+def pose_part(pose: Pose) -> FilePart:
+    """The form's `pose`; the service tells JSON from a picture by its first byte.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: the file has more than 100 MB, or the pose holds what JSON can't.
+        TypeError: it is none of the forms that are taken.
+    """
+    if isinstance(pose, KeyPoints):
+        return _json_part(pose.document())
+    if isinstance(pose, Mapping):
+        return _json_part(pose)
+    is_json = isinstance(pose, str | os.PathLike) and Path(pose).suffix.lower() == ".json"
+    return ("pose", _content(pose, "pose"), "application/json" if is_json else "application/octet-stream")
+
+
+def _json_part(document: Mapping[str, Any]) -> FilePart:
+    return ("pose", json.dumps(dict(document), allow_nan=False).encode(), "application/json")
+
+
+def _content(given: Source, name: str) -> bytes:
+    if isinstance(given, bytes):
+        content = given
+    elif isinstance(given, str | os.PathLike):
+        with Path(given).open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    elif hasattr(given, "read"):
+        content = given.read(MAX_FILE_BYTES + 1)
+    else:
+        raise TypeError(f"{name} must be a path, bytes or an open file, not {type(given).__name__}")
+    # An open file in text mode gives text, whatever its type says.
+    if not isinstance(content, bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{name} must be open for reading bytes: open(path, 'rb')")
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"{name} may have {MAX_FILE_BYTES} bytes")
+    return content

@@ -1,0 +1,155 @@
+"""What the service tells, as frozen values. Reading them from its answers is `xmdpt_client.answers`'."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xmdpt_client.errors import JobFailedError
+
+FINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class Eta:
+    """When a job will have ended, in seconds from the answer that says so.
+
+    Attributes:
+        p50_seconds: half of all such jobs have ended by then.
+        p90_seconds: nine of ten.
+    """
+
+    p50_seconds: float
+    p90_seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        status: `queued`, `running`, `cancelling`, `succeeded`, `failed` or `cancelled`.
+        stage: at work, such as `tdnet_step`; None before the first.
+        step: denoising steps done, 0 .. steps.
+        steps: of the whole job.
+        ratio: step / steps, 0 .. 1.
+        eta: None for an ended job, and while the service can't tell.
+    """
+
+    status: str
+    stage: str | None
+    step: int
+    steps: int
+    ratio: float
+    eta: Eta | None
+
+
+@dataclass(frozen=True)
+class Output:
+    """One picture of a job.
+
+    Attributes:
+        index: from 0.
+        content_type: such as `image/png`.
+        sha256: hex digest of the file.
+        num_bytes: length of the file.
+        seed: that drew its noise.
+    """
+
+    index: int
+    content_type: str
+    sha256: str
+    num_bytes: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """An accepted request, as it stood when the service answered.
+
+    Attributes:
+        id: `job_` and 32 hex digits.
+        status: as in Progress.
+        seed: asked for or drawn; the same request with it gives the same picture.
+        position: jobs ahead of it while queued, else 0.
+        progress: how far it is.
+        outputs: its pictures, once it has succeeded.
+        error: why it failed; None unless it did.
+        document: the whole job object of docs/api.md, for what has no field here.
+    """
+
+    id: str
+    status: str
+    seed: int
+    position: int
+    progress: Progress
+    outputs: tuple[Output, ...]
+    error: JobFailedError | None
+    document: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def has_ended(self) -> bool:
+        """True once nothing about it changes any more."""
+        return self.status in FINAL_STATUSES
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A picture and where it comes from.
+
+    Attributes:
+        content: the file's bytes.
+        content_type: such as `image/png`.
+        job_id: of the job that made it.
+        seed: makes it again.
+    """
+
+    content: bytes = field(repr=False)
+    content_type: str
+    job_id: str
+    seed: int
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file, over one that is there.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        Path(path).write_bytes(self.content)
+
+
+@dataclass(frozen=True)
+class NumberRange:
+    """The values that a number may have, both ends included, and the one it has if nothing is said."""
+
+    min: float
+    max: float
+    default: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A variant that can be asked for.
+
+    Attributes:
+        name: for the field `model`.
+        digest: over all its graphs; another digest draws other pictures.
+        is_trained: False: its pictures are noise by design.
+        steps: denoising steps.
+        guidance: scale of classifier-free guidance; 1 is none.
+        samplers: names of the update rules.
+        formats: of pictures: `png`, `jpeg`, `webp`.
+        size: width and height of a picture, px.
+        document: the whole model object of docs/api.md.
+    """
+
+    name: str
+    digest: str
+    is_trained: bool
+    steps: NumberRange
+    guidance: NumberRange
+    samplers: tuple[str, ...]
+    formats: tuple[str, ...]
+    size: tuple[int, int]
+    document: Mapping[str, Any] = field(repr=False)
