@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.domain.errors import ConfigurationError
 from service.domain.execution import PROBE_SECONDS, Execution
+from service.domain.job import DEFAULT_RETENTION_SECONDS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS
 
 PREFIX = "XMDPT_"
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -101,6 +102,10 @@ class WorkerSettings(BaseModel):
     )
     drain_seconds: float = Field(
         default=25.0, ge=0, le=600, description="After SIGTERM: time to finish or hand back, seconds."
+    )
+    provenance: bool = Field(
+        default=True,
+        description="Write into each picture's file that it is generated, by which version, seed and model.",
     )
 
     @property
@@ -215,7 +220,12 @@ class QueueSettings(BaseModel):
         le=3600,
         description="Longest time without progress, seconds; a `whole_loop` shows none before its end.",
     )
-    retention_seconds: int = Field(default=3600, ge=60, le=86400, description="How long a picture is kept, seconds.")
+    retention_seconds: int = Field(
+        default=DEFAULT_RETENTION_SECONDS,
+        ge=MIN_RETENTION_SECONDS,
+        le=MAX_RETENTION_SECONDS,
+        description="How long a picture is kept whose request does not say, seconds.",
+    )
     allow_unsafe_server: bool = Field(
         default=False,
         description="Start on a Redis that may evict keys or has no append-only file: accepted jobs may be lost.",

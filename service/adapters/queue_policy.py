@@ -14,7 +14,6 @@ class QueuePolicy:
         stall_timeout_seconds: longest time without progress before a living worker loses a job.
         max_live: jobs accepted and not ended; more are refused.
         max_live_per_tenant: likewise of one tenant.
-        retention_seconds: how long an ended job keeps its pictures.
         retry_delay_seconds: longest pause before the second try; doubles with each failure.
 
     Raises:
@@ -27,7 +26,6 @@ class QueuePolicy:
     stall_timeout_seconds: float = 30.0
     max_live: int = 2000
     max_live_per_tenant: int = 500
-    retention_seconds: float = 3600.0
     retry_delay_seconds: float = 1.0
 
     def __post_init__(self) -> None:

@@ -76,7 +76,7 @@ class RedisJobIntake:
             job.priority,
             _ms(job.deadline_seconds),
             request_to_json(job.request),
-            _ms(self._policy.retention_seconds),
+            _ms(job.retention_seconds),
             # A key is the client's text, of any length that the edge lets through; a name of ours is not.
             hashlib.sha256(job.idempotency.key.encode()).hexdigest() if job.idempotency else "",
             job.idempotency.fingerprint if job.idempotency else "",

@@ -32,6 +32,7 @@ def request_from_json(text: str) -> GenerationRequest:
             output=OutputOptions(**(output | {"format": ImageFormat(output["format"])})),
             source_digest=fields["source_digest"],
             pose_digest=fields["pose_digest"],
+            metadata=dict(fields.get("metadata", {})),
         )
 
 

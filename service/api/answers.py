@@ -1,9 +1,18 @@
 """A job as an HTTP answer: accepted (202), the job object, the picture's bytes with their headers, or a preview."""
 
 import math
+import time
 
 from starlette.responses import JSONResponse, Response
 
+from service.api.conditional import (
+    Conditions,
+    content_range,
+    entity_tag,
+    is_known,
+    multipart_byteranges,
+    wanted_ranges,
+)
 from service.api.views import job_url, job_view, result_url, timings_ms
 from service.domain.capacity import Eta
 from service.domain.job import Job
@@ -21,14 +30,63 @@ def accepted(job: Job, eta: Eta | None, preference_applied: str | None = None) -
     return JSONResponse(job_view(job, eta).model_dump(mode="json"), 202, headers | _applied(preference_applied))
 
 
-def job_object(job: Job, eta: Eta | None, preference_applied: str | None = None) -> Response:
-    """200 with the job object, whatever became of the job."""
-    return JSONResponse(job_view(job, eta).model_dump(mode="json"), 200, _applied(preference_applied))
+def job_object(
+    job: Job, eta: Eta | None, preference_applied: str | None = None, content: bytes | None = None
+) -> Response:
+    """200 with the job object, whatever became of the job; it holds the picture's file if there is one."""
+    return JSONResponse(job_view(job, eta, content).model_dump(mode="json"), 200, _applied(preference_applied))
 
 
-def finished(job: Job, result: JobResult, content: bytes | None, preference_applied: str | None = None) -> Response:
-    """A job that ended well: its picture, or the job object where content is None."""
-    headers = _applied(preference_applied) | {
+def finished_object(job: Job, result: JobResult, content: bytes, preference_applied: str | None = None) -> Response:
+    """The job object of a job that ended well, with the picture's file if that was asked for."""
+    headers = _applied(preference_applied) | _about(job, result)
+    headers |= {"Vary": "Accept", "Content-Location": job_url(job.id)}
+    view = job_view(job, None, content if job.request.output.is_inline else None)
+    return JSONResponse(view.model_dump(mode="json"), 200, headers)
+
+
+def finished_picture(
+    job: Job,
+    result: JobResult,
+    content: bytes,
+    conditions: Conditions = Conditions(),  # noqa: B008 - frozen
+    preference_applied: str | None = None,
+) -> Response:
+    """The picture of a job that ended well: all of it, the bytes that are wanted, or 304 if the client has it.
+
+    Raises:
+        RangeNotSatisfiableError: none of the wanted bytes are there.
+    """
+    tag = entity_tag(result.sha256)
+    seconds_left = max(0, math.floor((job.expires_at or 0) - time.time()))
+    cached = {
+        "ETag": tag,
+        "Cache-Control": f"private, max-age={seconds_left}, immutable",
+        "Vary": "Accept",
+        "Content-Location": result_url(job.id),
+    }
+    if is_known(conditions.if_none_match, tag):
+        return Response(status_code=304, headers=cached)
+    spans = wanted_ranges(conditions, tag, len(content))
+    headers = _applied(preference_applied) | _about(job, result) | cached | {"Accept-Ranges": "bytes"}
+    if not spans:
+        return Response(content, 200, headers, result.content_type)
+    if len(spans) == 1:
+        headers["Content-Range"] = content_range(spans[0], len(content))
+        return Response(content[spans[0].start : spans[0].stop], 206, headers, result.content_type)
+    # No file holds its own digest.
+    boundary = result.sha256
+    body = multipart_byteranges(content, result.content_type, spans, boundary)
+    return Response(body, 206, headers, f"multipart/byteranges; boundary={boundary}")
+
+
+def preview(content: bytes) -> Response:
+    """The newest preview, which the next one replaces under the same address."""
+    return Response(content, 200, {"Cache-Control": "no-store"}, "image/jpeg")
+
+
+def _about(job: Job, result: JobResult) -> dict[str, str]:
+    headers = {
         "Server-Timing": ", ".join(f"{stage};dur={ms:g}" for stage, ms in timings_ms(result).items()),
         "X-Xmdpt-Job-Id": job.id,
         "X-Xmdpt-Seed": str(job.request.params.seed),
@@ -37,15 +95,7 @@ def finished(job: Job, result: JobResult, content: bytes | None, preference_appl
     }
     if result.cache:
         headers["X-Xmdpt-Cache"] = ", ".join(f"{kind}={found}" for kind, found in result.cache.items())
-    if content is None:
-        body = job_view(job, None).model_dump(mode="json")
-        return JSONResponse(body, 200, headers | {"Content-Location": job_url(job.id)})
-    return Response(content, 200, headers | {"Content-Location": result_url(job.id)}, result.content_type)
-
-
-def preview(content: bytes) -> Response:
-    """The newest preview, which the next one replaces under the same address."""
-    return Response(content, 200, {"Cache-Control": "no-store"}, "image/jpeg")
+    return headers
 
 
 def _applied(preference: str | None) -> dict[str, str]:

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import Lifespan
 
 from service.api import generate, health, jobs, poses, problem_pages
@@ -19,15 +20,18 @@ from service.api.openapi import describe
 from service.api.problems import PROBLEMS, framework_error, problem_response
 from service.api.submissions import SubmissionReader
 from service.domain.errors import RequestError, ServiceError
+from service.domain.job import DEFAULT_RETENTION_SECONDS
 from service.telemetry.logs import get_logger
 
 _DESCRIPTION = "Pose-guided person image synthesis with X-MDPT: a photo and a pose go in, a picture comes out."
+_ROUTERS = (generate.router, jobs.router, poses.router, problem_pages.router, health.router)
 
 
 def create_app(
     services: GatewayServices,
     uploads: UploadLimits = UploadLimits(),  # noqa: B008 - frozen
     waits: WaitLimits = WaitLimits(),  # noqa: B008 - frozen
+    default_retention_seconds: float = DEFAULT_RETENTION_SECONDS,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """Build the application.
@@ -36,13 +40,14 @@ def create_app(
         services: the gateway's use cases and instruments.
         uploads: what is accepted at most.
         waits: how long a call may wait.
+        default_retention_seconds: how long a picture is kept whose request does not say.
         lifespan: what runs beside it, such as the upkeep.
     """
     app = bare_app(lifespan)
     for code in PROBLEMS:
         # From the start: a rate over the first event of a series that did not exist would miss it.
         services.metrics.input_rejected.labels(code)
-    app.state.edge = Edge(services, SubmissionReader(uploads), waits)
+    app.state.edge = Edge(services, SubmissionReader(uploads, default_retention_seconds), waits)
     app.add_middleware(Envelope, metrics=services.metrics)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _framework_error)
@@ -62,7 +67,7 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    for router in (generate.router, jobs.router, poses.router, problem_pages.router, health.router):
+    for router in _ROUTERS:
         app.include_router(router)
     app.openapi = lambda: describe(app)
     return app
@@ -85,7 +90,16 @@ async def _framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     response = problem_response(framework_error(error.status_code, error.detail), request.state.request_id)
     response.headers.update(error.headers or {})
+    methods = _methods_here(request)
+    if "Allow" in response.headers and methods:
+        response.headers["Allow"] = ", ".join(sorted(methods))  # the framework names those of one route only
     return response
+
+
+def _methods_here(request: Request) -> set[str]:
+    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, Route)]
+    here = [route.methods or set() for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for methods in here for method in methods}
 
 
 async def _nobody_there(_request: Request, _error: Exception) -> Response:

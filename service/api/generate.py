@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from service.api.answers import accepted, finished
+from service.api.answers import accepted, finished_object, finished_picture
 from service.api.callers import GeneratorDep
 from service.api.departures import unless_client_leaves
 from service.api.dependencies import EdgeDep
@@ -35,7 +35,7 @@ from service.gateway.jobs import Jobs, Submitted
 router = APIRouter(tags=["generate"])
 
 _RESPONSES = {
-    200: picture_answer("The picture, or the job object if `Accept` prefers application/json", with_job=True),
+    200: picture_answer("The picture, or the job object if `Accept` prefers application/json", is_replayable=True),
     202: job_answer("Not ended in time, or `Prefer: respond-async`: accepted and durable", is_accepted=True),
     **problems(*GENERATION_PROBLEMS, *JOB_PROBLEMS, "concurrency_limited", "not_acceptable", "expired"),
 }
@@ -64,7 +64,7 @@ async def generate(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Res
     key = idempotency_key(request.headers)
     accept = ",".join(request.headers.getlist("accept"))
     submission = await edge.reader.read(request, functools.partial(_format, accept))
-    answer = negotiate(accept, submission.output.format)
+    answer = negotiate(accept, submission.output.format, prefer_json=submission.output.is_inline)
     default = WaitPreference(edge.waits.default_seconds, f"wait={edge.waits.default_seconds}")
     prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits) or default
     jobs = edge.services.jobs
@@ -78,7 +78,9 @@ async def generate(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Res
     if not (prefer.seconds and job.status.is_final):
         return accepted(job, await edge.services.forecasts.of_job(job), prefer.applied)
     result, content = await jobs.picture(job)
-    return finished(job, result, None if answer == "json" else content, prefer.applied)
+    if answer == "json":
+        return finished_object(job, result, content, prefer.applied)
+    return finished_picture(job, result, content, preference_applied=prefer.applied)
 
 
 async def _wait(

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from service.api.answers import accepted, finished, job_object, preview
+from service.api.answers import accepted, finished_object, finished_picture, job_object, preview
 from service.api.callers import GeneratorDep, ReaderDep
+from service.api.conditional import Conditions
 from service.api.departures import unless_client_leaves
 from service.api.dependencies import EdgeDep
 from service.api.idempotency import idempotency_key
@@ -14,13 +15,13 @@ from service.api.openapi import (
     GENERATION_BODY,
     GENERATION_PROBLEMS,
     IDEMPOTENCY_KEY,
-    JOB_PROBLEMS,
     PREFER,
+    RESULT_ANSWERS,
+    RESULT_HEADERS,
     job_answer,
-    picture_answer,
     problems,
 )
-from service.api.preferences import wait_preference
+from service.api.preferences import negotiate, wait_preference
 from service.domain.errors import NotFoundError
 from service.domain.job import JOB_ID, JobId
 from service.domain.request import ImageFormat
@@ -28,6 +29,8 @@ from service.domain.request import ImageFormat
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 JobIdPath = Annotated[str, Path(description="`job_` and 32 lower-case hex digits", examples=["job_" + "0" * 32])]
+# Text, so that everything that is no picture's index is 404.
+IndexQuery = Annotated[str, Query(description="Which picture, from 0", examples=["0"])]
 
 
 @router.post(
@@ -59,7 +62,7 @@ async def create_job(request: Request, caller: GeneratorDep, edge: EdgeDep) -> R
     response_class=Response,
     responses={
         200: job_answer("The job object, of a failed job too"),
-        **problems("not_found", "queue_unavailable", "concurrency_limited"),
+        **problems("not_found", "queue_unavailable", "storage_unavailable", "concurrency_limited"),
     },
     openapi_extra={"parameters": [PREFER]},
 )
@@ -76,7 +79,8 @@ async def get_job(request: Request, job_id: JobIdPath, caller: ReaderDep, edge: 
             job = await unless_client_leaves(request, waiting)
     else:
         job = await edge.services.jobs.status(job_id, caller.tenant)
-    return job_object(job, await edge.services.forecasts.of_job(job), prefer.applied if prefer else None)
+    content = await edge.services.jobs.inline_picture(job)
+    return job_object(job, await edge.services.forecasts.of_job(job), prefer.applied if prefer else None, content)
 
 
 @router.post(
@@ -100,25 +104,30 @@ async def cancel_job(job_id: JobIdPath, caller: GeneratorDep, edge: EdgeDep) -> 
     operation_id="getJobResult",
     summary="The picture of a job",
     response_class=Response,
-    responses={
-        200: picture_answer("The picture's bytes"),
-        **problems(
-            "not_found",
-            "not_finished",
-            "expired",
-            "queue_unavailable",
-            "storage_unavailable",
-            *JOB_PROBLEMS,
-        ),
-    },
+    responses=RESULT_ANSWERS,
+    openapi_extra={"parameters": RESULT_HEADERS},
 )
-async def get_job_result(request: Request, job_id: JobIdPath, caller: ReaderDep, edge: EdgeDep) -> Response:
-    """The bytes; a failed job answers with its own problem and status."""
+@router.head(
+    "/{job_id}/result",
+    operation_id="headJobResult",
+    summary="The headers of `GET .../result`",
+    response_class=Response,
+    responses=RESULT_ANSWERS,
+)
+async def get_job_result(
+    request: Request, job_id: JobIdPath, caller: ReaderDep, edge: EdgeDep, index: IndexQuery = "0"
+) -> Response:
+    """The bytes, or the job object if `Accept` says so; a failed job answers with its own problem and status."""
     _check_id(job_id)
+    if index != "0":
+        raise NotFoundError("the job has no picture of this index")
     job = await edge.services.jobs.status(job_id, caller.tenant)
     request.state.job_id = job.id
+    answer = negotiate(",".join(request.headers.getlist("accept")), job.request.output.format)
     result, content = await edge.services.jobs.picture(job)
-    return finished(job, result, content)
+    if answer == "json":
+        return finished_object(job, result, content)
+    return finished_picture(job, result, content, _of(request))
 
 
 @router.get(
@@ -138,6 +147,13 @@ async def get_job_preview(job_id: JobIdPath, caller: ReaderDep, edge: EdgeDep) -
     """A JPEG file, once there is one: ask for them with `preview.every_steps`."""
     _check_id(job_id)
     return preview(await edge.services.jobs.preview(job_id, caller.tenant))
+
+
+def _of(request: Request) -> Conditions:
+    """What the request says of the file; ranges are defined for GET alone."""
+    fields = request.headers
+    ranges = fields.get("range", "") if request.method == "GET" else ""
+    return Conditions(",".join(fields.getlist("if-none-match")), ranges, fields.get("if-range", ""))
 
 
 def _check_id(job_id: JobId) -> None:

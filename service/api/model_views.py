@@ -39,7 +39,7 @@ class ModelView(BaseModel):
     max_seed: int
     samplers: list[Sampler]
     formats: list[ImageFormat]
-    size: list[int] = Field(description="Width and height of a result, px")
+    size: list[int] = Field(description="Width and height of a picture as generated, px")
 
 
 class ModelListView(BaseModel):

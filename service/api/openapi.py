@@ -23,6 +23,7 @@ _SECURITY_SCHEMES = {
         "description": "`Authorization: Bearer xmdpt_...`, if keys are needed",
     }
 }
+_PICTURE = {"schema": {"type": "string", "format": "binary"}}
 _EXAMPLE = {
     "source": {"data": "<base64 of a PNG, JPEG or WebP file>"},
     "pose": {
@@ -53,8 +54,11 @@ _FORM = {
         "sampler": _TEXT,
         "priority": _TEXT,
         "deadline_ms": {"type": "integer"},
+        "retention_s": {"type": "integer"},
         "format": _TEXT | {"description": "As `output.format`"},
         "quality": {"type": "integer", "description": "As `output.quality`"},
+        "delivery": _TEXT | {"description": "As `output.delivery`"},
+        "fit": _TEXT | {"description": "As `output.fit`"},
     },
 }
 PREFER: dict[str, Any] = {
@@ -140,19 +144,42 @@ def problems(*codes: str, is_open: bool = False) -> dict[int | str, dict[str, An
     }
 
 
-def picture_answer(description: str, *, with_job: bool = False) -> dict[str, Any]:
-    """A 200 whose body is a picture, or the job object too."""
-    content: dict[str, Any] = {
-        image.content_type: {"schema": {"type": "string", "format": "binary"}} for image in ImageFormat
-    }
-    if with_job:
-        content["application/json"] = {"schema": {"$ref": _REF.format(model=JobView.__name__)}}
+def picture_answer(description: str, *, is_replayable: bool = False) -> dict[str, Any]:
+    """A 200 whose body is a picture or the job object."""
+    content: dict[str, Any] = {image.content_type: _PICTURE for image in ImageFormat}
+    content["application/json"] = {"schema": {"$ref": _REF.format(model=JobView.__name__)}}
     names = [
         *(f"X-Xmdpt-{name}" for name in ("Job-Id", "Seed", "Steps", "Cache", "Runtime")),
-        *("Server-Timing", "Content-Location"),
-        *(["Idempotency-Replayed"] if with_job else []),
+        *("Server-Timing", "Content-Location", "ETag", "Cache-Control", "Vary", "Accept-Ranges"),
+        *(["Idempotency-Replayed"] if is_replayable else []),
     ]
     return {"description": description, "content": content, "headers": {name: {"schema": _TEXT} for name in names}}
+
+
+RESULT_HEADERS: list[dict[str, Any]] = [
+    {"name": name, "in": "header", "required": False, "schema": _TEXT, "description": description}
+    for name, description in (
+        ("If-None-Match", "Tags that the caller has: 304 if the picture's is one of them"),
+        ("Range", "`bytes=...`, at most 5 ranges"),
+        ("If-Range", "The tag for which `Range` holds; with another one, all of the picture"),
+    )
+]
+RESULT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: picture_answer("The picture's bytes, or the job object if `Accept` prefers application/json"),
+    206: {
+        "description": "The bytes that `Range` names; several ranges as parts",
+        "content": {**{image.content_type: _PICTURE for image in ImageFormat}, "multipart/byteranges": _PICTURE},
+        "headers": {name: {"schema": _TEXT} for name in ("Content-Range", "ETag", "Cache-Control")},
+    },
+    304: {
+        "description": "The caller has the picture already",
+        "headers": {name: {"schema": _TEXT} for name in ("ETag", "Cache-Control")},
+    },
+    **problems(
+        *("not_found", "not_acceptable", "not_finished", "expired", "range_not_satisfiable"),
+        *("queue_unavailable", "storage_unavailable", *JOB_PROBLEMS),
+    ),
+}
 
 
 def job_answer(description: str, *, is_accepted: bool = False) -> dict[str, Any]:

@@ -45,21 +45,23 @@ def wait_preference(prefer: str, limits: WaitLimits) -> WaitPreference | None:
     return WaitPreference(0, "respond-async") if "respond-async" in names else None
 
 
-def negotiate(accept: str, asked: ImageFormat | None) -> Answer:
+def negotiate(accept: str, asked: ImageFormat | None, *, prefer_json: bool = False) -> Answer:
     """Choose the form of a finished job's answer.
 
     Args:
         accept: the header; empty accepts everything.
         asked: `output.format` of the request, which `Accept` must not contradict.
+        prefer_json: what `Accept` wants as much as the picture is the job object.
 
     Returns:
-        The picture's format, or "json" for the job object. `*/*` means the picture.
+        The picture's format, or "json" for the job object.
 
     Raises:
         ServiceError: `not_acceptable`.
     """
     ranges = _media_ranges(accept or "*/*")
-    answers: list[Answer] = [*([asked] if asked else ImageFormat), "json"]
+    formats: list[Answer] = [asked] if asked else list(ImageFormat)
+    answers: list[Answer] = ["json", *formats] if prefer_json else [*formats, "json"]
     best: tuple[tuple[float, int, int], Answer] | None = None
     for answer in answers:
         rank = _rank(ranges, answer.content_type if isinstance(answer, ImageFormat) else _JSON)

@@ -11,7 +11,14 @@ from typing import Any
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
-from service.domain.errors import AccessError, FieldIssue, JobStateError, OverloadedError, ServiceError
+from service.domain.errors import (
+    AccessError,
+    FieldIssue,
+    JobStateError,
+    OverloadedError,
+    RangeNotSatisfiableError,
+    ServiceError,
+)
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -55,6 +62,9 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "uri_too_long": ProblemKind(414, "URL too long", "Send a shorter URL; parameters belong into the body."),
     "media_type": ProblemKind(415, "Unsupported media type", "Send multipart/form-data or application/json."),
     "image_type": ProblemKind(415, "Unsupported picture type", "Send a PNG, JPEG or WebP file."),
+    "range_not_satisfiable": ProblemKind(
+        416, "No such bytes", "Ask for at most 5 ranges that begin below the length in `Content-Range`."
+    ),
     "validation": ProblemKind(422, "Invalid field", "Correct the fields that `errors` points to."),
     "image_invalid": ProblemKind(422, "Damaged picture", "Send a picture that other programs can open."),
     "image_too_large": ProblemKind(422, "Picture too large", "Scale the picture down."),
@@ -156,6 +166,8 @@ def problem_response(error: ServiceError, request_id: str | None = None, job_id:
     if isinstance(error, AccessError) and problem["status"] == 401:
         # RFC 6750, section 3.
         headers["WWW-Authenticate"] = "Bearer" + (' error="invalid_token"' if error.is_key_given else "")
+    if isinstance(error, RangeNotSatisfiableError):
+        headers["Content-Range"] = f"bytes */{error.num_bytes}"
     return JSONResponse(problem, problem["status"], headers, CONTENT_TYPE)
 
 

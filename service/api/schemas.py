@@ -6,15 +6,16 @@ rules that need more than one look at a field (`service.domain.pose`).
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.api.strict_json import escape
 from service.domain.errors import FieldIssue, RequestError
-from service.domain.job import MAX_DEADLINE_SECONDS, Priority
+from service.domain.job import MAX_DEADLINE_SECONDS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS, Priority
 from service.domain.pose import MAX_FRAME_PX
 from service.domain.request import (
     DEFAULT_GUIDANCE,
@@ -24,6 +25,7 @@ from service.domain.request import (
     MAX_PREVIEW_EVERY_STEPS,
     MAX_SEED,
     MAX_STEPS,
+    MAX_WIDTH_PX,
     MIN_GUIDANCE,
     MIN_STEPS,
     ImageFormat,
@@ -34,12 +36,14 @@ from service.gateway.pose_presets import PRESETS
 # Part of the contract but not of this version: naming them is kinder than "unknown".
 LATER_FIELDS = frozenset(
     {
-        "/num_images", "/retention_s", "/webhook", "/metadata",
+        "/num_images", "/webhook",
         "/source/id", "/source/url", "/pose/photo", "/pose/id", "/pose_id",
-        "/output/fit", "/output/delivery",
     }
 )  # fmt: skip
 _MAX_ISSUES = 20
+# The longest name of a field has 40 characters; of a longer one this much tells which it is.
+_MAX_POINTER_PART = 64
+_PYDANTIC_SUBJECT = re.compile(r"\b(Input|Value|String|List|Dictionary) should")
 _MIN_DEADLINE_MS, _MAX_DEADLINE_MS = 100, int(MAX_DEADLINE_SECONDS * 1000)
 
 
@@ -60,6 +64,9 @@ PictureFile = Annotated[
 ]
 Pixels = Annotated[float, Field(allow_inf_nan=False, ge=-MAX_FRAME_PX, le=MAX_FRAME_PX)]
 FrameSide = Annotated[float, Field(allow_inf_nan=False, ge=1, le=MAX_FRAME_PX)]
+_MAX_METADATA_KEYS = 16
+MetadataKey = Annotated[str, Field(min_length=1, max_length=40)]
+MetadataText = Annotated[str, Field(max_length=500)]
 _POINT_SCHEMA = {
     "anyOf": [
         {"type": "null"},
@@ -105,6 +112,14 @@ class OutputBody(_Body):
     quality: int | None = Field(
         default=None, ge=1, le=100, description=f"Of jpeg and webp; {DEFAULT_QUALITY} if absent"
     )
+    delivery: Literal["url", "base64"] = Field(
+        default="url", description="`base64`: the job object holds the file, as `outputs[].data`"
+    )
+    fit: Literal["model", "source"] = Field(
+        default="model",
+        description=f"`model`: 256 x 256 as generated; `source`: resized to the photo's aspect at height 256, at most "
+        f"{MAX_WIDTH_PX} px wide",
+    )
 
 
 class PreviewBody(_Body):
@@ -141,6 +156,15 @@ class GenerationBody(_Body):
         le=_MAX_DEADLINE_MS,
         description="From acceptance to the end, waiting included; then the job fails with `deadline_exceeded`",
     )
+    retention_s: int | None = Field(
+        default=None,
+        ge=MIN_RETENTION_SECONDS,
+        le=MAX_RETENTION_SECONDS,
+        description="How long the picture is kept after the end; as the deployment has it if absent",
+    )
+    metadata: dict[MetadataKey, MetadataText] = Field(
+        default={}, max_length=_MAX_METADATA_KEYS, description="Notes of yours, returned in the job object"
+    )
 
 
 def check_body(fields: dict[str, Any]) -> GenerationBody:
@@ -173,11 +197,13 @@ def _invalid(issues: Sequence[FieldIssue]) -> RequestError:
 
 
 def _issue(details: ErrorDetails) -> FieldIssue:
-    pointer = "".join(f"/{escape(str(part))}" for part in details["loc"])
+    location, message = details["loc"], details["msg"]
+    if location[-1:] == ("[key]",):
+        location, message = location[:-2], "each key: " + message
+    pointer = "".join(f"/{escape(str(part)[:_MAX_POINTER_PART])}" for part in location)
     if details["type"] == "extra_forbidden":
         known = "is not available in this version" if pointer in LATER_FIELDS else "is not a field of this request"
         return FieldIssue(pointer, known)
     if details["type"] == "missing":
         return FieldIssue(pointer, "is required")
-    message = details["msg"].removeprefix("Input should be ").removeprefix("Value should have ")
-    return FieldIssue(pointer, message if message.startswith("must") else f"must be {message}")
+    return FieldIssue(pointer, _PYDANTIC_SUBJECT.sub("must", message))

@@ -14,12 +14,12 @@ from starlette.requests import Request
 from service.api.forms import form_fields
 from service.api.limits import UploadLimits
 from service.api.multipart import parse_multipart
-from service.api.schemas import GenerationBody, check_body
+from service.api.schemas import GenerationBody, OutputBody, check_body
 from service.api.strict_json import parse_object
-from service.api.uploads import decode_photo, decode_skeleton
+from service.api.uploads import DecodedPicture, decode_photo, decode_skeleton
 from service.domain.errors import RequestError
 from service.domain.pose import parse_key_points
-from service.domain.request import DEFAULT_QUALITY, ImageFormat, OutputOptions
+from service.domain.request import DEFAULT_QUALITY, ImageFormat, OutputOptions, width_of_aspect
 from service.gateway.pose_presets import PRESETS
 from service.gateway.poses import draw_pose
 from service.gateway.submission import Submission
@@ -33,8 +33,8 @@ FormatChoice = Callable[[ImageFormat | None], ImageFormat]
 class SubmissionReader:
     """Reads submissions, at most two of them at a time beyond their bytes."""
 
-    def __init__(self, limits: UploadLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: UploadLimits, default_retention_seconds: float) -> None:
+        self._limits, self._default_retention_seconds = limits, default_retention_seconds
         self._decoders = CapacityLimiter(_MAX_DECODERS)
 
     async def read(self, request: Request, choose_format: FormatChoice) -> Submission:
@@ -62,9 +62,11 @@ class SubmissionReader:
         else:
             fields = parse_object(body, self._limits.max_json_bytes)
         checked = check_body(fields)
+        chosen = _format(checked.output, choose_format)
+        photo = decode_photo(checked.source.data, self._limits, "/source")
         return Submission(
-            output=_output(checked, choose_format),
-            photo=decode_photo(checked.source.data, self._limits, "/source"),
+            output=_output(checked, chosen, photo),
+            photo=photo.pixels,
             skeleton=self._skeleton(checked),
             model=checked.model,
             seed=checked.seed,
@@ -73,6 +75,8 @@ class SubmissionReader:
             sampler=checked.sampler,
             priority=checked.priority,
             deadline_seconds=checked.deadline_ms / 1000,
+            retention_seconds=checked.retention_s or self._default_retention_seconds,
+            metadata=checked.metadata,
         )
 
     def _skeleton(self, body: GenerationBody) -> bytes:
@@ -109,8 +113,19 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
     raise RequestError("body_too_large", f"a request body may have {max_bytes} bytes")
 
 
-def _output(body: GenerationBody, choose_format: FormatChoice) -> OutputOptions:
-    chosen = choose_format(body.output.format)
-    if body.output.quality is not None and chosen is ImageFormat.PNG:
+def _format(output: OutputBody, choose_format: FormatChoice) -> ImageFormat:
+    chosen = choose_format(output.format)
+    if output.quality is not None and chosen is ImageFormat.PNG:
         raise RequestError.of_field("validation", "/output/quality", "goes with jpeg and webp, png is lossless")
-    return OutputOptions(chosen, body.output.quality or DEFAULT_QUALITY, body.preview.every_steps)
+    return chosen
+
+
+def _output(body: GenerationBody, chosen: ImageFormat, photo: DecodedPicture) -> OutputOptions:
+    output = body.output
+    return OutputOptions(
+        format=chosen,
+        quality=output.quality or DEFAULT_QUALITY,
+        preview_every_steps=body.preview.every_steps,
+        is_inline=output.delivery == "base64",
+        width_px=width_of_aspect(photo.width_px, photo.height_px) if output.fit == "source" else None,
+    )

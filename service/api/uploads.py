@@ -9,6 +9,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from PIL import Image
 from service.api.limits import UploadLimits
 from service.api.picture_headers import BrokenPictureError, PictureHeader, picture_format, read_png, read_webp
 from service.domain.errors import RequestError
-from xmdpt.preprocess import to_photo
+from xmdpt.preprocess import to_photo, upright_size
 from xmdpt.skeleton import to_skeleton
 
 _HEADER_READERS: dict[str, Callable[[bytes], PictureHeader]] = {"PNG": read_png, "WEBP": read_webp}
@@ -38,16 +39,27 @@ _DECODER_ERRORS = (
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
-def decode_photo(content: bytes, limits: UploadLimits, pointer: str) -> bytes:
+@dataclass(frozen=True)
+class DecodedPicture:
+    """A picture as the model takes it, and the size that it came in.
+
+    Attributes:
+        pixels: uint8 [256,256,3] RGB as 196,608 bytes.
+        width_px: of the file's picture, upright; likewise height_px.
+    """
+
+    pixels: bytes
+    width_px: int
+    height_px: int
+
+
+def decode_photo(content: bytes, limits: UploadLimits, pointer: str) -> DecodedPicture:
     """Decode the person's picture.
 
     Args:
         content: PNG, JPEG or WebP file.
         limits: what is accepted.
         pointer: of the field, for errors.
-
-    Returns:
-        uint8 [256,256,3] RGB as 196,608 bytes.
 
     Raises:
         RequestError: `body_too_large`, `image_type`, `image_too_large`, `image_too_small`, `image_animated` or
@@ -57,13 +69,13 @@ def decode_photo(content: bytes, limits: UploadLimits, pointer: str) -> bytes:
 
 
 def decode_skeleton(content: bytes, limits: UploadLimits, pointer: str) -> bytes:
-    """Decode a skeleton picture; arguments and answers as `decode_photo`."""
-    return _decode(content, limits, pointer, to_skeleton)
+    """Decode a skeleton picture to uint8 [256,256,3] RGB as bytes; arguments and errors as those of `decode_photo`."""
+    return _decode(content, limits, pointer, to_skeleton).pixels
 
 
 def _decode(
     content: bytes, limits: UploadLimits, pointer: str, to_pixels: Callable[[Image.Image], NDArray[np.uint8]]
-) -> bytes:
+) -> DecodedPicture:
     if len(content) > limits.max_picture_bytes:
         detail = f"may have {limits.max_picture_bytes} bytes, not {len(content)}"
         raise RequestError.of_field("body_too_large", pointer, detail)
@@ -79,7 +91,7 @@ def _decode(
             content = header.content
         with Image.open(io.BytesIO(content), formats=[name]) as image:
             _check_size(image.width, image.height, limits, pointer)
-            return to_pixels(image).tobytes()
+            return DecodedPicture(to_pixels(image).tobytes(), *upright_size(image))
 
 
 @contextmanager

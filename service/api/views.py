@@ -3,6 +3,7 @@
 The request body is `service.api.schemas`'; errors are `service.api.problems`'.
 """
 
+import base64
 import time
 from datetime import UTC, datetime
 from typing import Literal
@@ -61,6 +62,7 @@ class OutputView(BaseModel):
     sha256: str
     bytes: int
     seed: int
+    data: str | None = Field(description="The file in standard base64 if `output.delivery` says so, else null")
 
 
 class CacheView(BaseModel):
@@ -107,6 +109,7 @@ class JobView(BaseModel):
     timings_ms: dict[str, float] = Field(description="Wall time by stage, in their order, and `total`")
     engine: EngineView | None
     error: Problem | None
+    metadata: dict[str, str] = Field(description="The request's own notes")
     urls: UrlsView
 
 
@@ -120,8 +123,14 @@ def result_url(job_id: JobId) -> str:
     return f"{job_url(job_id)}/result"
 
 
-def job_view(job: Job, eta: Eta | None) -> JobView:
-    """The job object; the forecast was made just now."""
+def job_view(job: Job, eta: Eta | None, content: bytes | None = None) -> JobView:
+    """The job object.
+
+    Args:
+        job: as it was read just now.
+        eta: as forecast just now.
+        content: the picture's file, if the object is to hold it.
+    """
     request, params = job.request, job.request.params
     # The last report of a worker may be a step or two old when the job ends.
     step = params.num_steps if job.status is JobStatus.SUCCEEDED else job.progress.step
@@ -147,11 +156,12 @@ def job_view(job: Job, eta: Eta | None) -> JobView:
             sampler=params.sampler,
             format=request.output.format,
         ),
-        outputs=[_output(job, job.result)] if job.result else [],
+        outputs=[_output(job, job.result, content)] if job.result else [],
         cache=CacheView.model_validate(job.result.cache) if job.result and job.result.cache else None,
         timings_ms=timings_ms(job.result) if job.result else {},
         engine=EngineView(runtime=job.result.runtime, model_digest=job.result.model_digest) if job.result else None,
         error=_error(job),
+        metadata=dict(request.metadata),
         urls=_urls(job),
     )
 
@@ -179,7 +189,7 @@ def _urls(job: Job) -> UrlsView:
     )
 
 
-def _output(job: Job, result: JobResult) -> OutputView:
+def _output(job: Job, result: JobResult, content: bytes | None) -> OutputView:
     return OutputView(
         index=0,
         url=None if job.is_expired else result_url(job.id),
@@ -187,6 +197,7 @@ def _output(job: Job, result: JobResult) -> OutputView:
         sha256=result.sha256,
         bytes=result.num_bytes,
         seed=job.request.params.seed,
+        data=None if content is None else base64.b64encode(content).decode(),
     )
 
 

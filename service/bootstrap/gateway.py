@@ -93,6 +93,7 @@ def run_gateway(settings: Settings) -> None:
             max_pixels=edge.max_pixels,
         ),
         WaitLimits(edge.default_wait_seconds, edge.max_wait_seconds),
+        settings.queue.retention_seconds,
         lifespan,
     )
     listener = _listen(edge.host, edge.port)

@@ -55,5 +55,4 @@ def queue_policy(settings: Settings) -> QueuePolicy:
         stall_timeout_seconds=queue.stall_timeout_seconds,
         max_live=queue.max_live,
         max_live_per_tenant=queue.max_live_per_tenant,
-        retention_seconds=queue.retention_seconds,
     )

@@ -72,6 +72,7 @@ def run_worker(settings: Settings) -> None:
             max_turn_seconds=policy.stall_timeout_seconds,
         ),
         metrics,
+        f"xmdpt-serve {VERSION}" if own.provenance else None,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())

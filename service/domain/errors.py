@@ -92,6 +92,18 @@ class JobStateError(ServiceError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class RangeNotSatisfiableError(ServiceError):
+    """None of the ranges lies in the file, or there are too many of them.
+
+    Attributes:
+        num_bytes: length of the file.
+    """
+
+    def __init__(self, detail: str, num_bytes: int) -> None:
+        super().__init__("range_not_satisfiable", detail)
+        self.num_bytes = num_bytes
+
+
 class BackendError(ServiceError):
     """A graph could not be run, or its output can't be trusted."""
 

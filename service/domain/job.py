@@ -86,6 +86,7 @@ class JobFailure:
 
 DEFAULT_TENANT = "default"
 MAX_DEADLINE_SECONDS = 86_400.0
+MIN_RETENTION_SECONDS, MAX_RETENTION_SECONDS, DEFAULT_RETENTION_SECONDS = 60, 86_400, 3600
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class NewJob:
         tenant: whose it is; the queue is fair between tenants.
         priority: its class.
         deadline_seconds: from acceptance; a job that has not ended by then fails.
+        retention_seconds: from its end; how long it keeps its picture.
         idempotency: the client's key, if there is one.
         forecast_seconds: how long it was expected to take, so that the forecast learns from its error; 0 if unknown.
     """
@@ -122,6 +124,7 @@ class NewJob:
     tenant: str = DEFAULT_TENANT
     priority: Priority = Priority.INTERACTIVE
     deadline_seconds: float = MAX_DEADLINE_SECONDS
+    retention_seconds: float = DEFAULT_RETENTION_SECONDS
     idempotency: IdempotencyKey | None = None
     forecast_seconds: float = 0.0
 

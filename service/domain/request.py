@@ -3,14 +3,18 @@
 It does not parse or check bodies (`service.api.schemas`), and it holds no pixels, only their digests.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from xmdpt.spec import IMAGE_SIZE
 
 MAX_SEED = 2**53 - 1
 MIN_STEPS, MAX_STEPS, DEFAULT_STEPS = 2, 250, 50
 MIN_GUIDANCE, MAX_GUIDANCE, DEFAULT_GUIDANCE = 1.0, 10.0, 2.0
 DEFAULT_QUALITY = 90
 MAX_PREVIEW_EVERY_STEPS = 50
+MAX_WIDTH_PX = 1024
 
 
 class Sampler(StrEnum):
@@ -58,11 +62,20 @@ class OutputOptions:
         format: the file format.
         quality: 1 .. 100; ignored by PNG, which is lossless.
         preview_every_steps: 0 .. 50; a small picture of what is to come each so many steps, 0 for none.
+        is_inline: the job object holds the file too.
+        width_px: 1 .. 1024; width of the file, whose height is 256; None for the square as it was generated.
     """
 
     format: ImageFormat = ImageFormat.PNG
     quality: int = DEFAULT_QUALITY
     preview_every_steps: int = 0
+    is_inline: bool = False
+    width_px: int | None = None
+
+
+def width_of_aspect(width: int, height: int) -> int:
+    """Width in px, 1 .. 1024, of a picture of height 256 with the aspect of one of this size in px."""
+    return min(MAX_WIDTH_PX, max(1, round(IMAGE_SIZE * width / height)))
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,7 @@ class GenerationRequest:
         output: how to write the picture.
         source_digest: `sha256:<hex>` of the photo's 256 x 256 x 3 bytes.
         pose_digest: `sha256:<hex>` of the skeleton's 256 x 256 x 3 bytes.
+        metadata: the client's own notes, which decide nothing.
     """
 
     model: str
@@ -82,3 +96,4 @@ class GenerationRequest:
     output: OutputOptions
     source_digest: str
     pose_digest: str
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])

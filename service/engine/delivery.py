@@ -16,6 +16,7 @@ from service.domain.job import ClaimedJob, JobFailure
 from service.domain.request import ImageFormat, OutputOptions
 from service.domain.result import JobResult
 from service.engine.flight import Flight
+from service.engine.provenance import Provenance, exif_block, png_chunks
 from service.ports.backend import U8, InferenceBackend
 from service.ports.blobs import BlobStore
 from service.ports.queue import FinishVerdict, JobLeases
@@ -36,23 +37,41 @@ _LEFT_AS = {
 }
 
 
-def picture_file(picture: U8, output: OutputOptions) -> bytes:
-    """Write [256,256,3] uint8 RGB as PNG, JPEG or WebP; the same picture gives the same bytes."""
+def picture_file(picture: U8, output: OutputOptions, provenance: Provenance | None = None) -> bytes:
+    """Write [256,256,3] uint8 RGB as PNG, JPEG or WebP, marked or not; the same arguments give the same bytes."""
     buffer = io.BytesIO()
     image = Image.fromarray(picture)
+    if output.width_px is not None:
+        image = image.resize((output.width_px, image.height), Image.Resampling.BICUBIC)
     if output.format is ImageFormat.PNG:
-        image.save(buffer, "PNG", compress_level=_PNG_LEVEL)
+        image.save(buffer, "PNG", compress_level=_PNG_LEVEL, pnginfo=provenance and png_chunks(provenance))
     else:
-        image.save(buffer, output.format.value.upper(), quality=output.quality)
+        marks = {"exif": exif_block(provenance)} if provenance else {}
+        image.save(buffer, output.format.value.upper(), quality=output.quality, **marks)
     return buffer.getvalue()
 
 
 class Delivery:
     """Tells the queue how jobs end."""
 
-    def __init__(self, leases: JobLeases, blobs: BlobStore, lease_seconds: float, metrics: WorkerMetrics) -> None:
-        """Every call below may last two leases during an outage: after one, jobs that the queue missed come back."""
-        self._leases, self._blobs = leases, blobs
+    def __init__(
+        self,
+        leases: JobLeases,
+        blobs: BlobStore,
+        lease_seconds: float,
+        metrics: WorkerMetrics,
+        software: str | None = None,
+    ) -> None:
+        """Every call below may last two leases during an outage: after one, jobs that the queue missed come back.
+
+        Args:
+            leases: the queue.
+            blobs: takes the pictures.
+            lease_seconds: how long the queue believes a silent worker.
+            metrics: the worker's.
+            software: whom files name as their maker, with name and version; None leaves them unmarked.
+        """
+        self._leases, self._blobs, self._software = leases, blobs, software
         self._patience_seconds, self._metrics = 2 * lease_seconds, metrics
         self._log = get_logger()
 
@@ -60,7 +79,9 @@ class Delivery:
         """Encode [256,256,3] uint8 RGB, store it, finish the job if its lease is still ours; returns how it left."""
         job = flight.job
         started = time.monotonic()
-        content = picture_file(picture, job.request.output)
+        seed, software = job.request.params.seed, self._software
+        provenance = Provenance(software, seed, backend.model_digest) if software else None
+        content = picture_file(picture, job.request.output, provenance)
         seconds = time.monotonic() - started
         flight.spend("encode_output", seconds)
         self._metrics.stage_seconds.labels("encode_output").observe(seconds)

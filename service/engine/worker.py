@@ -94,8 +94,9 @@ class Worker:
         projection: PreviewProjection,
         times: WorkerTimes,
         metrics: WorkerMetrics,
+        software: str | None = None,
     ) -> None:
-        """The graphs must be warm; nothing is claimed before `run`."""
+        """The graphs must be warm; nothing is claimed before `run`. Pictures name `software` as their maker."""
         variant: Variant = VARIANTS[backend.variant]
         capacity = report.capacity
         self._backend, self._times = backend, times
@@ -110,7 +111,7 @@ class Worker:
             backend, capacity.execution, self._set, previews, share_vector, self._wake_beside, metrics
         )
         self._flights: dict[str, Flight] = {}
-        delivery = Delivery(ports.leases, ports.blobs, times.lease_seconds, metrics)
+        delivery = Delivery(ports.leases, ports.blobs, times.lease_seconds, metrics, software)
         self._departures = Departures(delivery, self._deliverers, self._flights, self._left, metrics)
         self._leaving: list[Callable[[], None]] = []
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()

@@ -168,6 +168,20 @@ class Jobs:
             raise StorageError("storage_unavailable", "the stored picture is damaged")
         return job.result, content
 
+    async def inline_picture(self, job: Job) -> bytes | None:
+        """The picture that the job object holds, if that was asked for and it is there.
+
+        Raises:
+            StorageError: as `picture`.
+        """
+        if not job.request.output.is_inline or job.result is None:
+            return None
+        try:
+            _, content = await self.picture(job)
+        except JobStateError:
+            return None
+        return content
+
     async def preview(self, job_id: JobId, tenant: str) -> bytes:
         """The newest preview, a JPEG file.
 
@@ -199,6 +213,7 @@ def _new_job(job_id: JobId, submission: Submission, tenant: str, model: str, ide
         tenant=tenant,
         priority=submission.priority,
         deadline_seconds=submission.deadline_seconds,
+        retention_seconds=submission.retention_seconds,
         idempotency=IdempotencyKey(idempotency_key, submission.fingerprint(request)) if idempotency_key else None,
     )
 

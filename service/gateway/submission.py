@@ -7,10 +7,11 @@ import dataclasses
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from service.domain.digest import content_digest
-from service.domain.job import MAX_DEADLINE_SECONDS, Priority
+from service.domain.job import DEFAULT_RETENTION_SECONDS, MAX_DEADLINE_SECONDS, Priority
 from service.domain.request import MAX_SEED, GenerationRequest, OutputOptions, Sampler, SamplingParams
 
 
@@ -26,6 +27,8 @@ class Submission:
         output: how to write the picture.
         priority: its class.
         deadline_seconds: from acceptance, 0.1 .. 86,400.
+        retention_seconds: from the end, 60 .. 86,400.
+        metadata: the client's own notes: at most 16 keys of 1-40 characters, texts of at most 500.
     """
 
     photo: bytes
@@ -38,6 +41,8 @@ class Submission:
     output: OutputOptions
     priority: Priority = Priority.INTERACTIVE
     deadline_seconds: float = MAX_DEADLINE_SECONDS
+    retention_seconds: float = DEFAULT_RETENTION_SECONDS
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def request(self, model: str) -> GenerationRequest:
         """What is asked of this model; an absent seed is drawn, a new one each time."""
@@ -48,11 +53,16 @@ class Submission:
             output=self.output,
             source_digest=content_digest(self.photo),
             pose_digest=content_digest(self.skeleton),
+            metadata=self.metadata,
         )
 
     def fingerprint(self, request: GenerationRequest) -> str:
         """64 hex digits over everything that decides the answer to `request`; a drawn seed counts as an absent one."""
         content = dataclasses.asdict(request)
         content["params"]["seed"] = self.seed
-        content |= {"priority": self.priority, "deadline_seconds": self.deadline_seconds}
+        content |= {
+            "priority": self.priority,
+            "deadline_seconds": self.deadline_seconds,
+            "retention_seconds": self.retention_seconds,
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

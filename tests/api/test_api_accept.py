@@ -80,6 +80,7 @@ def test_generate_when_json_is_accepted_then_the_job_object_tells_of_the_picture
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
             "seed": 1,
+            "data": None,
         }
     ]
     assert job["progress"] == {"stage": None, "step": 50, "steps": 50, "ratio": 1.0}

@@ -32,6 +32,7 @@ ROUTES = {
     "GET /v1/jobs/{job_id}": (Scope.READ, True),
     "POST /v1/jobs/{job_id}/cancel": (Scope.GENERATE, True),
     "GET /v1/jobs/{job_id}/result": (Scope.READ, True),
+    "HEAD /v1/jobs/{job_id}/result": (Scope.READ, True),
     "GET /v1/jobs/{job_id}/preview": (Scope.READ, True),
     "GET /v1/models": (Scope.READ, False),
     "GET /v1/poses/presets": (Scope.READ, False),
@@ -82,8 +83,19 @@ def ada(guarded: Guarded) -> str:
     return guarded.keys.add("adaadaad", "ada", limits=LIMITLESS)
 
 
+def problem(response: httpx.Response) -> dict:
+    """The answer's problem; what HEAD leaves out is asked for by GET."""
+    request = response.request
+    if request.method != "HEAD":
+        return response.json()
+    assert response.content == b""
+    shown = httpx.get(request.url, headers={"Authorization": request.headers.get("authorization", "")}, timeout=20)
+    assert shown.status_code == response.status_code
+    return shown.json()
+
+
 def routes() -> set[str]:
-    methods = {"get", "post", "put", "patch", "delete"}
+    methods = {"get", "head", "post", "put", "patch", "delete"}
     paths = bare_app().openapi()["paths"]
     return {f"{method.upper()} {path}" for path, operations in paths.items() for method in operations.keys() & methods}
 
@@ -109,9 +121,9 @@ def test_route_when_the_key_is_bad_then_401_before_anything_else(
 
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         # Ten bad ones came from this address within the minute.
-        assert response.json()["code"] == "rate_limited"
+        assert problem(response)["code"] == "rate_limited"
     else:
-        assert (response.status_code, response.json()["code"]) == (401, "unauthenticated")
+        assert (response.status_code, problem(response)["code"]) == (401, "unauthenticated")
         assert response.headers["www-authenticate"] == ('Bearer error="invalid_token"' if key else "Bearer")
     assert "xmdpt_adaadaad" not in response.text
     assert len(guarded.intake.jobs) == num_jobs
@@ -124,8 +136,8 @@ def test_route_when_the_scope_is_missing_then_403_names_it(guarded: Guarded, ada
 
     response = guarded.call(route, key, guarded.a_job_of(ada))
 
-    assert (response.status_code, response.json()["code"]) == (403, "forbidden")
-    assert needed.value in response.json()["detail"]
+    assert (response.status_code, problem(response)["code"]) == (403, "forbidden")
+    assert needed.value in problem(response)["detail"]
 
 
 @pytest.mark.parametrize("route", [route for route, (_, is_of_a_tenant) in ROUTES.items() if is_of_a_tenant])
@@ -139,7 +151,7 @@ def test_route_when_the_job_is_another_tenants_then_it_is_as_if_there_were_none(
     guarded.blobs.put_preview(job_id, b"preview")
     absent = "job_" + "e" * 32
 
-    answers = [guarded.call(route, bob, each).json() | {"instance": ""} for each in (job_id, absent)]
+    answers = [problem(guarded.call(route, bob, each)) | {"instance": ""} for each in (job_id, absent)]
 
     assert answers[0] == answers[1]
     assert (answers[0]["status"], answers[0]["code"]) == (404, "not_found")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import httpx
 import pytest
@@ -32,15 +33,19 @@ def test_generate_when_the_job_ends_in_time_then_its_picture_is_the_body(
     assert response.content == edge.blobs.content[f"out/{job_id}.1"]
     headers = {name: response.headers[name] for name in response.headers if name not in ("date", "server")}
     assert len(headers.pop("x-request-id")) == 16
+    assert re.fullmatch(r"private, max-age=\d+, immutable", headers.pop("cache-control"))
     assert headers == {
+        "accept-ranges": "bytes",
         "content-type": "image/png",
         "content-length": str(len(response.content)),
         "content-location": f"/v1/jobs/{job_id}/result",
         "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+        "etag": f'"sha256-{hashlib.sha256(response.content).hexdigest()}"',
         "preference-applied": "wait=5",
         "referrer-policy": "no-referrer",
         "server-timing": "queue;dur=12, tdnet_step;dur=250, total;dur=262",
         "x-content-type-options": "nosniff",
+        "vary": "Accept",
         "x-xmdpt-cache": "source=hit, pose=miss",
         "x-xmdpt-job-id": job_id,
         "x-xmdpt-runtime": "fake",

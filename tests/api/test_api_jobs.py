@@ -59,7 +59,7 @@ def test_job_when_ended_well_then_object_and_picture_can_be_fetched(edge: Edge) 
     job_id = submitted(edge)
 
     job = edge.client.get(f"/v1/jobs/{job_id}")
-    picture = edge.client.get(job.json()["urls"]["result"], headers={"Accept": "text/html"})
+    picture = edge.client.get(job.json()["urls"]["result"])
 
     assert job.json()["status"] == "succeeded"
     assert job.json()["ended_at"] is not None

@@ -67,6 +67,7 @@ def test_generate_when_accepted_then_the_job_object_is_that_of_a_queued_job(edge
         "timings_ms": {},
         "engine": None,
         "error": None,
+        "metadata": {},
         "urls": {
             "self": f"/v1/jobs/{job_id}",
             "result": f"/v1/jobs/{job_id}/result",

@@ -20,9 +20,7 @@ LEASE_SECONDS = 1.0
 # Waits in a row: a waiter that only polled would take a second for each.
 ROUNDS = 5
 FASTER_THAN_POLLING_SECONDS = 0.8 * ROUNDS
-POLICY = QueuePolicy(
-    lease_seconds=LEASE_SECONDS, stall_timeout_seconds=30, max_live=50, retention_seconds=3600, retry_delay_seconds=0.01
-)
+POLICY = QueuePolicy(lease_seconds=LEASE_SECONDS, stall_timeout_seconds=30, max_live=50, retry_delay_seconds=0.01)
 
 
 @dataclass

@@ -250,8 +250,9 @@ async def test_lease_when_its_worker_reports_then_it_outlives_its_length(queue: 
 async def test_pictures_when_their_time_is_over_then_they_are_named_until_somebody_has_deleted_them(
     server: RedisProcess,
 ) -> None:
-    async with open_queue(server.url, replace(POLICY, retention_seconds=0.01)) as queue:
-        await queue.submit(1, 2)
+    async with open_queue(server.url) as queue:
+        await queue.intake.enqueue(replace(a_new_job(1), retention_seconds=0.01))
+        await queue.submit(2)
         (job,) = queue.leases.claim(1, 0)
         queue.leases.succeed(job.id, a_result(job.fence))
 

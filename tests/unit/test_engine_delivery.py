@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngImageFile
 
 from service.domain.errors import StorageError
 from service.domain.job import JobFailure
@@ -14,6 +15,7 @@ from service.domain.request import ImageFormat, OutputOptions
 from service.domain.result import JobResult
 from service.engine.delivery import Delivery, picture_file
 from service.engine.flight import Flight
+from service.engine.provenance import Provenance
 from service.telemetry.metrics import LEAVING, WorkerMetrics
 from tests.fakes.fake_backend import FakeBackend
 from tests.fakes.fake_leases import FakeLeases
@@ -139,11 +141,65 @@ def test_picture_when_written_then_it_is_that_picture_in_that_format_each_time(
     assert picture_file(PICTURE, output) == content
 
 
+MARKS = Provenance("xmdpt-serve 9.8.7", 2**53 - 1, "sha256:" + "cd" * 32)
+
+
+def marks_of(content: bytes) -> tuple[str | None, str | None]:
+    """Description and software; those of a PNG with its other chunks."""
+    image = Image.open(io.BytesIO(content))
+    if isinstance(image, PngImageFile):
+        text = image.text
+        described = "; ".join([text["Description"], f"seed {text['Seed']}", f"model {text['Model']}"]) if text else None
+        return described, text.get("Software")
+    exif = image.getexif()
+    return exif.get(ExifTags.Base.ImageDescription), exif.get(ExifTags.Base.Software)
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpeg", "webp"])
+def test_picture_when_marked_then_it_says_so_with_the_same_pixels_and_bytes_each_time(image_format: str) -> None:
+    output = OutputOptions(ImageFormat(image_format))
+    plain, marked = picture_file(PICTURE, output), picture_file(PICTURE, output, MARKS)
+
+    described = "generated; seed 9007199254740991; model sha256:" + "cd" * 32
+    assert marks_of(marked) == (described, "xmdpt-serve 9.8.7")
+    assert marks_of(plain) == (None, None)
+    assert picture_file(PICTURE, output, MARKS) == marked
+    decoded = [np.asarray(Image.open(io.BytesIO(content))) for content in (plain, marked)]
+    assert np.array_equal(*decoded)
+
+
+@pytest.mark.parametrize("software", ["xmdpt-serve 9.8.7", None])
+def test_delivery_when_it_is_told_its_name_then_files_carry_it_with_the_jobs_seed_and_the_model(
+    software: str | None,
+) -> None:
+    blobs = MemoryBlobs()
+    flight = Flight(JOB, time.monotonic(), stage_seconds={})
+
+    delivery = Delivery(VerdictLeases(blobs), blobs, 60, WorkerMetrics("test"), software)
+    delivery.succeed(flight, PICTURE, FakeBackend())
+
+    described = f"generated; seed {JOB.request.params.seed}; model {FakeBackend.model_digest}" if software else None
+    assert marks_of(blobs.content[NAME]) == (described, software)
+
+
 @pytest.mark.parametrize("image_format", ["jpeg", "webp"])
 def test_picture_when_the_quality_is_lower_then_the_file_is_smaller(image_format: str) -> None:
     sizes = [len(picture_file(PICTURE, OutputOptions(ImageFormat(image_format), quality))) for quality in (10, 50, 95)]
 
     assert sizes == sorted(set(sizes))
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("width_px", [1, 176, 256, 1024])
+def test_picture_when_a_width_is_asked_for_then_resized_at_full_height(image_format: str, width_px: int) -> None:
+    content = picture_file(PICTURE, OutputOptions(ImageFormat(image_format), quality=95, width_px=width_px))
+
+    image = Image.open(io.BytesIO(content))
+    assert (image.format, image.size) == (image_format.upper(), (width_px, 256))
+    # Whatever the width, the picture's left and right ends stay where they were.
+    halves = np.asarray(image.resize((2, 1), Image.Resampling.BOX)).astype(int)
+    expected = np.asarray(Image.fromarray(PICTURE).resize((2, 1), Image.Resampling.BOX)).astype(int)
+    assert width_px == 1 or np.abs(halves - expected).max() <= 6
 
 
 @pytest.mark.parametrize(

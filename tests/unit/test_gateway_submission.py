@@ -47,8 +47,12 @@ def test_fingerprint_when_the_seed_is_drawn_then_equal_though_the_seeds_differ()
         {"output": OutputOptions(ImageFormat.WEBP)},
         {"output": OutputOptions(quality=50)},
         {"output": OutputOptions(preview_every_steps=1)},
+        {"output": OutputOptions(is_inline=True)},
+        {"output": OutputOptions(width_px=256)},
         {"priority": Priority.BATCH},
         {"deadline_seconds": 60.0},
+        {"retention_seconds": 60.0},
+        {"metadata": {"sku": "A1"}},
     ],
     ids="+".join,
 )

@@ -31,9 +31,17 @@ REQUESTS = st.builds(
     params=st.builds(
         SamplingParams, st.integers(0, MAX_SEED), st.integers(2, 250), st.floats(1, 10), st.sampled_from(Sampler)
     ),
-    output=st.builds(OutputOptions, st.sampled_from(ImageFormat), st.integers(1, 100), st.integers(0, 50)),
+    output=st.builds(
+        OutputOptions,
+        st.sampled_from(ImageFormat),
+        st.integers(1, 100),
+        st.integers(0, 50),
+        st.booleans(),
+        st.none() | st.integers(1, 1024),
+    ),
     source_digest=TEXTS,
     pose_digest=TEXTS,
+    metadata=st.dictionaries(TEXTS, TEXTS, max_size=3),
 )
 RESULTS = st.builds(
     JobResult,
@@ -74,6 +82,15 @@ def test_request_when_written_and_read_then_it_is_the_same(request: GenerationRe
     assert read == request
     assert isinstance(read.params.sampler, Sampler)
     assert isinstance(read.output.format, ImageFormat)
+
+
+def test_request_when_an_earlier_version_wrote_it_then_what_it_lacks_is_as_if_not_asked_for() -> None:
+    fields = json.loads(request_to_json(a_request()))
+    for name in ("is_inline", "width_px"):
+        del fields["output"][name]
+    del fields["metadata"]
+
+    assert request_from_json(json.dumps(fields)) == a_request()
 
 
 @repeatable
