@@ -58,6 +58,9 @@ class GatewaySettings(BaseModel):
     max_connections: int = Field(
         default=1000, ge=1, le=100_000, description="Connections at one time; more are refused."
     )
+    max_event_streams: int = Field(
+        default=500, ge=1, le=100_000, description="Clients that follow a job at one time; more are refused."
+    )
 
 
 class WorkerSettings(BaseModel):

@@ -23,7 +23,7 @@ _JOBS_PER_CALL = 100
 # next round goes on where this one ends.
 _MAX_CALLS = 100
 _PARTS = ("jobs", "suspects", "delayed", "leases", "gc", "dead")
-# What an entry in an index claims; all other indexes are lines.
+# What an entry in an index claims; all other indexes are lines, or lists of a tenant's jobs.
 _CLAIMS: Mapping[str, InvariantKind] = {
     "leases": "lease",
     "delayed": "delay",
@@ -47,6 +47,7 @@ class _Facts:
     is_suspect: bool
     deadline_ms: int
     error_code: str
+    is_erased: bool
 
     @property
     def is_live(self) -> bool:
@@ -57,6 +58,11 @@ class _Facts:
         """Where a job of this state has to be, and nowhere else."""
         if not self.state:
             return set()
+        listed = set[str]() if self.is_erased else {f"listed:{self.tenant}"}
+        return listed | self._expected_of_state
+
+    @property
+    def _expected_of_state(self) -> set[str]:
         if self.is_live:
             line = "suspects" if self.is_suspect else f"ready:{self.priority}:{self.tenant}"
             return {"deadlines", {"queued": line, "delayed": "delayed", "running": "leases"}[self.state]}
@@ -150,11 +156,16 @@ def _facts(fields: Mapping[str, Any]) -> _Facts:
         is_suspect=fields.get("suspect") == "1",
         deadline_ms=int(fields.get("deadline_ms", 0)),
         error_code=fields.get("error_code", ""),
+        is_erased="erase" in fields,
     )
 
 
+def _claim(index: str) -> InvariantKind:
+    return "list" if index.startswith("listed:") else _CLAIMS.get(index, "line")
+
+
 def _violations(job: _Facts, overdue_before_ms: int) -> set[InvariantKind]:
-    kinds: set[InvariantKind] = {_CLAIMS.get(index, "line") for index in job.expected_indexes ^ set(job.indexes)}
+    kinds: set[InvariantKind] = {_claim(index) for index in job.expected_indexes ^ set(job.indexes)}
     if job.is_live and job.deadline_ms < overdue_before_ms:
         kinds.add("overdue")
     if job.state == "succeeded" and not job.has_result:

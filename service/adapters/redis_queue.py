@@ -15,7 +15,7 @@ from typing import Any, cast
 import redis
 from redis.client import PubSub
 
-from service.adapters.end_watch import EndWatch
+from service.adapters.change_watch import ChangeWatch
 from service.adapters.error_mapping import queue_errors
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
@@ -52,17 +52,21 @@ _ANY_NEWS: frozenset[News] = frozenset({"work", "cancel"})
 
 
 class RedisJobIntake:
-    """JobIntake; belongs to one event loop."""
+    """JobIntake; belongs to one event loop.
+
+    Attributes:
+        watch: the process' one reader of the event stream, for whoever else follows jobs; closed with this.
+    """
 
     def __init__(self, url: str, keys: RedisKeys, policy: QueuePolicy) -> None:
         """Connects with the first call."""
         self._client = connect_async(url)
         self._keys, self._policy = keys, policy
-        self._watch = EndWatch(url, keys.events)
+        self.watch = ChangeWatch(url, keys.events)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._watch.aclose()
+        await self.watch.aclose()
         await self._client.aclose()
 
     async def enqueue(self, job: NewJob) -> Enqueued:
@@ -99,9 +103,10 @@ class RedisJobIntake:
     async def wait_for_end(self, job_id: JobId, timeout_seconds: float) -> Job | None:
         """As the port says; StorageError as soon as the queue does not answer."""
         give_up_at, num_cancels = time.monotonic() + timeout_seconds, _num_cancels()
-        await self._watch.start()
-        with self._watch.ends_of(job_id) as ended:
+        await self.watch.start()
+        with self.watch.changes_of(job_id) as changed:
             while True:
+                changed.clear()
                 job = await self.read(job_id)
                 left = give_up_at - time.monotonic()
                 if job is None or job.status.is_final or left <= 0:
@@ -109,7 +114,7 @@ class RedisJobIntake:
                 _leave_if_cancelled(num_cancels)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(left, _POLL_SECONDS)):
-                        await ended.wait()
+                        await changed.wait()
 
     async def stats(self) -> QueueStats:
         """As the port says."""

@@ -15,6 +15,14 @@ from service.domain.request import GenerationRequest, ImageFormat, OutputOptions
 from service.domain.result import JobResult
 from service.ports.queue import QueueStats
 
+# As `SHOWN` in `lua/records.lua`.
+_SHOWN = frozenset(
+    {
+        *("state", "cancel", "deliveries", "started_ms", "ended_ms", "expires_ms", "retry_ms", "stage", "step"),
+        *("result", "error_code", "error_detail"),
+    }
+)
+
 
 def request_to_json(request: GenerationRequest) -> str:
     """The request as it lies in a job's record."""
@@ -129,6 +137,20 @@ def job_from_record(job_id: JobId, record: Mapping[str, str], position: int = 0,
             work_ahead=work_ahead if is_queued else 0,
             tenant=record["tenant"],
         )
+
+
+def job_then(job_id: JobId, record: Mapping[str, str], then: Mapping[str, str], position: int, work_ahead: int) -> Job:
+    """A job as a client saw it after one of its changes; raises as `job_from_record`.
+
+    Args:
+        job_id: the job.
+        record: as it is now; what never changes is taken from it.
+        then: everything that changes, as it was after the change.
+        position: jobs ahead of it, if it is queued.
+        work_ahead: row-steps ahead of it, if it is queued.
+    """
+    constant = {field: value for field, value in record.items() if field not in _SHOWN}
+    return job_from_record(job_id, {**constant, **then}, position, work_ahead)
 
 
 def _status(record: Mapping[str, str]) -> JobStatus:

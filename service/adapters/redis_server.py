@@ -24,6 +24,7 @@ _SOURCES = (
     "intake.lua",
     "leases.lua",
     "upkeep.lua",
+    "archive.lua",
     "vectors.lua",
     "workers.lua",
     "keys.lua",

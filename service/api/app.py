@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Lifespan
 
-from service.api import generate, health, jobs, poses, problem_pages
+from service.api import archive, events, generate, health, jobs, poses, problem_pages
 from service.api.dependencies import Edge, GatewayServices
 from service.api.envelope import Envelope
 from service.api.limits import UploadLimits, WaitLimits
@@ -24,7 +24,15 @@ from service.domain.job import DEFAULT_RETENTION_SECONDS
 from service.telemetry.logs import get_logger
 
 _DESCRIPTION = "Pose-guided person image synthesis with X-MDPT: a photo and a pose go in, a picture comes out."
-_ROUTERS = (generate.router, jobs.router, poses.router, problem_pages.router, health.router)
+_ROUTERS = (
+    generate.router,
+    jobs.router,
+    events.router,
+    archive.router,
+    poses.router,
+    problem_pages.router,
+    health.router,
+)
 
 
 def create_app(

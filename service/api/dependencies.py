@@ -8,6 +8,8 @@ from fastapi import Depends, Request
 from service.api.limits import WaitLimits
 from service.api.submissions import SubmissionReader
 from service.gateway.access import Access
+from service.gateway.archive import Archive
+from service.gateway.events import JobEvents
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
 from service.gateway.models import ServedModel
@@ -22,6 +24,8 @@ class GatewayServices:
 
     Attributes:
         jobs: submit, status, wait, cancel, picture, preview.
+        events: what happens to a job.
+        archive: the list of jobs, and how one is erased.
         forecasts: when a job will have ended.
         readiness: whether a job would be accepted.
         model: what is served.
@@ -31,6 +35,8 @@ class GatewayServices:
     """
 
     jobs: Jobs
+    events: JobEvents
+    archive: Archive
     forecasts: Forecasts
     readiness: Readiness
     model: ServedModel

@@ -71,7 +71,7 @@ async def get_job(request: Request, job_id: JobIdPath, caller: ReaderDep, edge: 
 
     Whoever hangs up only looked: the job goes on.
     """
-    _check_id(job_id)
+    check_id(job_id)
     prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits)
     if prefer and prefer.seconds:
         with edge.services.rates.waiting(caller):
@@ -95,7 +95,7 @@ async def get_job(request: Request, job_id: JobIdPath, caller: ReaderDep, edge: 
 )
 async def cancel_job(job_id: JobIdPath, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """A queued job ends at once, a running one with its present step; an ended one stays as it is."""
-    _check_id(job_id)
+    check_id(job_id)
     return job_object(await edge.services.jobs.cancel(job_id, caller.tenant), None)
 
 
@@ -118,7 +118,7 @@ async def get_job_result(
     request: Request, job_id: JobIdPath, caller: ReaderDep, edge: EdgeDep, index: IndexQuery = "0"
 ) -> Response:
     """The bytes, or the job object if `Accept` says so; a failed job answers with its own problem and status."""
-    _check_id(job_id)
+    check_id(job_id)
     if index != "0":
         raise NotFoundError("the job has no picture of this index")
     job = await edge.services.jobs.status(job_id, caller.tenant)
@@ -145,7 +145,7 @@ async def get_job_result(
 )
 async def get_job_preview(job_id: JobIdPath, caller: ReaderDep, edge: EdgeDep) -> Response:
     """A JPEG file, once there is one: ask for them with `preview.every_steps`."""
-    _check_id(job_id)
+    check_id(job_id)
     return preview(await edge.services.jobs.preview(job_id, caller.tenant))
 
 
@@ -156,7 +156,7 @@ def _of(request: Request) -> Conditions:
     return Conditions(",".join(fields.getlist("if-none-match")), ranges, fields.get("if-range", ""))
 
 
-def _check_id(job_id: JobId) -> None:
+def check_id(job_id: JobId) -> None:
     """Anything that is no id is simply not there."""
     if not JOB_ID.fullmatch(job_id):
         raise NotFoundError("there is no such job")

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.api.problems import CONTENT_TYPE, PROBLEMS, Problem
 from service.api.schemas import GenerationBody
-from service.api.views import JobView
+from service.api.views import JobListView, JobView, PreviewEvent, ProgressEvent
 from service.domain.request import ImageFormat
 
 _REF = "#/components/schemas/{model}"
@@ -192,12 +192,22 @@ def job_answer(description: str, *, is_accepted: bool = False) -> dict[str, Any]
     }
 
 
+def list_answer() -> dict[str, Any]:
+    """An answer whose body is a list of jobs."""
+    schema = {"$ref": _REF.format(model=JobListView.__name__)}
+    return {"description": "A page of the list", "content": {"application/json": {"schema": schema}}}
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI 3.1 document of the app."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     _, ours = models_json_schema(
-        [(GenerationBody, "validation"), (JobView, "serialization"), (Problem, "serialization")], ref_template=_REF
+        [
+            (GenerationBody, "validation"),
+            *((model, "serialization") for model in (JobView, JobListView, ProgressEvent, PreviewEvent, Problem)),
+        ],
+        ref_template=_REF,
     )
     schemas.update(ours["$defs"])
     # Bodies are parsed here, not by FastAPI: its own form of a validation error never occurs.

@@ -83,9 +83,34 @@ class UrlsView(BaseModel):
     """Where to go on."""
 
     self: str
+    events: str = Field(description="What happens to the job, as server-sent events")
     result: str
     preview: str | None = Field(description="The newest preview; null unless previews were asked for")
     cancel: str
+
+
+class ProgressEvent(BaseModel):
+    """Data of an event `progress`."""
+
+    step: int
+    steps: int
+    ratio: float
+    eta: EtaView | None
+
+
+class PreviewEvent(BaseModel):
+    """Data of an event `preview`."""
+
+    step: int = Field(description="Where the job was, as a multiple of `preview.every_steps`")
+    url: str
+
+
+class JobListView(BaseModel):
+    """Some of the caller's jobs, the newest first."""
+
+    object: Literal["list"] = "list"
+    data: list["JobView"]
+    next_cursor: str | None = Field(description="For the next page; null if there is none")
 
 
 class JobView(BaseModel):
@@ -166,6 +191,18 @@ def job_view(job: Job, eta: Eta | None, content: bytes | None = None) -> JobView
     )
 
 
+def progress_event(job: Job, eta: Eta | None) -> ProgressEvent:
+    """How far a running job is."""
+    view = job_view(job, eta)
+    return ProgressEvent(step=view.progress.step, steps=view.progress.steps, ratio=view.progress.ratio, eta=view.eta)
+
+
+def preview_event(job: Job) -> PreviewEvent:
+    """Where the newest preview is. The worker's last report may be older than it."""
+    every = job.request.output.preview_every_steps
+    return PreviewEvent(step=max(every, job.progress.step // every * every), url=f"{job_url(job.id)}/preview")
+
+
 def timings_ms(result: JobResult) -> dict[str, float]:
     """Stage times in ms, and their sum as `total`."""
     stages = {stage: round(seconds * 1000, 3) for stage, seconds in result.stage_seconds.items()}
@@ -183,6 +220,7 @@ def _urls(job: Job) -> UrlsView:
     has_previews = job.request.output.preview_every_steps > 0
     return UrlsView(
         self=url,
+        events=f"{url}/events",
         result=result_url(job.id),
         preview=f"{url}/preview" if has_previews else None,
         cancel=f"{url}/cancel",

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from service.adapters.file_blobs import FileBlobs
 from service.adapters.queue_audit import RedisQueueAuditor
+from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobIntake, RedisJobUpkeep
 from service.adapters.redis_workers import RedisWorkerRegistry
@@ -26,6 +27,8 @@ from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
 from service.domain.errors import ConfigurationError
 from service.gateway.access import Access
+from service.gateway.archive import Archive
+from service.gateway.events import JobEvents
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
 from service.gateway.models import ServedModel
@@ -59,6 +62,7 @@ def run_gateway(settings: Settings) -> None:
     url, policy, keys = settings.redis_url, queue_policy(settings), RedisKeys(settings.queue.prefix)
     blobs = FileBlobs(settings.data_dir / "blobs")
     intake, registry = RedisJobIntake(url, keys, policy), RedisWorkerRegistry(url, keys)
+    archive = RedisJobArchive(url, keys, intake.watch)
     queue_upkeep, auditor = RedisJobUpkeep(url, keys, policy), RedisQueueAuditor(url, keys, policy)
     metrics = GatewayMetrics(VERSION)
     upkeep = Upkeep(queue_upkeep, auditor, blobs, policy.lease_seconds, metrics)
@@ -72,13 +76,16 @@ def run_gateway(settings: Settings) -> None:
             yield
         finally:
             await end_task(task)
-            for client in (intake, registry, queue_upkeep, auditor, *([ring] if ring else [])):
+            for client in (archive, intake, registry, queue_upkeep, auditor, *([ring] if ring else [])):
                 await client.aclose()
 
     edge = settings.gateway
+    events = JobEvents(archive, blobs, forecasts, metrics, edge.max_event_streams)
     app = create_app(
         GatewayServices(
             Jobs(intake, blobs, model, forecasts, metrics),
+            events,
+            Archive(archive, blobs),
             forecasts,
             Readiness(intake, blobs),
             model,
@@ -108,11 +115,24 @@ def run_gateway(settings: Settings) -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GOODBYE_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = EventEndingServer(config, events)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:
         sys.exit(1)
+
+
+class EventEndingServer(uvicorn.Server):
+    """A server whose stop ends the streams of events, which would otherwise last as long as their jobs."""
+
+    def __init__(self, config: uvicorn.Config, events: JobEvents) -> None:
+        super().__init__(config)
+        self._events = events
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, and let answers in flight come to their end."""
+        self._events.close()
+        await super().shutdown(sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:

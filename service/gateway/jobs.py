@@ -7,8 +7,6 @@ import asyncio
 import dataclasses
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from service.domain.capacity import Eta
@@ -25,13 +23,13 @@ from service.domain.job import IdempotencyKey, Job, JobId, JobStatus, NewJob
 from service.domain.result import JobResult
 from service.gateway.forecast import MAX_FORECAST_SECONDS, Forecasts
 from service.gateway.models import ServedModel
+from service.gateway.patience import MAX_QUEUE_SECONDS
+from service.gateway.patience import queue_answers_within as _queue_answers_within
 from service.gateway.submission import Submission
 from service.ports.blobs import BlobStore
 from service.ports.queue import EnqueueVerdict, JobIntake
 from service.telemetry.metrics import GatewayMetrics
 
-# A client is told within this time that the queue is away.
-MAX_QUEUE_SECONDS = 2.0
 # A submit asks the queue twice: for its forecast, beside the storing, and to take the job.
 _MAX_ENQUEUE_SECONDS = MAX_QUEUE_SECONDS - MAX_FORECAST_SECONDS
 
@@ -222,12 +220,3 @@ def _found(job: Job | None, tenant: str) -> Job:
     if job is None or job.tenant != tenant:
         raise NotFoundError("there is no such job")
     return job
-
-
-@asynccontextmanager
-async def _queue_answers_within(seconds: float) -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise StorageError("queue_unavailable", "the queue does not answer; try again later") from None

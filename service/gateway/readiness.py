@@ -6,7 +6,7 @@ It repairs nothing, and says nothing of the workers: their own port does.
 import asyncio
 
 from service.domain.errors import StorageError
-from service.gateway.jobs import MAX_QUEUE_SECONDS
+from service.gateway.patience import MAX_QUEUE_SECONDS
 from service.ports.blobs import BlobStore
 from service.ports.queue import JobIntake, QueueStats
 

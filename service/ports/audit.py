@@ -6,11 +6,11 @@ It mends nothing: a violation is a mistake in the queue itself, to be counted an
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
-InvariantKind = Literal["lease", "line", "delay", "deadline", "overdue", "final", "result", "live", "cost"]
+InvariantKind = Literal["lease", "line", "delay", "deadline", "overdue", "final", "list", "result", "live", "cost"]
 """What can be wrong with a job, or with a sum over jobs (the last two).
 
 - lease: running <=> one lease; likewise line (queued <=> one place in line), delay, deadline (live <=> one deadline),
-  final (ended <=> its end of retention);
+  final (ended <=> its end of retention), list (not being erased <=> one place in its tenant's list);
 - overdue: live long past its deadline, in this round and in the one before;
 - result: succeeded without a result;
 - live, cost: a stored count or sum isn't that of the jobs.

@@ -107,6 +107,7 @@ class GatewayMetrics(_QueueMetrics):
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.sse_clients = Gauge("xmdpt_sse_clients", "Clients that follow a job's events", registry=self.registry)
         for reason in _REFUSALS:
             self.admission_rejected.labels(reason)
         for when in _CANCELLED_WHEN:

@@ -30,7 +30,10 @@ ROUTES = {
     "POST /generate": (Scope.GENERATE, False),
     "POST /v1/jobs": (Scope.GENERATE, False),
     "GET /v1/jobs/{job_id}": (Scope.READ, True),
+    "GET /v1/jobs": (Scope.READ, False),
+    "GET /v1/jobs/{job_id}/events": (Scope.READ, True),
     "POST /v1/jobs/{job_id}/cancel": (Scope.GENERATE, True),
+    "DELETE /v1/jobs/{job_id}": (Scope.GENERATE, True),
     "GET /v1/jobs/{job_id}/result": (Scope.READ, True),
     "HEAD /v1/jobs/{job_id}/result": (Scope.READ, True),
     "GET /v1/jobs/{job_id}/preview": (Scope.READ, True),
@@ -155,7 +158,15 @@ def test_route_when_the_job_is_another_tenants_then_it_is_as_if_there_were_none(
 
     assert answers[0] == answers[1]
     assert (answers[0]["status"], answers[0]["code"]) == (404, "not_found")
-    assert guarded.call(route, ada, job_id).status_code == httpx.codes.OK
+    assert guarded.call(route, ada, job_id).is_success
+
+
+def test_list_when_two_tenants_have_jobs_then_each_sees_its_own(guarded: Guarded, ada: str) -> None:
+    bob = guarded.keys.add("bobbobbo", "bob", limits=LIMITLESS)
+    ids = {key: guarded.a_job_of(key) for key in (ada, bob)}
+
+    for key, job_id in ids.items():
+        assert [job["id"] for job in guarded.call("GET /v1/jobs", key).json()["data"]] == [job_id]
 
 
 def test_wait_when_the_job_is_another_tenants_then_404_comes_at_once(guarded: Guarded, ada: str) -> None:

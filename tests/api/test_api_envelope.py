@@ -63,9 +63,10 @@ def test_framework_when_there_is_no_such_path_then_a_problem_says_404(edge: Edge
     [
         ("GET", "/v1/generate", "POST"),
         ("PUT", "/generate", "POST"),
-        ("GET", "/v1/jobs", "POST"),
-        ("OPTIONS", "/v1/jobs", "POST"),
-        ("DELETE", f"/v1/jobs/{UNKNOWN}", "GET"),
+        ("PUT", "/v1/jobs", "GET, POST"),
+        ("OPTIONS", "/v1/jobs", "GET, POST"),
+        ("PATCH", f"/v1/jobs/{UNKNOWN}", "DELETE, GET"),
+        ("POST", f"/v1/jobs/{UNKNOWN}/events", "GET"),
         ("POST", f"/v1/jobs/{UNKNOWN}/result", "GET, HEAD"),
         ("GET", f"/v1/jobs/{UNKNOWN}/cancel", "POST"),
         ("POST", "/livez", "GET"),

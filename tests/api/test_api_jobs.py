@@ -36,7 +36,8 @@ def leave_waiting(job: NewJob) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "suffix"), [("GET", ""), ("GET", "/result"), ("GET", "/preview"), ("POST", "/cancel")]
+    ("method", "suffix"),
+    [("GET", ""), ("GET", "/events"), ("GET", "/result"), ("GET", "/preview"), ("POST", "/cancel"), ("DELETE", "")],
 )
 @pytest.mark.parametrize("job_id", BAD_IDS, ids=lambda job_id: job_id[:40])
 def test_job_when_the_id_is_unknown_or_bad_then_404_alike(edge: Edge, job_id: str, method: str, suffix: str) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from service.gateway.jobs import MAX_QUEUE_SECONDS
+from service.gateway.patience import MAX_QUEUE_SECONDS
 from tests.api.bad_inputs import GOOD_BODY
 from tests.api.conftest import Edge
 
@@ -65,6 +65,9 @@ def test_calls_when_the_queue_hangs_then_each_is_answered_in_time(edge: Edge) ->
         ("GET", f"/v1/jobs/{job_id}", 1.0),
         ("GET", f"/v1/jobs/{job_id}/result", 0.0),
         ("GET", f"/v1/jobs/{job_id}/preview", 0.0),
+        ("GET", f"/v1/jobs/{job_id}/events", 0.0),
+        ("GET", "/v1/jobs", 0.0),
+        ("DELETE", f"/v1/jobs/{job_id}", 0.0),
         ("GET", "/readyz", 0.0),
         ("GET", "/healthz", 0.0),
     ]

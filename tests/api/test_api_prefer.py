@@ -70,6 +70,7 @@ def test_generate_when_accepted_then_the_job_object_is_that_of_a_queued_job(edge
         "metadata": {},
         "urls": {
             "self": f"/v1/jobs/{job_id}",
+            "events": f"/v1/jobs/{job_id}/events",
             "result": f"/v1/jobs/{job_id}/result",
             "preview": None,
             "cancel": f"/v1/jobs/{job_id}/cancel",

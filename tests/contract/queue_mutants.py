@@ -202,7 +202,7 @@ MUTANTS = {
         "redis.call('PUBLISH', p .. 'cancel', job.id)",
         "",
     ),
-    "tenant not checked": ("cancel_is_the_owners", " or job.tenant ~= args[2]", ""),
+    "tenant not checked": ("cancel_is_the_owners", "job.tenant == tenant and ", ""),
     "worker cancels unasked": (
         "nobody_cancels_unasked",
         "if outcome == 'cancelled' and not cause then",
@@ -281,6 +281,70 @@ MUTANTS = {
         "  if true then\n    return job",
     ),
     "suspects of nobody": ("an_entry_of_nobody_stops_no_claim", "if job and not job.state then", "if false then"),
+    # What has been, and what is to be forgotten.
+    "history unbounded": ("a_history_keeps_the_newest", "'MAXLEN', MAX_HISTORY, ", ""),
+    "history of the present only": ("a_history_tells_each_change_as_it_was", "'MAXLEN', MAX_HISTORY,", "'MAXLEN', 1,"),
+    "history from the start": ("a_history_tells_each_change_as_it_was", "'(0-' .. after, '+'", "'-', '+'"),
+    "expiry a change": (
+        "a_history_tells_each_change_as_it_was",
+        "announce(p, now, job.id, 'job.expired')",
+        "emit(p, now, job.id, 'job.expired')",
+    ),
+    "history stays": ("nothing_of_an_erased_job_is_left", ", p .. 'history:' .. job.id)", ")"),
+    "history of anybody": (
+        "the_archive_is_the_tenants_own",
+        "return job.state and job.tenant == tenant and not job.erase",
+        "return job.state and not job.erase",
+    ),
+    "erased by anybody": (
+        "the_archive_is_the_tenants_own",
+        "  if not job.state or job.tenant ~= args[2] then\n    return 'notfound'\n  end\n  if job.erase",
+        "  if not job.state then\n    return 'notfound'\n  end\n  if job.erase",
+    ),
+    "never listed": ("a_list_names_each_job_once", "redis.call('ZADD', p .. 'listed:' .. tenant, job.seq, id)", ""),
+    "pages overlap": ("a_list_names_each_job_once", "'+inf' or '(' .. before", "'+inf' or before"),
+    "the limit is none": (
+        "a_list_names_each_job_once",
+        "      if #found == limit then\n        break\n      end\n",
+        "",
+    ),
+    "a look has no bound": (
+        "a_look_at_a_list_is_bounded",
+        "while #found < limit and left > 0 do",
+        "while #found < limit do",
+    ),
+    "cancelling is running": (
+        "a_list_may_be_of_one_status",
+        "and 'cancelling' or job.state",
+        "and 'running' or job.state",
+    ),
+    "erased with its list entry": (
+        "who_is_being_erased_is_there_for_its_worker_only",
+        "  write_job(p, job, 'erase', 1)\n  redis.call('ZREM', p .. 'listed:' .. job.tenant, job.id)",
+        "  write_job(p, job, 'erase', 1)",
+    ),
+    "seen while erased": ("who_is_being_erased_is_there_for_its_worker_only", " and not job.erase\n", "\n"),
+    "erased after its retention": (
+        "who_is_being_erased_is_there_for_its_worker_only",
+        "job.erase and text(now) or expires",
+        "expires",
+    ),
+    "pictures of the erased stay": (
+        "nothing_of_an_erased_job_is_left",
+        "    redis.call('SADD', p .. 'deletable', job.id)\n    forget(p, job)\n    return 'erased'",
+        "    forget(p, job)\n    return 'erased'",
+    ),
+    "pictures of who was ended first stay": (
+        "who_is_being_erased_is_there_for_its_worker_only",
+        "    redis.call('SADD', p .. 'deletable', job.id)\n    forget(p, job)\n  elseif",
+        "    forget(p, job)\n  elseif",
+    ),
+    "key of the erased stays": ("nothing_of_an_erased_job_is_left", "    redis.call('DEL', key)\n", ""),
+    "key of another job goes": (
+        "an_erased_job_takes_no_other_jobs_key",
+        "if key and redis.call('HGET', key, 'job') == job.id then",
+        "if key then",
+    ),
     # What is over.
     "record goes with the pictures": ("pictures_go_first_and_the_record_later", "if job.expired then", "if true then"),
     "pictures go at the end": (

@@ -48,7 +48,7 @@ class Queue:
         """A task that waits for the job's end, and has begun to."""
         task = asyncio.create_task(self.intake.wait_for_end(a_job_id(number), 20))
         async with asyncio.timeout(20):
-            while a_job_id(number) not in self.intake._watch._waiters:  # noqa: ASYNC110 - nothing tells it
+            while a_job_id(number) not in self.intake.watch._waiters:  # noqa: ASYNC110 - nothing tells it
                 await asyncio.sleep(0.001)
         return task
 

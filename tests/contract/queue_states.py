@@ -70,6 +70,19 @@ def _cancelling_suspect(lab: QueueLab) -> int:
     return fence
 
 
+def _erasing(lab: QueueLab) -> int:
+    fence = _running(lab)
+    lab.erase(JOB)
+    return fence
+
+
+def _erased_in_line(lab: QueueLab) -> int:
+    """Cancelled by that, and upkeep is to forget it."""
+    fence = _released(lab)
+    lab.erase(JOB)
+    return fence
+
+
 def _flagged(lab: QueueLab) -> int:
     """Running past its deadline, and the worker is to be told."""
     fence = _overdue_running(lab)
@@ -164,6 +177,8 @@ STATES: dict[str, Callable[[QueueLab], int]] = {
     "running last try": _running_last_try,
     "cancelling": _cancelling,
     "cancelling suspect": _cancelling_suspect,
+    "erasing": _erasing,
+    "erased in line": _erased_in_line,
     "flagged": _flagged,
     "overdue queued": _overdue_queued,
     "overdue delayed": _overdue_delayed,

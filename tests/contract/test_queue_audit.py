@@ -136,9 +136,22 @@ DAMAGES: dict[str, tuple[dict[str, list[str]], Callable[[redis.Redis], object]]]
     ),
     "a dead job is not listed": ({"final": [job_id(DEAD)]}, lambda client: client.zrem(f"{PREFIX}dead", job_id(DEAD))),
     "a record is gone": (
-        {"final": [job_id(SUCCEEDED)]},
+        {"final": [job_id(SUCCEEDED)], "list": [job_id(SUCCEEDED)]},
         lambda client: client.delete(job_key(SUCCEEDED)),
     ),
+    "a job is not listed": (
+        {"list": [job_id(QUEUED)]},
+        lambda client: client.zrem(f"{PREFIX}listed:t", job_id(QUEUED)),
+    ),
+    "a job that is being erased is listed": (
+        {"list": [job_id(RUNNING)]},
+        lambda client: client.hset(job_key(RUNNING), "erase", 1),
+    ),
+    "a job is in another tenant's list": (
+        {"list": [job_id(QUEUED)]},
+        lambda client: client.zadd(f"{PREFIX}listed:other", {job_id(QUEUED): 1}),
+    ),
+    "a list names nobody": ({"list": ["nobody"]}, lambda client: client.zadd(f"{PREFIX}listed:t", {"nobody": 1})),
     "a result is missing": (
         {"result": [job_id(SUCCEEDED)]},
         lambda client: client.hdel(job_key(SUCCEEDED), "result"),

@@ -55,6 +55,8 @@ CALLS: dict[str, Callable[[QueueLab, int], str]] = {
     "release of another": lambda lab, _: lab.release(JOB, FOREIGN_FENCE),
     "cancel": lambda lab, _: lab.cancel(JOB),
     "cancel by another tenant": lambda lab, _: lab.cancel(JOB, "another"),
+    "erase": lambda lab, _: lab.erase(JOB),
+    "erase by another tenant": lambda lab, _: lab.erase(JOB, "another"),
     "reap now": _reap,
     "reap after lease": _reap_after(LEASE_MS),
     "reap after delay": _reap_after(RETRY_DELAY_MS),
@@ -73,6 +75,7 @@ _HERE = {
     "end_cancelled of another": "fenced",
     "release of another": "fenced",
     "cancel by another tenant": "notfound",
+    "erase by another tenant": "notfound",
 }
 _ENDS = ("succeed", "fail", "retry", "end_cancelled")
 _NOT_RUNNING = {"heartbeat": "lost", **dict.fromkeys(_ENDS, "fenced"), "release": "fenced"}
@@ -81,6 +84,7 @@ _WAITING = {
     **_NOT_RUNNING,
     "claim": "given > running",
     "cancel": "cancelled > cancelled",
+    "erase": "erasing > cancelled",
     "reap after lease": "nothing",
 }
 _RAN = dict.fromkeys(_ENDS, "already")
@@ -95,6 +99,7 @@ _RUNNING = {
     "end_cancelled": "fenced",
     "release": "queued > queued",
     "cancel": "cancelling",
+    "erase": "erasing",
     "reap now": "nothing",
     "reap after lease": "requeued > queued",
 }
@@ -113,6 +118,7 @@ _OVERDUE_RUNNING = {
     **dict.fromkeys(_ENDS, "expired > failed"),
     "release": "expired > failed",
     "cancel": "cancelling",
+    "erase": "erasing",
     "reap now": "nothing",
 }
 _OVERDUE = {
@@ -120,6 +126,7 @@ _OVERDUE = {
     **_NOT_RUNNING,
     "claim": "none > failed",
     "cancel": "failed > failed",
+    "erase": "erasing > failed",
     "reap now": "ended > failed",
 }
 _ENDED = {
@@ -128,6 +135,7 @@ _ENDED = {
     "heartbeat": "lost",
     **_RAN,
     "release": "fenced",
+    "erase": "erased > absent",
     "reap after lease": "nothing",
     "reap after retention": "collected",
 }
@@ -144,6 +152,7 @@ TABLE: dict[str, dict[str, str]] = {
         **dict.fromkeys(_ENDS, "gone"),
         "release": "gone",
         "cancel": "notfound",
+        "erase": "notfound",
         "reap after lease": "nothing",
     },
     "queued": {**_WAITING, "claim while busy": "given > running"},
@@ -157,6 +166,7 @@ TABLE: dict[str, dict[str, str]] = {
         "claim": "none",
         "claim while busy": "none",
         "cancel": "cancelled > cancelled",
+        "erase": "erasing > cancelled",
         "reap after delay": "due > queued",
     },
     "running": _RUNNING,
@@ -164,6 +174,16 @@ TABLE: dict[str, dict[str, str]] = {
     "running last try": {**_RUNNING, "retry": "failed > failed"},
     "cancelling": _CANCELLING,
     "cancelling suspect": _CANCELLING,
+    "erasing": {**_CANCELLING, "cancel": "notfound", "reap after lease": "ended collected > absent"},
+    "erased in line": {
+        **_HERE,
+        **_NOT_RUNNING,
+        "claim": "none",
+        "release": "already",
+        "cancel": "notfound",
+        "erase": "erasing",
+        "reap now": "collected > absent",
+    },
     "flagged": _OVERDUE_RUNNING,
     "overdue queued": _OVERDUE,
     # A claim looks only at who stands in line; this one is upkeep's.
@@ -199,12 +219,12 @@ def test_function_when_called_in_a_state_then_answers_by_the_table(
 
 
 def test_table_when_read_then_has_every_function_for_every_state() -> None:
-    functions = {"enqueue", "claim", "heartbeat", *_ENDS, "release", "cancel", "reap"}
+    functions = {"enqueue", "claim", "heartbeat", *_ENDS, "release", "cancel", "erase", "reap"}
     called = {state: {call.split()[0] for call in calls} for state, calls in TABLE.items()}
     assert {state: functions - called.get(state, set()) for state in STATES} == {state: set() for state in STATES}
 
 
-@pytest.mark.parametrize("state", ["queued", "running", "cancelling", "overdue queued", "overdue running"])
+@pytest.mark.parametrize("state", ["queued", "running", "cancelling", "erasing", "overdue queued", "overdue running"])
 @pytest.mark.parametrize("call", [call for call in CALLS if not call.startswith(("reap", "claim"))])
 def test_function_when_its_answer_is_lost_then_a_repeat_changes_nothing(lab: QueueLab, state: str, call: str) -> None:
     fence = STATES[state](lab)

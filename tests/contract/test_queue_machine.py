@@ -53,6 +53,7 @@ class ModelJob:
     moved_ms: int = 0
     step: int = -1
     cancel: str = ""
+    is_erased: bool = False
     last_end: tuple[int, str] = (0, "")
 
     def cause(self, now_ms: int) -> str:
@@ -127,7 +128,7 @@ class QueueMachine(RuleBasedStateMachine):
         verdict = self.lab.cancel(number, tenant)
 
         job = self.jobs.get(number)
-        if job is None or whose == "other":
+        if job is None or whose == "other" or job.is_erased:
             assert verdict == "notfound"
         elif job.state in ENDED:
             assert verdict == job.state
@@ -137,6 +138,39 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             job.end_unwanted(job.cause(self.lab.now) or "client")
             assert verdict == job.state
+
+    @rule(number=NUMBERS, whose=st.sampled_from(("own", "own", "own", "other")))
+    def erase(self, number: int, whose: str) -> None:
+        tenant = tenant_of(number if whose == "own" else number + 1)
+        verdict = self.lab.erase(number, tenant)
+
+        job = self.jobs.get(number)
+        if job is None or whose == "other":
+            assert verdict == "notfound"
+        elif job.state in ENDED and not job.is_erased:
+            assert verdict == "erased"
+            self._forget(job)
+        else:
+            assert verdict == "erasing"
+            if job.state == "running":
+                job.cancel = job.cause(self.lab.now) or "client"
+            elif job.state not in ENDED:
+                job.end_unwanted(job.cause(self.lab.now) or "client")
+            job.is_erased = True
+
+    def _forget(self, job: ModelJob) -> None:
+        del self.jobs[job.number]
+        self.keys = {key: known for key, known in self.keys.items() if known[0] != job.number}
+
+    @rule(tenant=st.sampled_from("ab"), limit=st.integers(1, 3))
+    def read_list(self, tenant: str, limit: int) -> None:
+        """Page by page: all of the tenant's, the newest first."""
+        numbers, place = self.lab.page(tenant, limit=limit)
+        while place:
+            more, place = self.lab.page(tenant, before=place, limit=limit)
+            numbers += more
+        expected = [job.number for job in self.jobs.values() if tenant_of(job.number) == tenant and not job.is_erased]
+        assert numbers == expected[::-1]
 
     @rule(worker=WORKERS, free=st.integers(0, 4))
     def claim(self, worker: str, free: int) -> None:
@@ -292,6 +326,8 @@ class QueueMachine(RuleBasedStateMachine):
                 job.end_unwanted("deadline")
             elif job.state == "delayed" and job.due_ms <= now_ms:
                 job.state, job.suspect_since_ms = "queued", now_ms
+        for job in [job for job in self.jobs.values() if job.is_erased and job.state in ENDED]:
+            self._forget(job)
 
     @invariant()
     def all_is_as_foretold(self) -> None:

@@ -3,13 +3,19 @@
 import pytest
 import redis
 
-from tests.contract import queue_checks, queue_intake_checks, queue_line_checks, queue_wish_checks
+from tests.contract import (
+    queue_archive_checks,
+    queue_checks,
+    queue_intake_checks,
+    queue_line_checks,
+    queue_wish_checks,
+)
 from tests.contract.queue_mutants import MUTANTS
 from tests.fakes.queue_lab import QueueLab
 
 CHECKS = {
     name.removeprefix("check_"): check
-    for module in (queue_checks, queue_intake_checks, queue_line_checks, queue_wish_checks)
+    for module in (queue_archive_checks, queue_checks, queue_intake_checks, queue_line_checks, queue_wish_checks)
     for name, check in vars(module).items()
     if name.startswith("check_")
 }

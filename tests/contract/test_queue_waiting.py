@@ -65,7 +65,7 @@ async def test_wait_for_end_when_many_wait_then_those_of_the_job_wake_and_the_ot
     (job,) = queue.leases.claim(1, 0)
     queue.leases.succeed(job.id, a_result(job.fence))
     assert (await other).id == a_job_id(2)
-    assert queue.intake._watch._waiters == {}, "who has left is forgotten"
+    assert queue.intake.watch._waiters == {}, "who has left is forgotten"
 
 
 async def test_wait_for_end_when_the_job_is_only_retried_then_it_waits_on(queue: Queue) -> None:
@@ -119,7 +119,7 @@ async def test_wait_for_end_when_the_waiter_leaves_then_nothing_of_it_stays(queu
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
 
-    assert queue.intake._watch._waiters == {}
+    assert queue.intake.watch._waiters == {}
     assert (await queue.intake.read(a_job_id(1))).status is JobStatus.QUEUED
 
 

@@ -108,6 +108,9 @@ def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: re
         "workers",
         "key_add",
         "key_revoke",
+        "history",
+        "list",
+        "erase",
     }
     assert names == {f"q1_{name}" for name in verbs | others}
 

@@ -4,7 +4,8 @@ import asyncio
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from service.domain.capacity import Capacity, StepCurve, WorkerReport
@@ -12,6 +13,7 @@ from service.domain.errors import StorageError
 from service.domain.execution import Execution
 from service.domain.job import IdempotencyKey, Job, JobFailure, JobStatus, NewJob, Priority, Progress
 from service.domain.result import JobResult
+from service.ports.archive import EraseVerdict, JobHistory, JobPage
 from service.ports.audit import InvariantKind
 from service.ports.queue import CancelVerdict, Enqueued, QueueStats
 
@@ -128,6 +130,26 @@ class FakeIntake:
         self.num_reaps += 1
         self.expired = [job_id for job_id in self.expired if job_id not in deleted]
         return self.expired
+
+    async def history(self, job_id: str, tenant: str, after: int | None) -> JobHistory | None:
+        """The job as it stands, and no change: the fake is the archive too."""
+        job = await self.read(job_id)
+        return JobHistory(job, 1, ()) if job and job.tenant == tenant else None
+
+    async def page(self, tenant: str, status: JobStatus | None, before: int | None, limit: int) -> JobPage:
+        await self._answer()
+        return JobPage(tuple(job for job in self.jobs.values() if job.tenant == tenant), None)
+
+    async def erase(self, job_id: str, tenant: str) -> EraseVerdict:
+        await self._answer()
+        if job_id not in self.jobs or self.jobs[job_id].tenant != tenant:
+            return "notfound"
+        del self.jobs[job_id]
+        return "erased"
+
+    @asynccontextmanager
+    async def changes_of(self, job_id: str) -> AsyncIterator[asyncio.Event]:
+        yield asyncio.Event()
 
     def run(self, job_id: str, step: int) -> None:
         """A worker has claimed the job and is at this step."""

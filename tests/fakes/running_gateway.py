@@ -10,11 +10,16 @@ from functools import partial
 import httpx
 import uvicorn
 
+from service.adapters.redis_archive import RedisJobArchive
+from service.adapters.redis_queue import RedisJobIntake
 from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.http_protocol import ConnectionLimits, GuardedProtocol
 from service.api.limits import UploadLimits, WaitLimits
+from service.bootstrap.gateway import EventEndingServer
 from service.gateway.access import Access
+from service.gateway.archive import Archive
+from service.gateway.events import JobEvents
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
 from service.gateway.models import ServedModel
@@ -25,6 +30,14 @@ from service.telemetry.metrics import GatewayMetrics
 from tests.fakes.fake_intake import FakeIntake
 
 MODEL = ServedModel("tiny", "sha256:" + "cd" * 32, is_trained=False, weights_origin="a rule, for tests")
+
+
+@dataclass
+class RealQueue:
+    """What a gateway holds of a real queue; used and closed in the server's event loop."""
+
+    intake: RedisJobIntake
+    archive: RedisJobArchive
 
 
 @dataclass
@@ -41,31 +54,45 @@ def running_gateway(
     intake: FakeIntake,
     blobs: BlobStore,
     uploads: UploadLimits | None = None,
+    *,
     access: Access | None = None,
     connections: ConnectionLimits | None = None,
+    queue: RealQueue | None = None,
+    max_event_streams: int = 500,
 ) -> Iterator[RunningGateway]:
-    """Serve until the block ends."""
+    """Serve until the block ends; with a real queue, the intake plays only the registry of workers."""
     metrics = GatewayMetrics("test")
+    taken = queue.intake if queue else intake
+    archive = queue.archive if queue else intake
     # Nothing is kept between two looks: the tests change what there is to see.
-    forecasts = Forecasts(intake, intake, fresh_seconds=0)
-    jobs = Jobs(intake, blobs, MODEL, forecasts, metrics)
+    forecasts = Forecasts(intake, taken, fresh_seconds=0)
+    jobs = Jobs(taken, blobs, MODEL, forecasts, metrics)
+    events = JobEvents(archive, blobs, forecasts, metrics, max_event_streams)
+    readiness = Readiness(taken, blobs)
     services = GatewayServices(
-        jobs, forecasts, Readiness(intake, blobs), MODEL, metrics, access or Access(None), Rates()
+        jobs, events, Archive(archive, blobs), forecasts, readiness, MODEL, metrics, access or Access(None), Rates()
     )
     app = create_app(services, uploads or UploadLimits(), WaitLimits(default_seconds=5, max_seconds=60))
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
     started = threading.Event()
 
-    class Server(uvicorn.Server):
+    class Server(EventEndingServer):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             started.set()
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().shutdown(sockets)
+            if queue:
+                await queue.archive.aclose()
+                await queue.intake.aclose()
+
     http = partial(GuardedProtocol, limits=connections or ConnectionLimits())
-    server = Server(
-        uvicorn.Config(app, log_level="critical", ws="none", lifespan="off", timeout_graceful_shutdown=1, http=http)  # pyright: ignore[reportArgumentType]
-    )
+    config = uvicorn.Config(
+        app, log_level="critical", ws="none", lifespan="off", timeout_graceful_shutdown=1, http=http
+    )  # pyright: ignore[reportArgumentType]
+    server = Server(config, events)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert started.wait(20), "the server did not start"

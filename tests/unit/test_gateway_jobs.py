@@ -20,7 +20,8 @@ from service.domain.errors import (
 from service.domain.job import DEFAULT_TENANT, Job, JobFailure, JobStatus, NewJob, Priority
 from service.domain.request import MAX_SEED, OutputOptions, Sampler
 from service.gateway.forecast import Forecasts
-from service.gateway.jobs import MAX_QUEUE_SECONDS, Jobs, Submitted
+from service.gateway.jobs import Jobs, Submitted
+from service.gateway.patience import MAX_QUEUE_SECONDS
 from service.gateway.submission import Submission
 from service.ports.queue import CancelVerdict, Enqueued
 from service.telemetry.metrics import GatewayMetrics

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from service.adapters.redis_records import (
     claimed_jobs_from_json,
     job_from_record,
+    job_then,
     request_from_json,
     request_to_json,
     result_from_json,
@@ -258,3 +259,27 @@ def test_stats_when_they_are_not_of_this_version_then_refused() -> None:
 
 def test_record_when_read_then_the_job_is_its_tenants() -> None:
     assert job_from_record(a_job_id(1), a_record(tenant="bob")).tenant == "bob"
+
+
+def test_job_then_when_much_has_happened_since_then_nothing_of_that_is_in_it() -> None:
+    then = {"state": "queued", "deliveries": "0"}
+    since = {
+        "state": "failed",
+        "cancel": "client",
+        "deliveries": "3",
+        "started_ms": "2000",
+        "ended_ms": "3000",
+        "expires_ms": "4000",
+        "retry_ms": "2500",
+        "stage": "tdnet_step",
+        "step": "4",
+        "result": result_to_json(a_result()),
+        "error_code": "backend_error",
+        "error_detail": "why",
+    }
+
+    for state in ("queued", "running", "delayed", "succeeded"):
+        changed = then | {"state": state}
+        job = job_then(a_job_id(), a_record(**since), changed, 2, 8)
+
+        assert job == job_from_record(a_job_id(), a_record(**changed), 2, 8)

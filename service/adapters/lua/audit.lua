@@ -2,7 +2,7 @@
 -- The auditor's view: what a bounded number of jobs say of themselves and which indexes they are in, as one snapshot.
 -- Not here: what of it is a violation. It changes nothing.
 
-local AUDITED_FIELDS = {'state', 'tenant', 'class', 'cost', 'suspect', 'deadline_ms', 'error_code'}
+local AUDITED_FIELDS = {'state', 'tenant', 'class', 'cost', 'suspect', 'deadline_ms', 'error_code', 'erase'}
 local AUDITED_INDEXES = {'suspects', 'delayed', 'leases', 'deadlines', 'gc', 'dead'}
 
 -- One job; `part` is the index through which it was found.
@@ -15,6 +15,7 @@ local function facts_of(p, id, part)
   local indexes = {part, unpack(AUDITED_INDEXES)}
   if facts.tenant then
     indexes[#indexes + 1] = line_of(facts)
+    indexes[#indexes + 1] = 'listed:' .. facts.tenant
   end
   facts.indexes = {}
   for _, index in ipairs(indexes) do
@@ -25,7 +26,8 @@ local function facts_of(p, id, part)
   return facts
 end
 
--- All keys of the queue, a few at a time: ids of jobs, and names of lines. Those that should be there come first.
+-- All keys of the queue, a few at a time: ids of jobs, and names of lines and lists. Those lines that should be there
+-- come first.
 local function scan_keys(p, cursor, limit)
   local ids, lines = {}, {}
   if cursor == '0' then
@@ -40,7 +42,7 @@ local function scan_keys(p, cursor, limit)
     local name = string.sub(key, #p + 1)
     if string.sub(name, 1, 4) == 'job:' then
       ids[#ids + 1] = string.sub(name, 5)
-    elseif string.sub(name, 1, 6) == 'ready:' then
+    elseif string.sub(name, 1, 6) == 'ready:' or string.sub(name, 1, 7) == 'listed:' then
       lines[#lines + 1] = name
     end
   end

@@ -37,6 +37,10 @@ local function enqueue(keys, args)
   write_job(p, job, 'tenant', tenant, 'class', class, 'seq', job.seq, 'rows', rows, 'cost', cost, 'request', request,
     'retention_ms', retention_ms, 'created_ms', text(now), 'deadline_ms', text(now + deadline_ms),
     'forecast_ms', forecast_ms, 'deliveries', 0, 'failures', 0, 'suspect', 0)
+  if digest ~= '' then
+    write_job(p, job, 'key_digest', digest)
+  end
+  redis.call('ZADD', p .. 'listed:' .. tenant, job.seq, id)
   count(p, '*', 1)
   count(p, sum_of(tenant), 1)
   count(p, 'cost:queued:' .. class, cost)
@@ -50,7 +54,7 @@ end
 local function cancel(keys, args)
   local p, now = keys[1], now_ms()
   local job = read_job(p, args[1])
-  if not job.state or job.tenant ~= args[2] then
+  if not is_shown(job, args[2]) then
     return 'notfound'
   end
   if job.state == 'running' then
@@ -69,12 +73,11 @@ end
 -- id -> {the record's fields and values, jobs and row-steps before it}
 local function read(keys, args)
   local p = keys[1]
-  local record = redis.call('HGETALL', p .. 'job:' .. args[1])
   local job = read_job(p, args[1])
-  if job.state ~= 'queued' then
-    return {record, 0, 0}
+  if not is_shown(job, job.tenant) then
+    return {{}, 0, 0}
   end
-  return {record, ahead_of(p, job)}
+  return view_of(p, job)
 end
 
 -- ms that the oldest queued job has waited

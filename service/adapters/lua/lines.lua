@@ -172,3 +172,12 @@ local function ahead_of(p, job)
   end
   return rank + math.floor(others / average + 0.5), math.floor(own + others + 0.5)
 end
+
+-- {the record's fields and values, jobs and row-steps before it}
+local function view_of(p, job)
+  local record = redis.call('HGETALL', p .. 'job:' .. job.id)
+  if job.state ~= 'queued' then
+    return {record, 0, 0}
+  end
+  return {record, ahead_of(p, job)}
+end

@@ -5,7 +5,12 @@
 -- This part: a job's record, and the sums over all jobs.
 --
 -- job:<id> hash    state is queued, delayed (queued with a pause before), running, succeeded, failed or cancelled;
---                  cancel is why a running job is no longer wanted: client or deadline, the first of them stays
+--                  cancel is why a running job is no longer wanted: client or deadline, the first of them stays;
+--                  erase is set once its client wants it forgotten: from then on it is there for its end only
+-- history:<id> stream
+--                  its newest changes of state as 0-1, 0-2, ..., each with what a client then saw of it
+-- listed:<tenant> zset
+--                  the tenant's jobs by seq, but for those that are being erased
 -- live hash        jobs that have not ended as tenant:<name>, of all as `*`; row-steps as cost:queued:<class>,
 --                  cost:running
 -- deadlines zset   every job that has not ended, by ms of its deadline, later once a running one has been flagged
@@ -19,8 +24,15 @@ local NUMBERS = {
 }
 local FIELDS = {
   'state', 'tenant', 'class', 'seq', 'request', 'fence', 'owner', 'suspect', 'stage', 'step', 'cancel', 'last_fence',
-  'last_verdict', 'expired',
+  'last_verdict', 'expired', 'key_digest', 'erase',
 }
+-- What changes during a job's life and is shown to clients.
+local SHOWN = {
+  'state', 'cancel', 'deliveries', 'started_ms', 'ended_ms', 'expires_ms', 'retry_ms', 'stage', 'step', 'result',
+  'error_code', 'error_detail',
+}
+local MAX_HISTORY = 64
+
 for i = 1, #NUMBERS do
   FIELDS[#FIELDS + 1] = NUMBERS[i]
 end
@@ -47,12 +59,30 @@ local function read_job(p, id)
   return job
 end
 
+-- Whether there is such a job for the tenant.
+local function is_shown(job, tenant)
+  return job.state and job.tenant == tenant and not job.erase
+end
+
 local function write_job(p, job, ...)
   redis.call('HSET', p .. 'job:' .. job.id, ...)
 end
 
-local function emit(p, now, id, kind)
+local function announce(p, now, id, kind)
   redis.call('XADD', p .. 'events', '*', 'type', kind, 'job', id, 'at', text(now))
+end
+
+-- A change of state, after everything about it has been written: announced, and kept in the job's own history.
+local function emit(p, now, id, kind)
+  announce(p, now, id, kind)
+  local shown = {}
+  for i, value in ipairs(redis.call('HMGET', p .. 'job:' .. id, unpack(SHOWN))) do
+    if value then
+      shown[#shown + 1] = SHOWN[i]
+      shown[#shown + 1] = value
+    end
+  end
+  redis.call('XADD', p .. 'history:' .. id, 'MAXLEN', MAX_HISTORY, '0-*', unpack(shown))
 end
 
 -- Add to a sum over jobs.
@@ -86,7 +116,8 @@ local function end_job(p, job, now, state)
     redis.call('HDEL', p .. 'live', sum_of(job.tenant))
   end
   redis.call('ZREM', p .. 'deadlines', job.id)
-  redis.call('ZADD', p .. 'gc', expires, job.id)
+  -- What is to be erased goes with the next reap; whoever ended it may still be writing to its record.
+  redis.call('ZADD', p .. 'gc', job.erase and text(now) or expires, job.id)
   emit(p, now, job.id, 'job.' .. state)
 end
 
@@ -103,4 +134,16 @@ local function end_unwanted(p, job, now, cause)
   end
   fail(p, job, now, 'deadline_exceeded', 'the job had not ended by its deadline')
   return 'expired'
+end
+
+-- Everything that is kept of an ended job, but for its pictures.
+local function forget(p, job)
+  redis.call('DEL', p .. 'job:' .. job.id, p .. 'history:' .. job.id)
+  redis.call('ZREM', p .. 'gc', job.id)
+  redis.call('ZREM', p .. 'dead', job.id)
+  redis.call('ZREM', p .. 'listed:' .. job.tenant, job.id)
+  local key = job.key_digest and p .. 'idem:' .. job.tenant .. ':' .. job.key_digest
+  if key and redis.call('HGET', key, 'job') == job.id then
+    redis.call('DEL', key)
+  end
 end

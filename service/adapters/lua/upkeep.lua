@@ -72,17 +72,18 @@ local function pass_deadline(p, job, now, lease_ms)
   return true
 end
 
--- Pictures first, the record a week later.
+-- Pictures first, the record a week later; of what is to be erased all at once.
 local function collect(p, job, now)
-  if job.expired then
-    redis.call('DEL', p .. 'job:' .. job.id)
-    redis.call('ZREM', p .. 'gc', job.id)
-    redis.call('ZREM', p .. 'dead', job.id)
+  if job.erase then
+    redis.call('SADD', p .. 'deletable', job.id)
+    forget(p, job)
+  elseif job.expired then
+    forget(p, job)
   else
     write_job(p, job, 'expired', 1)
     redis.call('ZADD', p .. 'gc', text(now + RECORD_KEPT_MS), job.id)
     redis.call('SADD', p .. 'deletable', job.id)
-    emit(p, now, job.id, 'job.expired')
+    announce(p, now, job.id, 'job.expired')
   end
 end
 

@@ -25,7 +25,7 @@ def gateway(world: World) -> Actor:
     while not world.is_calm:
         yield world.random.randrange(4_500)
         if world.owners and world.random.random() < 0.25:
-            yield from _cancel(world)
+            yield from (_cancel(world) if world.random.random() < 0.8 else _erase(world))
         else:
             yield from _submit(world)
 
@@ -64,6 +64,21 @@ def _cancel(world: World) -> Actor:
         world.note("cancel", number, tenant=tenant, verdict=verdict)
 
     yield from world.ask(partial(world.lab.cancel, number, tenant), seen)
+
+
+def _erase(world: World) -> Actor:
+    """A job whose client was answered: before that, nobody knows its id."""
+    accepted = [entry for entry in world.history.of("submit")[-MAX_LIVE:] if entry.verdict == "ok"]
+    if not accepted:
+        return
+    submit = world.random.choice(accepted)
+    tenant = submit.tenant if world.random.random() < 0.9 else world.random.choice(_TENANTS)
+    number = int(submit.job[4:], 16)
+
+    def seen(verdict: str) -> None:
+        world.note("erase", number, tenant=tenant, verdict=verdict)
+
+    yield from world.ask(partial(world.lab.erase, number, tenant), seen)
 
 
 def upkeep(world: World) -> Actor:

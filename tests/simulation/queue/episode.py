@@ -78,10 +78,11 @@ def _run(world: World, url: str, num_operations: int) -> Counter[str]:
         _run_on(world, 20)
         assert world.elapsed_ms - calm_from_ms < _MAX_CALM_MS, "some jobs never end"
     world.listen()
+    world.deleted |= set(world.lab.reap(limit=_MAX_REAPED)[4])  # What was to be erased and has just ended.
     records = world.records()
     world.history.check(world.outbox, records)
     _audit(world, url)
-    _collect(world, set(records))
+    _collect(world, set(records) | world.history.erased)
     return _summary(world, records)
 
 
@@ -120,7 +121,7 @@ def _collect(world: World, jobs: set[str]) -> None:
 def _summary(world: World, records: dict[str, dict[str, str]]) -> Counter[str]:
     summary = Counter(f"job {record['state']}" for record in records.values())
     summary += Counter(f"error {record['error_code']}" for record in records.values() if "error_code" in record)
-    for kind in ("submit", "cancel", "finish", "release"):
+    for kind in ("submit", "cancel", "erase", "finish", "release"):
         summary += Counter(f"{kind} {entry.verdict}" for entry in world.history.of(kind))
     summary["operations"] = world.num_operations
     return summary

@@ -47,6 +47,10 @@ class History:
             jobs[entry.job].append(entry)
         return jobs
 
+    @property
+    def erased(self) -> set[str]:
+        return {entry.job for entry in self.of("erase") if entry.verdict != "notfound"}
+
     def check(self, outbox: Outbox, records: Records) -> None:
         """Raise AssertionError unless everything that is promised holds once all actors are at rest.
 
@@ -54,6 +58,27 @@ class History:
             outbox: the events of each job, in their order.
             records: what is stored of each job.
         """
+        self._check_erased(records)
+        self._without_erased()._check_kept(_without_jobs(outbox, self.erased), records)
+
+    def _check_erased(self, records: Records) -> None:
+        owners = {entry.job: entry.tenant for entry in self.of("submit")}
+        for entry in self.of("erase"):
+            assert entry.verdict == "notfound" or entry.tenant == owners[entry.job], f"{entry} of another tenant's job"
+        assert not self.erased & set(records), f"erased and still there: {self.erased & set(records)}"
+
+    def _without_erased(self) -> "History":
+        """Of what is forgotten, nothing more is promised; its key is free again."""
+        erased = self.erased
+        return History(
+            [
+                entry
+                for entry in self.entries
+                if entry.job not in erased and entry.fields.get("answered_id") not in erased
+            ]
+        )
+
+    def _check_kept(self, outbox: Outbox, records: Records) -> None:
         self._check_accepted(records)
         _check_ends(outbox, records)
         self._check_verdicts(records)
@@ -160,6 +185,10 @@ def _check_ends(outbox: Outbox, records: Records) -> None:
         assert ends == [f"job.{record['state']}"], f"{job} is {record['state']} after {outbox[job]}"
         assert _without(outbox[job], "job.expired")[-1] == ends[0], f"{job} went on after its end: {outbox[job]}"
         assert ("result" in record) == (record["state"] == "succeeded")
+
+
+def _without_jobs(outbox: Outbox, jobs: set[str]) -> Outbox:
+    return {job: events for job, events in outbox.items() if job not in jobs}
 
 
 def _without(events: Iterable[str], unwanted: str) -> list[str]:

@@ -17,7 +17,7 @@ NUM_FRESH = 2
 MET = (
     *("finish fenced", "finish already", "finish retry", "finish expired", "finish cancelled", "release queued"),
     *("cancel cancelling", "cancel notfound", "submit dup", "submit mismatch", "submit full", "submit quota"),
-    *("error attempts_exhausted", "error deadline_exceeded"),
+    *("erase erased", "erase erasing", "erase notfound", "error attempts_exhausted", "error deadline_exceeded"),
 )
 # what is broken: the text of the library, what stands there instead
 MUTANTS = {
@@ -31,9 +31,10 @@ MUTANTS = {
     ),
     "cancel ignored at finish": ("local cause, verdict = cause_of(job, now), nil", "local cause, verdict = nil, nil"),
     "key forgotten": ("if digest ~= '' and known[1] then", "if false then"),
-    "tenant not checked": ("job.tenant ~= args[2]", "false"),
+    "tenant not checked": ("job.tenant == tenant and ", ""),
     "end without event": ("emit(p, now, job.id, 'job.' .. state)", ""),
     "failures unbounded": ("if may_retry and failures < limits.failures and", "if may_retry and"),
+    "erased and kept": ("job.erase and text(now) or expires", "expires"),
     "cost kept": ("count(p, 'cost:running', -job.cost)", ""),
 }
 MAX_MUTANT_WALKS = 5

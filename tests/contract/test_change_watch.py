@@ -7,7 +7,7 @@ import pytest
 import redis
 import structlog
 
-from service.adapters.end_watch import EndWatch
+from service.adapters.change_watch import ChangeWatch
 from tests.fakes.redis_process import RedisProcess
 from tests.unit.builders import a_job_id
 
@@ -15,24 +15,24 @@ STREAM = "test:events"
 
 
 @pytest.fixture
-async def watch(server: RedisProcess, client: redis.Redis) -> AsyncIterator[EndWatch]:
+async def watch(server: RedisProcess, client: redis.Redis) -> AsyncIterator[ChangeWatch]:
     client.flushall()
-    watch = EndWatch(server.url, STREAM)
+    watch = ChangeWatch(server.url, STREAM)
     yield watch
     await watch.aclose()
 
 
-async def test_watch_when_it_meets_the_unforeseen_then_it_is_logged_and_later_ends_are_seen(
-    watch: EndWatch, client: redis.Redis
+async def test_watch_when_it_meets_the_unforeseen_then_it_is_logged_and_later_changes_are_seen(
+    watch: ChangeWatch, client: redis.Redis
 ) -> None:
-    with structlog.testing.capture_logs() as lines, watch.ends_of(a_job_id()) as ended:
+    with structlog.testing.capture_logs() as lines, watch.changes_of(a_job_id()) as changed:
         await watch.start()
         client.xadd(STREAM, {"an event": "of no known kind"})
         client.xadd(STREAM, {"type": "job.succeeded", "job": a_job_id()})
 
         async with asyncio.timeout(20):
-            await ended.wait()
+            await changed.wait()
 
     assert [(line["event"], line["log_level"], line["exc_info"]) for line in lines] == [
-        ("end_watch_failed", "error", True)
+        ("change_watch_failed", "error", True)
     ]

@@ -1,4 +1,4 @@
-"""Wakes those who wait for a job's end: one reader of the event stream for all of a process' waiters.
+"""Wakes those who follow a job: one reader of the event stream for all of a process' waiters.
 
 It does not read jobs, and it is only a hint: a waiter looks again each second anyhow.
 """
@@ -20,10 +20,9 @@ _READ_TIMEOUT_SECONDS = _BLOCK_SECONDS + 1.0
 _OUTAGE_PAUSE_SECONDS = 0.25
 _FAULT_PAUSE_SECONDS = 1.0
 _MAX_EVENTS = 1000
-_ENDS = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
 
 
-class EndWatch:
+class ChangeWatch:
     """Follows the stream from the first `start` on, in the event loop of that call."""
 
     def __init__(self, url: str, stream: str) -> None:
@@ -35,14 +34,14 @@ class EndWatch:
         self._starting = asyncio.Lock()
 
     async def start(self) -> None:
-        """Be sure that no end after this call is missed; StorageError if the queue does not answer."""
+        """Be sure that no change after this call is missed; StorageError if the queue does not answer."""
         # The calls of this client may last longer, as they wait for events; this one may not.
         with queue_errors():
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS), self._starting:
                 if self._task is None:
                     newest: Any = await self._client.xrevrange(self._stream, count=1)
                     self._last_id = newest[0][0] if newest else "0"
-                    self._task = asyncio.create_task(self._follow(), name="end watch")
+                    self._task = asyncio.create_task(self._follow(), name="change watch")
 
     async def aclose(self) -> None:
         """Stop following; who still waits is left to its timeout."""
@@ -51,14 +50,14 @@ class EndWatch:
         await self._client.aclose()
 
     @contextmanager
-    def ends_of(self, job_id: JobId) -> Iterator[asyncio.Event]:
-        """An event that is set once the job's end has been seen."""
-        ended = asyncio.Event()
-        self._waiters.setdefault(job_id, set()).add(ended)
+    def changes_of(self, job_id: JobId) -> Iterator[asyncio.Event]:
+        """An event that is set at each change of the job; whoever looks at the job clears it first."""
+        changed = asyncio.Event()
+        self._waiters.setdefault(job_id, set()).add(changed)
         try:
-            yield ended
+            yield changed
         finally:
-            self._waiters[job_id].discard(ended)
+            self._waiters[job_id].discard(changed)
             if not self._waiters[job_id]:
                 del self._waiters[job_id]
 
@@ -71,7 +70,7 @@ class EndWatch:
                 await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
             except Exception:
                 # Ended, it would slow down every waiter from now on, and nobody would learn of it.
-                get_logger().exception("end_watch_failed")
+                get_logger().exception("change_watch_failed")
                 await asyncio.sleep(_FAULT_PAUSE_SECONDS)
 
     async def _read_once(self) -> None:
@@ -82,6 +81,5 @@ class EndWatch:
         for _, entries in answer or ():
             for entry_id, event in entries:
                 self._last_id = entry_id
-                if event["type"] in _ENDS:
-                    for ended in self._waiters.get(event["job"], ()):
-                        ended.set()
+                for changed in self._waiters.get(event["job"], ()):
+                    changed.set()

@@ -1,0 +1,72 @@
+"""A gateway in front of a real queue, and a worker and an upkeep that a test plays by hand."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import redis
+
+from service.adapters.redis_archive import RedisJobArchive
+from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases
+from service.adapters.redis_server import connect, load_functions
+from service.domain.job import ClaimedJob, Progress
+from tests.api.bad_inputs import GOOD_BODY
+from tests.contract.queue_parts import POLICY
+from tests.fakes.fake_intake import FakeIntake
+from tests.fakes.memory_blobs import MemoryBlobs
+from tests.fakes.running_gateway import RealQueue, RunningGateway, running_gateway
+from tests.unit.builders import a_result
+
+_POLICY = replace(POLICY, lease_seconds=15.0)
+_MAX_REAPED = 200
+
+
+@dataclass
+class QueueEdge:
+    """What a test holds."""
+
+    gateway: RunningGateway
+    blobs: MemoryBlobs
+    leases: RedisJobLeases
+    redis: redis.Redis
+
+    @property
+    def client(self) -> httpx.Client:
+        return self.gateway.client
+
+    def submit(self, **fields: Any) -> str:
+        return self.client.post("/v1/jobs", json=GOOD_BODY | fields).raise_for_status().json()["id"]
+
+    def claim(self) -> ClaimedJob:
+        (job,) = self.leases.claim(1, 0)
+        return job
+
+    def step(self, job: ClaimedJob, step: int) -> None:
+        assert self.leases.heartbeat({job.id: (job.fence, Progress("tdnet_step", step))})[job.id] == "ok"
+
+    def succeed(self, job: ClaimedJob) -> None:
+        self.blobs.put_output(job.id, job.fence, b"picture")
+        assert self.leases.succeed(job.id, a_result(job.fence)) == "succeeded"
+
+    def reap(self) -> list[str]:
+        """One round of upkeep; the jobs whose pictures may be deleted."""
+        return self.redis.fcall("q1_reap", 1, RedisKeys().prefix, _MAX_REAPED, 15_000, 5)[4]  # pyright: ignore
+
+
+@contextlib.contextmanager
+def queue_edge(url: str, max_event_streams: int = 500) -> Iterator[QueueEdge]:
+    """Serve until the block ends; the server at `url` is emptied."""
+    keys, blobs = RedisKeys(), MemoryBlobs()
+    intake, leases = RedisJobIntake(url, keys, _POLICY), RedisJobLeases(url, keys, _POLICY)
+    queue = RealQueue(intake, RedisJobArchive(url, keys, intake.watch))
+    with connect(url) as client:
+        client.flushall()
+        load_functions(client)
+        try:
+            with running_gateway(FakeIntake(), blobs, queue=queue, max_event_streams=max_event_streams) as gateway:
+                yield QueueEdge(gateway, blobs, leases, client)
+        finally:
+            leases.close()
