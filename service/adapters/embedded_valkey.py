@@ -183,17 +183,11 @@ class EmbeddedValkey:
 
     def _wait_until_it_answers(self) -> None:
         give_up_at = time.monotonic() + _START_TIMEOUT_SECONDS
-        client = redis.Redis.from_url(self.url, socket_timeout=1.0, protocol=2)
-        try:
-            while self.is_running and time.monotonic() < give_up_at:
-                try:
-                    client.ping()
-                except redis.RedisError:  # Not listening yet, or still reading its log.
-                    time.sleep(_PING_PAUSE_SECONDS)
-                else:
-                    return
-        finally:
-            client.close()
+        while self.is_running and time.monotonic() < give_up_at:
+            if self.is_reachable:
+                return
+            # Not listening yet, or still reading its log.
+            time.sleep(_PING_PAUSE_SECONDS)
         end = self._process.poll() if self._process else None
         fate = f"no answer in {_START_TIMEOUT_SECONDS:.0f} s" if end is None else f"it ended with status {end}"
         self.stop()

@@ -55,7 +55,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._begun = 0.0  # when this request's head, and then its body, began
         self._is_in_head = True
-        self._num_head_bytes = self._num_body_bytes = 0
+        # What has come of a head that is not whole, what the parser has told of it, and what has come of the body.
+        self._num_head_bytes = self._num_parsed_bytes = self._num_body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The first request's head must come in time."""
@@ -91,7 +92,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """See uvicorn."""
         super().on_header(name, value)
-        num_bytes = len(self.url) + sum(len(each) + len(text) for each, text in self.headers)
+        self._num_parsed_bytes += len(name) + len(value)
+        num_bytes = len(self.url) + self._num_parsed_bytes
         if len(self.headers) > self._limits.max_headers or num_bytes > self._limits.max_head_bytes:
             self._fail(self._too_large())
 
@@ -129,7 +131,8 @@ class GuardedProtocol(HttpToolsProtocol):
         return RequestError("headers_too_large", detail)
 
     def _begin_head(self) -> None:
-        self._is_in_head, self._num_head_bytes = True, 0
+        self._is_in_head = True
+        self._num_head_bytes = self._num_parsed_bytes = 0
         self._start_timer(self._limits.head_seconds, self._give_up_head)
 
     def _give_up_head(self) -> None:

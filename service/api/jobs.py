@@ -38,10 +38,7 @@ IndexQuery = Annotated[str, Query(description="Which picture, from 0", examples=
     operation_id="createJob",
     summary="Submit a job, do not wait",
     response_class=Response,
-    responses={
-        202: job_answer("Accepted and durable", is_accepted=True),
-        **problems(*GENERATION_PROBLEMS),
-    },
+    responses={202: job_answer("Accepted and durable", is_accepted=True), **problems(*GENERATION_PROBLEMS)},
     openapi_extra=GENERATION_BODY | {"parameters": [IDEMPOTENCY_KEY]},
     status_code=202,
 )
@@ -88,10 +85,7 @@ async def get_job(request: Request, job_id: JobIdPath, caller: ReaderDep, edge: 
     operation_id="cancelJob",
     summary="End a job that is no longer wanted",
     response_class=Response,
-    responses={
-        200: job_answer("The job object, of an ended job too"),
-        **problems("not_found", "queue_unavailable"),
-    },
+    responses={200: job_answer("The job object, of an ended job too"), **problems("not_found", "queue_unavailable")},
 )
 async def cancel_job(job_id: JobIdPath, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """A queued job ends at once, a running one with its present step; an ended one stays as it is."""

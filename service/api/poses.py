@@ -61,13 +61,13 @@ async def list_presets(_caller: ReaderDep) -> PresetListView:
 )
 async def get_preset_image(name: PresetName, _caller: ReaderDep) -> Response:
     """A PNG file."""
-    return Response(_picture(preset(name).name), headers=_CACHING, media_type="image/png")
+    return Response(_picture(preset(name)), headers=_CACHING, media_type="image/png")
 
 
 @functools.cache
-def _picture(name: str) -> bytes:
+def _picture(each: PosePreset) -> bytes:
     file = io.BytesIO()
-    Image.frombytes("RGB", (IMAGE_SIZE, IMAGE_SIZE), PRESETS[name].skeleton).save(file, "PNG")
+    Image.frombytes("RGB", (IMAGE_SIZE, IMAGE_SIZE), each.skeleton).save(file, "PNG")
     return file.getvalue()
 
 

@@ -157,8 +157,6 @@ def job_view(job: Job, eta: Eta | None, content: bytes | None = None) -> JobView
         content: the picture's file, if the object is to hold it.
     """
     request, params = job.request, job.request.params
-    # The last report of a worker may be a step or two old when the job ends.
-    step = params.num_steps if job.status is JobStatus.SUCCEEDED else job.progress.step
     return JobView(
         id=job.id,
         status=job.status.value,
@@ -168,9 +166,7 @@ def job_view(job: Job, eta: Eta | None, content: bytes | None = None) -> JobView
         deadline_at=_moment_or_none(job.deadline_at),
         expires_at=_moment_or_none(job.expires_at),
         queue=QueueView(position=job.position, priority=job.priority, retry_at=_moment_or_none(job.retry_at)),
-        progress=ProgressView(
-            stage=job.progress.stage or None, step=step, steps=params.num_steps, ratio=round(step / params.num_steps, 4)
-        ),
+        progress=_progress(job),
         eta=_eta(eta) if eta else None,
         attempt=job.attempt,
         request=RequestView(
@@ -193,8 +189,15 @@ def job_view(job: Job, eta: Eta | None, content: bytes | None = None) -> JobView
 
 def progress_event(job: Job, eta: Eta | None) -> ProgressEvent:
     """How far a running job is."""
-    view = job_view(job, eta)
-    return ProgressEvent(step=view.progress.step, steps=view.progress.steps, ratio=view.progress.ratio, eta=view.eta)
+    progress = _progress(job)
+    return ProgressEvent(step=progress.step, steps=progress.steps, ratio=progress.ratio, eta=_eta(eta) if eta else None)
+
+
+def _progress(job: Job) -> ProgressView:
+    num_steps = job.request.params.num_steps
+    # The last report of a worker may be a step or two old when the job ends.
+    step = num_steps if job.status is JobStatus.SUCCEEDED else job.progress.step
+    return ProgressView(stage=job.progress.stage or None, step=step, steps=num_steps, ratio=round(step / num_steps, 4))
 
 
 def preview_event(job: Job) -> PreviewEvent:

@@ -12,7 +12,7 @@ from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_server import connect, load_functions
 from service.bootstrap.queue import embedded_queue
 from service.domain.access import MAX_LIVE_KEYS, ApiKey, CallerLimits, Scope, key_text, secret_digest
-from service.domain.errors import ConfigurationError, StorageError
+from service.domain.errors import ConfigurationError
 from service.settings import Settings
 from service.telemetry.logs import get_logger
 
@@ -110,8 +110,7 @@ def _queue_url(settings: Settings) -> Iterator[str]:
         yield settings.redis_url or running.url
         return
     with embedded_queue(settings) as queue:
-        if queue is None:
-            raise StorageError("queue_unavailable", "there is no queue")
+        assert queue, "no other server is named"
         yield queue.url
 
 

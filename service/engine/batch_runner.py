@@ -100,7 +100,7 @@ class BatchRunner:
             case Stage.DENOISE:
                 for flight, row in zip(flights, batch.rows, strict=True):
                     flight.step = row.step_index + 1
-                    if flight.wants_previews:
+                    if flight.job.request.output.preview_every_steps:
                         self._previews.offer(flight, self._set.previous_denoised[self._set.slot(flight.key)])
                 self._metrics.count_steps(len(flights), 1)
             case Stage.SAMPLE:

@@ -17,7 +17,6 @@ class Flight:
         cache: `hit` or `miss` for `source` and `pose`.
         is_lost: the job is no longer ours.
         previewed_at: monotonic seconds of its last preview.
-        wants_previews: whether it may ever have one.
     """
 
     job: ClaimedJob
@@ -28,10 +27,6 @@ class Flight:
     cache: dict[str, str] = field(default_factory=dict)
     is_lost: bool = False
     previewed_at: float = 0.0
-    wants_previews: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.wants_previews = self.job.request.output.preview_every_steps > 0
 
     @property
     def key(self) -> str:

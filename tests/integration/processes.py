@@ -147,6 +147,20 @@ def skeleton_of(pose: dict) -> np.ndarray:
     return draw_skeleton(to_frame(points, pose["size"], (0, 0)))
 
 
+def serve(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The command with these words and settings, run to its end."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("XMDPT_", "REDIS_URL"))}
+    return subprocess.run(
+        [sys.executable, "-m", "service", *words],
+        cwd=ROOT,
+        env=environment | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @contextmanager
 def running_service(
     folder: Path, *, must_stop_well: bool = True, ready_seconds: float = 60, **settings: str

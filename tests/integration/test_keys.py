@@ -1,28 +1,13 @@
 """API keys from the command line to the answer: made beside a running service, needed, and revoked."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.processes import ROOT, running_service, wait_until
-
-
-def serve(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("XMDPT_", "REDIS_URL"))}
-    return subprocess.run(
-        [sys.executable, "-m", "service", *words],
-        cwd=ROOT,
-        env=environment | settings,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.integration.processes import running_service, serve, wait_until
 
 
 def good(ended: subprocess.CompletedProcess[str]) -> str:

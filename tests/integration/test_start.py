@@ -11,20 +11,7 @@ import httpx
 import pytest
 
 from service.adapters.embedded_valkey import EmbeddedValkey
-from tests.integration.processes import ROOT, RunningService, free_port, running_service, wait_until
-
-
-def serve(role: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("XMDPT_", "REDIS_URL"))}
-    return subprocess.run(
-        [sys.executable, "-m", "service", role],
-        cwd=ROOT,
-        env=environment | settings,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.integration.processes import ROOT, RunningService, free_port, running_service, serve, wait_until
 
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])
