@@ -10,7 +10,9 @@ import pytest
 from service.domain.job import NewJob
 from tests.fakes.fake_intake import FakeIntake
 from tests.fakes.memory_blobs import MemoryBlobs
+from tests.fakes.redis_process import RedisProcess
 from tests.fakes.running_gateway import RunningGateway, running_gateway
+from tests.simulation.queue.episode import simulation_server
 
 
 @dataclass
@@ -37,6 +39,13 @@ def _running_edge() -> Iterator[Edge]:
     intake, blobs = FakeIntake(), MemoryBlobs()
     with running_gateway(intake, blobs) as gateway:
         yield Edge(gateway, intake, blobs)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisProcess]:
+    """A real server for a queue, for tests whose gateway has one."""
+    with simulation_server() as server:
+        yield server
 
 
 @pytest.fixture

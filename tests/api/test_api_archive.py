@@ -11,13 +11,6 @@ from tests.api.bad_inputs import GOOD_BODY
 from tests.fakes.queue_lab import PREFIX
 from tests.fakes.real_queue import QueueEdge, queue_edge
 from tests.fakes.redis_process import RedisProcess
-from tests.simulation.queue.episode import simulation_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisProcess]:
-    with simulation_server() as server:
-        yield server
 
 
 @pytest.fixture

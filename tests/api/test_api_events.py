@@ -12,15 +12,8 @@ from tests.api.test_api_cancel import until
 from tests.fakes.event_stream import Event, Stream
 from tests.fakes.real_queue import QueueEdge, queue_edge
 from tests.fakes.redis_process import RedisProcess
-from tests.simulation.queue.episode import simulation_server
 
 NUM_CLIENTS = 40
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisProcess]:
-    with simulation_server() as server:
-        yield server
 
 
 @pytest.fixture
