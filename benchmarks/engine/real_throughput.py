@@ -91,8 +91,10 @@ def _in_a_bare_loop(backend: OnnxBackend, jobs: Sequence[Submission]) -> float:
             for pixels in (job.photo, job.skeleton)
         )
         condition = backend.condition(backend.encode_source(photo), backend.encode_pose(skeleton))
-        plan = sampling_plan(job.num_steps, job.guidance, job.sampler.value, VARIANTS[VARIANT].prediction)
-        latents = initial_noise(job.seed or 0)[None]
+        plan = sampling_plan(
+            job.options.num_steps, job.options.guidance, job.options.sampler.value, VARIANTS[VARIANT].prediction
+        )
+        latents = initial_noise(job.options.seed or 0)[None]
         denoised = np.zeros_like(latents)
         for timestep, guidance, row in zip(plan.timesteps, plan.guidance, plan.coefficients, strict=True):
             numbers = timestep[None, None], guidance[None, None], row[None]

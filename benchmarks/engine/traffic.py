@@ -15,7 +15,7 @@ from service.domain.inputs import PICTURE_BYTES
 from service.domain.job import DEFAULT_TENANT
 from service.domain.request import OutputOptions, Sampler
 from service.gateway.jobs import Submitted
-from service.gateway.submission import Submission
+from service.gateway.submission import JobOptions, Submission
 
 _NUM_PERSONS = 8
 _MAX_AT_ONCE = 8
@@ -33,12 +33,14 @@ def submission(number: int, num_steps: int, person: int | None = None) -> Submis
     return Submission(
         photo=picture(person),
         skeleton=picture(person + 1),
-        model=None,
-        seed=number,
-        num_steps=num_steps,
-        guidance=2.0,
-        sampler=Sampler.DDIM,
-        output=OutputOptions(),
+        options=JobOptions(
+            model=None,
+            seed=number,
+            num_steps=num_steps,
+            guidance=2.0,
+            sampler=Sampler.DDIM,
+            output=OutputOptions(),
+        ),
     )
 
 

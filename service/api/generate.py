@@ -64,7 +64,7 @@ async def generate(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Res
     key = idempotency_key(request.headers)
     accept = ",".join(request.headers.getlist("accept"))
     submission = await edge.reader.read(request, functools.partial(_format, accept))
-    answer = negotiate(accept, submission.output.format, prefer_json=submission.output.is_inline)
+    answer = negotiate(accept, submission.options.output.format, prefer_json=submission.options.output.is_inline)
     default = WaitPreference(edge.waits.default_seconds, f"wait={edge.waits.default_seconds}")
     prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits) or default
     jobs = edge.services.jobs

@@ -22,7 +22,7 @@ from service.domain.pose import parse_key_points
 from service.domain.request import DEFAULT_QUALITY, ImageFormat, OutputOptions, width_of_aspect
 from service.gateway.pose_presets import PRESETS
 from service.gateway.poses import draw_pose
-from service.gateway.submission import Submission
+from service.gateway.submission import JobOptions, Submission
 
 # A decoded picture of the largest size takes 50 MB and more: two at a time bound the gateway's memory.
 _MAX_DECODERS = 2
@@ -64,19 +64,20 @@ class SubmissionReader:
         checked = check_body(fields)
         chosen = _format(checked.output, choose_format)
         photo = decode_photo(checked.source.data, self._limits, "/source")
-        return Submission(
-            output=_output(checked, chosen, photo),
-            photo=photo.pixels,
-            skeleton=self._skeleton(checked),
-            model=checked.model,
-            seed=checked.seed,
-            num_steps=checked.steps,
-            guidance=checked.guidance,
-            sampler=checked.sampler,
-            priority=checked.priority,
-            deadline_seconds=checked.deadline_ms / 1000,
-            retention_seconds=checked.retention_s or self._default_retention_seconds,
-            metadata=checked.metadata,
+        return Submission(photo.pixels, self._skeleton(checked), self._options(checked, chosen, photo))
+
+    def _options(self, body: GenerationBody, chosen: ImageFormat, photo: DecodedPicture) -> JobOptions:
+        return JobOptions(
+            model=body.model,
+            seed=body.seed,
+            num_steps=body.steps,
+            guidance=body.guidance,
+            sampler=body.sampler,
+            output=_output(body, chosen, photo),
+            priority=body.priority,
+            deadline_seconds=body.deadline_ms / 1000,
+            retention_seconds=body.retention_s or self._default_retention_seconds,
+            metadata=body.metadata,
         )
 
     def _skeleton(self, body: GenerationBody) -> bytes:

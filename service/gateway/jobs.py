@@ -79,7 +79,7 @@ class Jobs:
             OverloadedError: `overloaded`, `tenant_queue_full`; nothing was kept.
             StorageError: `queue_unavailable` or `storage_unavailable`.
         """
-        if submission.model not in (None, self._model.name):
+        if submission.options.model not in (None, self._model.name):
             raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}, the model served here")
         job_id = f"job_{secrets.token_hex(16)}"
         content = pack_inputs(submission.photo, submission.skeleton)
@@ -209,9 +209,9 @@ def _new_job(job_id: JobId, submission: Submission, tenant: str, model: str, ide
         job_id,
         request,
         tenant=tenant,
-        priority=submission.priority,
-        deadline_seconds=submission.deadline_seconds,
-        retention_seconds=submission.retention_seconds,
+        priority=submission.options.priority,
+        deadline_seconds=submission.options.deadline_seconds,
+        retention_seconds=submission.options.retention_seconds,
         idempotency=IdempotencyKey(idempotency_key, submission.fingerprint(request)) if idempotency_key else None,
     )
 

@@ -16,11 +16,10 @@ from service.domain.request import MAX_SEED, GenerationRequest, OutputOptions, S
 
 
 @dataclass(frozen=True)
-class Submission:
-    """A checked request with its pixels.
+class JobOptions:
+    """Everything that a client chooses but the two pictures.
 
     Attributes:
-        photo: uint8 [256,256,3] RGB as bytes; skeleton likewise.
         model: a variant's name, None for the served one.
         seed: None to have one drawn.
         num_steps: see `SamplingParams`; likewise guidance and sampler.
@@ -31,8 +30,6 @@ class Submission:
         metadata: the client's own notes: at most 16 keys of 1-40 characters, texts of at most 500.
     """
 
-    photo: bytes
-    skeleton: bytes
     model: str | None
     seed: int | None
     num_steps: int
@@ -44,25 +41,40 @@ class Submission:
     retention_seconds: float = DEFAULT_RETENTION_SECONDS
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
+
+@dataclass(frozen=True)
+class Submission:
+    """A checked request with its pixels.
+
+    Attributes:
+        photo: uint8 [256,256,3] RGB as bytes; skeleton likewise.
+        options: the rest of it.
+    """
+
+    photo: bytes
+    skeleton: bytes
+    options: JobOptions
+
     def request(self, model: str) -> GenerationRequest:
         """What is asked of this model; an absent seed is drawn, a new one each time."""
-        seed = secrets.randbelow(MAX_SEED + 1) if self.seed is None else self.seed
+        options = self.options
+        seed = secrets.randbelow(MAX_SEED + 1) if options.seed is None else options.seed
         return GenerationRequest(
             model=model,
-            params=SamplingParams(seed, self.num_steps, self.guidance, self.sampler),
-            output=self.output,
+            params=SamplingParams(seed, options.num_steps, options.guidance, options.sampler),
+            output=options.output,
             source_digest=content_digest(self.photo),
             pose_digest=content_digest(self.skeleton),
-            metadata=self.metadata,
+            metadata=options.metadata,
         )
 
     def fingerprint(self, request: GenerationRequest) -> str:
         """64 hex digits over everything that decides the answer to `request`; a drawn seed counts as an absent one."""
         content = dataclasses.asdict(request)
-        content["params"]["seed"] = self.seed
+        content["params"]["seed"] = self.options.seed
         content |= {
-            "priority": self.priority,
-            "deadline_seconds": self.deadline_seconds,
-            "retention_seconds": self.retention_seconds,
+            "priority": self.options.priority,
+            "deadline_seconds": self.options.deadline_seconds,
+            "retention_seconds": self.options.retention_seconds,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

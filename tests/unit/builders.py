@@ -1,5 +1,6 @@
 """Domain values with sensible contents, for tests that care about one field of them."""
 
+import dataclasses
 from typing import Any
 
 from hypothesis import settings
@@ -7,8 +8,9 @@ from hypothesis import settings
 from service.domain.digest import content_digest
 from service.domain.inputs import PICTURE_BYTES, pack_inputs
 from service.domain.job import ClaimedJob, Job, JobStatus, NewJob
-from service.domain.request import GenerationRequest, OutputOptions, SamplingParams
+from service.domain.request import GenerationRequest, OutputOptions, Sampler, SamplingParams
 from service.domain.result import JobResult
+from service.gateway.submission import JobOptions, Submission
 
 # The same examples each time, on a machine of any speed.
 repeatable = settings(derandomize=True, database=None, deadline=None)
@@ -61,3 +63,15 @@ def a_result(fence: int = 1, **fields: Any) -> JobResult:
         "stage_seconds": {"queue": 0.5, "tdnet_step": 0.125},
     }
     return JobResult(fence=fence, **(defaults | fields))
+
+
+def a_submission(number: int = 1, **changes: Any) -> Submission:
+    """The submission whose pictures are `an_input(number)` and whose seed is the number, but for the changes."""
+    options = JobOptions(None, number, 4, 2.0, Sampler.DDIM, OutputOptions())
+    return with_changes(Submission(pixels(number), pixels(2 * number), options), **changes)
+
+
+def with_changes(submission: Submission, **changes: Any) -> Submission:
+    """Another submission, in which these fields of it or of its options differ."""
+    pictures = {name: changes.pop(name) for name in ("photo", "skeleton") if name in changes}
+    return dataclasses.replace(submission, options=dataclasses.replace(submission.options, **changes), **pictures)

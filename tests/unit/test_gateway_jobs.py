@@ -1,7 +1,6 @@
 """Submitting a job and fetching its picture: in which order things happen, and what is left when one of them fails."""
 
 import asyncio
-import dataclasses
 import hashlib
 import re
 import selectors
@@ -18,23 +17,16 @@ from service.domain.errors import (
     StorageError,
 )
 from service.domain.job import DEFAULT_TENANT, Job, JobFailure, JobStatus, NewJob, Priority
-from service.domain.request import MAX_SEED, OutputOptions, Sampler
+from service.domain.request import MAX_SEED
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs, Submitted
 from service.gateway.patience import MAX_QUEUE_SECONDS
-from service.gateway.submission import Submission
 from service.ports.queue import CancelVerdict, Enqueued
 from service.telemetry.metrics import GatewayMetrics
 from tests.fakes.fake_intake import FakeIntake, a_worker_report
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.running_gateway import MODEL
-from tests.unit.builders import a_job, a_job_id, a_request, a_result, an_input, pixels
-
-
-def a_submission(number: int = 1, **fields: Any) -> Submission:
-    """The submission whose pictures are `an_input(number)`."""
-    submission = Submission(pixels(number), pixels(2 * number), None, number, 4, 2.0, Sampler.DDIM, OutputOptions())
-    return dataclasses.replace(submission, **fields)
+from tests.unit.builders import a_job, a_job_id, a_request, a_result, a_submission, an_input
 
 
 @pytest.fixture

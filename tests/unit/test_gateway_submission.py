@@ -1,6 +1,5 @@
 """A call's fingerprint: equal for what is the same call, different for everything that changes the answer."""
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -8,9 +7,9 @@ import pytest
 from service.domain.job import Priority
 from service.domain.request import ImageFormat, OutputOptions, Sampler
 from service.gateway.submission import Submission
-from tests.unit.builders import pixels
+from tests.unit.builders import a_submission, pixels, with_changes
 
-CALL = Submission(pixels(1), pixels(2), None, 7, 4, 2.0, Sampler.DDIM, OutputOptions())
+CALL = a_submission(1, seed=7)
 
 
 def fingerprint(submission: Submission, model: str = "tiny") -> str:
@@ -18,15 +17,15 @@ def fingerprint(submission: Submission, model: str = "tiny") -> str:
 
 
 def test_fingerprint_when_the_same_is_asked_for_again_then_equal() -> None:
-    assert fingerprint(CALL) == fingerprint(dataclasses.replace(CALL))
+    assert fingerprint(CALL) == fingerprint(with_changes(CALL))
 
 
 def test_fingerprint_when_the_served_model_is_named_or_not_then_equal() -> None:
-    assert fingerprint(CALL) == fingerprint(dataclasses.replace(CALL, model="tiny"))
+    assert fingerprint(CALL) == fingerprint(with_changes(CALL, model="tiny"))
 
 
 def test_fingerprint_when_the_seed_is_drawn_then_equal_though_the_seeds_differ() -> None:
-    call = dataclasses.replace(CALL, seed=None)
+    call = with_changes(CALL, seed=None)
     first, second = call.request("tiny"), call.request("tiny")
 
     assert first.params.seed != second.params.seed
@@ -57,7 +56,7 @@ def test_fingerprint_when_the_seed_is_drawn_then_equal_though_the_seeds_differ()
     ids="+".join,
 )
 def test_fingerprint_when_one_thing_differs_then_it_does(change: dict[str, Any]) -> None:
-    assert fingerprint(CALL) != fingerprint(dataclasses.replace(CALL, **change))
+    assert fingerprint(CALL) != fingerprint(with_changes(CALL, **change))
 
 
 def test_fingerprint_when_the_model_differs_then_it_does() -> None:
