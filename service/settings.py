@@ -215,6 +215,12 @@ class QueueSettings(BaseModel):
         le=1_000_000,
         description="Vectors of photos and poses that are kept for the next job with the same picture.",
     )
+    max_pictures_per_tenant: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Sources and poses that a tenant may keep for later jobs, 200 kB of disk each; more are refused.",
+    )
     max_deliveries: int = Field(default=5, ge=1, le=100, description="Times a job is handed out before it fails.")
     max_failures: int = Field(default=3, ge=1, le=100, description="Times a job may raise before it fails.")
     stall_timeout_seconds: float = Field(

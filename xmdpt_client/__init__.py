@@ -18,7 +18,7 @@ from xmdpt_client.errors import (
     WaitOverError,
     XmdptError,
 )
-from xmdpt_client.inputs import KeyPoints, Pose, Source
+from xmdpt_client.inputs import KeyPoints, NewPose, Photo, Pose, Source, StoredPose, StoredSource
 from xmdpt_client.values import Eta, Generation, Job, Model, NumberRange, Output, Progress
 
 try:
@@ -40,16 +40,20 @@ __all__ = [
     "JobStateError",
     "KeyPoints",
     "Model",
+    "NewPose",
     "NotFoundError",
     "NumberRange",
     "Options",
     "Output",
     "OverloadedError",
+    "Photo",
     "Pose",
     "Progress",
     "RequestError",
     "ServerError",
     "Source",
+    "StoredPose",
+    "StoredSource",
     "UnexpectedAnswerError",
     "UnreachableError",
     "WaitOverError",

@@ -13,6 +13,7 @@ from xmdpt_client.errors import (
     XmdptError,
     family_of,
 )
+from xmdpt_client.inputs import StoredPose, StoredSource
 from xmdpt_client.values import Eta, Generation, Job, Model, NumberRange, Output, Progress
 
 T = TypeVar("T")
@@ -54,6 +55,16 @@ def read_models(response: httpx.Response) -> tuple[Model, ...]:
     return _read(response, lambda document: tuple(_model(item) for item in document["data"]))
 
 
+def read_source(response: httpx.Response) -> StoredSource:
+    """A source object; raises UnexpectedAnswerError for anything else."""
+    return _read(response, lambda document: StoredSource(**_stored(document, "source")))
+
+
+def read_pose(response: httpx.Response) -> StoredPose:
+    """A pose object; raises UnexpectedAnswerError for anything else."""
+    return _read(response, lambda document: StoredPose(**_stored(document, "pose")))
+
+
 def read_picture(response: httpx.Response, job: Job) -> Generation:
     """The picture of a job; raises UnexpectedAnswerError for anything else."""
     content_type = _media_type(response)
@@ -89,6 +100,12 @@ def job_of(document: Document) -> Job:
         error=_failure(document["error"], str(document["id"])) if document["error"] else None,
         document=document,
     )
+
+
+def _stored(document: Document, kind: str) -> dict[str, Any]:
+    if document["object"] != kind:
+        raise ValueError(f"not a {kind} object")
+    return {"id": str(document["id"]), "is_encoded": document["vector"] == "ready", "document": document}
 
 
 def _eta(document: Document) -> Eta:

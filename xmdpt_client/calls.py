@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 from urllib.parse import quote
 
-from xmdpt_client.inputs import FilePart, Pose, Source, pose_part, source_part
+from xmdpt_client.inputs import FilePart, NewPose, Photo, Pose, Source, pose_field, pose_part, source_field, source_part
 
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
 
@@ -52,7 +52,7 @@ class Call:
         method: of HTTP.
         path: below the service's address.
         headers: besides those of the connection.
-        files: of a form.
+        files: of a form, and ids in place of them.
         fields: of a form, as text.
         wait_seconds: how long the service may hold its answer back, because it was asked to.
     """
@@ -104,7 +104,7 @@ def submission(
         "POST",
         "/v1/jobs",
         headers={"Idempotency-Key": idempotency_key or secrets.token_hex(16)},
-        files={"source": source_part(source), "pose": pose_part(pose)},
+        files=dict((source_field(source), pose_field(pose))),
         fields={name: str(value) for name, value in fields.items() if value is not None},
     )
 
@@ -123,6 +123,26 @@ def cancel(job_id: str) -> Call:
 def picture(job_id: str) -> Call:
     """The picture of a job."""
     return Call("GET", f"{_job_path(job_id)}/result")
+
+
+def upload_source(source: Photo) -> Call:
+    """Keep a photo; raises as `submission`."""
+    return Call("POST", "/v1/sources", files={"source": source_part(source)})
+
+
+def upload_pose(pose: NewPose) -> Call:
+    """Keep a pose; raises as `submission`."""
+    return Call("POST", "/v1/poses", files={"pose": pose_part(pose)})
+
+
+def delete_source(source_id: str) -> Call:
+    """Forget a photo."""
+    return Call("DELETE", f"/v1/sources/{quote(source_id, safe='')}")
+
+
+def delete_pose(pose_id: str) -> Call:
+    """Forget a pose."""
+    return Call("DELETE", f"/v1/poses/{quote(pose_id, safe='')}")
 
 
 def models() -> Call:

@@ -6,9 +6,10 @@ from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
+from xmdpt_client import calls
 from xmdpt_client.calls import Call, Options, check_visible_ascii, submission
 from xmdpt_client.conversation import Conversation, Flow, OnProgress
-from xmdpt_client.inputs import Pose, Source
+from xmdpt_client.inputs import NewPose, Photo, Pose, Source, StoredPose, StoredSource
 from xmdpt_client.values import Generation, Job, Model
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -91,8 +92,8 @@ class Client:
         """Submit a job, wait for it, fetch its picture.
 
         Args:
-            source: the person's photo.
-            pose: what is asked for.
+            source: the person's photo, or one of `upload_source`.
+            pose: what is asked for, or one of `upload_pose`.
             wait: seconds to wait at most; None until it has ended.
             on_progress: called about once a second while it is waited for, and once at the end.
             options: see `Options`.
@@ -141,6 +142,34 @@ class Client:
     def cancel(self, job_id: str) -> Job:
         """End a job: at once while it is queued, with its present step while it runs; an ended one stays as it is."""
         return self._run(self._say.cancel(job_id))
+
+    def upload_source(self, source: Photo) -> StoredSource:
+        """Have the service keep a photo, to be given as `source` as often as wanted.
+
+        The same photo again is the same one.
+
+        Raises:
+            RequestError: the picture can't be used.
+            OverloadedError: `quota_exhausted`: too many are kept.
+            OSError, ValueError, TypeError: as `generate`.
+        """
+        return self._run(self._say.upload_source(calls.upload_source(source)))
+
+    def upload_pose(self, pose: NewPose) -> StoredPose:
+        """Likewise a pose, to be given as `pose`; raises as `upload_source`."""
+        return self._run(self._say.upload_pose(calls.upload_pose(pose)))
+
+    def delete_source(self, source: StoredSource | str) -> None:
+        """Have the service forget a photo, or the one of an id; accepted jobs go on.
+
+        Raises:
+            NotFoundError: there is none, or a repeat of this call found it deleted.
+        """
+        self._run(self._say.delete(calls.delete_source(_id_of(source))))
+
+    def delete_pose(self, pose: StoredPose | str) -> None:
+        """Likewise a pose; raises as `delete_source`."""
+        self._run(self._say.delete(calls.delete_pose(_id_of(pose))))
 
     def models(self) -> tuple[Model, ...]:
         """What is served, with ranges and defaults."""
@@ -223,6 +252,24 @@ class AsyncClient:
         """See `Client.cancel`."""
         return await self._run(self._say.cancel(job_id))
 
+    async def upload_source(self, source: Photo) -> StoredSource:
+        """See `Client.upload_source`."""
+        call = await asyncio.to_thread(calls.upload_source, source)
+        return await self._run(self._say.upload_source(call))
+
+    async def upload_pose(self, pose: NewPose) -> StoredPose:
+        """See `Client.upload_pose`."""
+        call = await asyncio.to_thread(calls.upload_pose, pose)
+        return await self._run(self._say.upload_pose(call))
+
+    async def delete_source(self, source: StoredSource | str) -> None:
+        """See `Client.delete_source`."""
+        await self._run(self._say.delete(calls.delete_source(_id_of(source))))
+
+    async def delete_pose(self, pose: StoredPose | str) -> None:
+        """See `Client.delete_pose`."""
+        await self._run(self._say.delete(calls.delete_pose(_id_of(pose))))
+
     async def models(self) -> tuple[Model, ...]:
         """See `Client.models`."""
         return await self._run(self._say.models())
@@ -240,3 +287,7 @@ class AsyncClient:
                     exchange = flow.send(response)
         except StopIteration as end:
             return end.value
+
+
+def _id_of(stored: StoredSource | StoredPose | str) -> str:
+    return stored if isinstance(stored, str) else stored.id

@@ -14,9 +14,19 @@ from typing import TypeAlias, TypeVar
 import httpx
 
 from xmdpt_client import calls
-from xmdpt_client.answers import error_of, is_wait_granted, read_job, read_models, read_picture, unreachable
+from xmdpt_client.answers import (
+    error_of,
+    is_wait_granted,
+    read_job,
+    read_models,
+    read_picture,
+    read_pose,
+    read_source,
+    unreachable,
+)
 from xmdpt_client.calls import Call
 from xmdpt_client.errors import JobStateError, WaitOverError
+from xmdpt_client.inputs import StoredPose, StoredSource
 from xmdpt_client.retries import pause_before_retry
 from xmdpt_client.values import Generation, Job, Model, Progress
 
@@ -101,6 +111,18 @@ class Conversation:
     def cancel(self, job_id: str) -> Flow[Job]:
         """Cancel a job."""
         return read_job((yield from self._answer(calls.cancel(job_id))))
+
+    def upload_source(self, call: Call) -> Flow[StoredSource]:
+        """Keep a photo; the same one again is found again, so a repeat does no harm."""
+        return read_source((yield from self._answer(call)))
+
+    def upload_pose(self, call: Call) -> Flow[StoredPose]:
+        """Keep a pose, likewise."""
+        return read_pose((yield from self._answer(call)))
+
+    def delete(self, call: Call) -> Flow[None]:
+        """Forget a photo or a pose."""
+        yield from self._answer(call)
 
     def models(self) -> Flow[tuple[Model, ...]]:
         """Ask what is served."""

@@ -6,7 +6,7 @@ It looks into no picture and checks no key point: the service does, and names th
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,22 +46,66 @@ class KeyPoints:
         }
 
 
-Source = str | os.PathLike[str] | bytes | BinaryFile
-"""A photo: path, bytes of a PNG, JPEG or WebP file, or a file open for reading bytes."""
+@dataclass(frozen=True)
+class StoredSource:
+    """A photo that the service keeps for 7 days after its last use.
 
-Pose = KeyPoints | Mapping[str, Any] | Source
+    Attributes:
+        id: `src_` and 32 hex digits.
+        is_encoded: a job with it needs no encoder for it any more.
+        document: the whole source object of docs/api.md.
+    """
+
+    id: str
+    is_encoded: bool
+    document: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class StoredPose:
+    """Likewise a pose, whose id begins with `pos_`."""
+
+    id: str
+    is_encoded: bool
+    document: Mapping[str, Any] = field(repr=False)
+
+
+Photo = str | os.PathLike[str] | bytes | BinaryFile
+"""Path, bytes of a PNG, JPEG or WebP file, or a file open for reading bytes."""
+
+Source = Photo | StoredSource
+"""A photo, or one that was uploaded before."""
+
+NewPose = KeyPoints | Mapping[str, Any] | Photo
 """Key points, the API's own pose object, or a .json file or skeleton picture: path, bytes or open file."""
 
-FilePart = tuple[str, bytes, str]
-"""Name, content and media type of a form's file."""
+Pose = NewPose | StoredPose
+"""One of these, or one that was uploaded before."""
+
+FilePart = tuple[str | None, bytes, str]
+"""Name, None of a plain field, content and media type of a part of a form."""
 
 
-def source_part(source: Source) -> FilePart:
+def source_field(source: Source) -> tuple[str, FilePart]:
+    """The form's `source` or `source_id`, and its part; raises as `pose_part`."""
+    if isinstance(source, StoredSource):
+        return "source_id", _id_part(source.id)
+    return "source", source_part(source)
+
+
+def pose_field(pose: Pose) -> tuple[str, FilePart]:
+    """The form's `pose` or `pose_id`, and its part; raises as `pose_part`."""
+    if isinstance(pose, StoredPose):
+        return "pose_id", _id_part(pose.id)
+    return "pose", pose_part(pose)
+
+
+def source_part(source: Photo) -> FilePart:
     """The form's `source`; raises as `pose_part`."""
     return ("source", _content(source, "source"), "application/octet-stream")
 
 
-def pose_part(pose: Pose) -> FilePart:
+def pose_part(pose: NewPose) -> FilePart:
     """The form's `pose`; the service tells JSON from a picture by its first byte.
 
     Raises:
@@ -77,11 +121,16 @@ def pose_part(pose: Pose) -> FilePart:
     return ("pose", _content(pose, "pose"), "application/json" if is_json else "application/octet-stream")
 
 
+def _id_part(picture_id: str) -> FilePart:
+    # Beside the files and not with the other fields: a form without a file is still to be multipart.
+    return (None, picture_id.encode(), "text/plain")
+
+
 def _json_part(document: Mapping[str, Any]) -> FilePart:
     return ("pose", json.dumps(dict(document), allow_nan=False).encode(), "application/json")
 
 
-def _content(given: Source, name: str) -> bytes:
+def _content(given: Photo, name: str) -> bytes:
     if isinstance(given, bytes):
         content = given
     elif isinstance(given, str | os.PathLike):

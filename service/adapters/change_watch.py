@@ -81,5 +81,5 @@ class ChangeWatch:
         for _, entries in answer or ():
             for entry_id, event in entries:
                 self._last_id = entry_id
-                for changed in self._waiters.get(event["job"], ()):
+                for changed in self._waiters.get(event.get("job") or event["batch"], ()):
                     changed.set()

@@ -1,6 +1,6 @@
-"""Pictures as files: `in/<job>` and `out/<job>/<fence>`, on disk before the call returns, and `preview/<job>`.
+"""Pictures as files: `in/<job>`, `out/<job>/<fence>`, `lib/<picture>`, on disk before a call returns; `preview/<job>`.
 
-It knows neither what is in them nor which jobs still need them: the queue says what may go.
+It knows neither what is in them nor which of them are still needed: the queue says what may go.
 """
 
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 from service.adapters.error_mapping import storage_errors
 from service.domain.errors import NotFoundError
 from service.domain.job import JOB_ID, JobId
+from service.domain.library import PICTURE_ID
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -31,7 +32,9 @@ class FileBlobs:
             StorageError: they can't be made.
         """
         self._inputs, self._outputs, self._previews = root / "in", root / "out", root / "preview"
-        self._folders = (self._inputs, self._outputs, self._previews)
+        self._library = root / "lib"
+        self._folders_of_jobs = (self._inputs, self._outputs, self._previews)
+        self._folders = (*self._folders_of_jobs, self._library)
         with storage_errors():
             for folder in self._folders:
                 folder.mkdir(mode=_PRIVATE_DIR, parents=True, exist_ok=True)
@@ -77,14 +80,34 @@ class FileBlobs:
     def delete_job(self, job_id: JobId) -> None:
         """As the port says; any number of deliveries may have left an output."""
         with storage_errors():
-            for folder in self._folders:
+            for folder in self._folders_of_jobs:
                 _delete(folder / _checked(job_id))
+
+    def put_picture(self, picture_id: str, content: bytes) -> None:
+        """As the port says."""
+        with storage_errors():
+            _put(self._library, _checked_picture(picture_id), content)
+
+    def get_picture(self, picture_id: str) -> bytes:
+        """As the port says."""
+        return _get(self._library, self._library / _checked_picture(picture_id))
+
+    def touch_picture(self, picture_id: str) -> None:
+        """As the port says."""
+        with storage_errors(), _found(self._library), _opened(self._library) as folder:
+            os.utime(_checked_picture(picture_id), dir_fd=folder, follow_symlinks=False)
+
+    def delete_picture(self, picture_id: str) -> None:
+        """As the port says."""
+        with storage_errors():
+            _delete(self._library / _checked_picture(picture_id))
 
     def sweep(self, older_than_seconds: float) -> int:
         """As the port says.
 
         Args:
-            older_than_seconds: longer than any job may wait, run and keep its pictures: whatever is older goes.
+            older_than_seconds: longer than any job may wait, run and keep its pictures, and than the library keeps a
+                picture after its last touch: whatever is older goes.
         """
         oldest = time.time() - older_than_seconds
         num_files = 0
@@ -115,6 +138,14 @@ def _checked(job_id: JobId) -> JobId:
     return job_id
 
 
+def _checked_picture(picture_id: str) -> str:
+    """Likewise of a picture of the library."""
+    if not PICTURE_ID.fullmatch(picture_id):
+        msg = "a picture's id is src_ or pos_ and 32 lower-case hex digits"
+        raise ValueError(msg)
+    return picture_id
+
+
 def _temporary_name() -> str:
     return f".tmp-{secrets.token_hex(8)}"
 
@@ -143,14 +174,24 @@ def _write_new(name: str, folder: int, content: bytes, *, is_durable: bool) -> N
 
 
 def _get(store: Path, path: Path) -> bytes:
-    with storage_errors():
-        try:
-            with _opened(path.parent) as folder, open(os.open(path.name, _READ, dir_fd=folder), "rb") as file:
-                return file.read()
-        except FileNotFoundError:
-            # Without its folder the whole store is away, and its pictures may come back.
-            store.stat()
-            raise NotFoundError("the pictures of this job are gone") from None
+    with (
+        storage_errors(),
+        _found(store),
+        _opened(path.parent) as folder,
+        open(os.open(path.name, _READ, dir_fd=folder), "rb") as file,
+    ):
+        return file.read()
+
+
+@contextmanager
+def _found(store: Path) -> Iterator[None]:
+    """NotFoundError if there is no such file."""
+    try:
+        yield
+    except FileNotFoundError:
+        # Without its folder the whole store is away, and its pictures may come back.
+        store.stat()
+        raise NotFoundError("the picture is gone") from None
 
 
 def _delete(path: Path) -> int:

@@ -10,8 +10,8 @@ from service.adapters.error_mapping import queue_errors
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_records import job_from_record, job_then
 from service.adapters.redis_server import connect_async
-from service.domain.job import JobId, JobStatus
-from service.ports.archive import EraseVerdict, JobChange, JobHistory, JobPage
+from service.domain.job import JobId
+from service.ports.archive import EraseVerdict, JobChange, JobChoice, JobHistory, JobPage
 
 
 class RedisJobArchive:
@@ -50,10 +50,12 @@ class RedisJobArchive:
         with self._watch.changes_of(job_id) as changed:
             yield changed
 
-    async def page(self, tenant: str, status: JobStatus | None, before: int | None, limit: int) -> JobPage:
+    async def page(self, tenant: str, chosen: JobChoice, before: int | None, limit: int) -> JobPage:
         """As the port says; a call looks at 500 jobs at most."""
         bound = "" if before is None else before
-        next_before, found = await self._call("q1_list", tenant, status.value if status else "", bound, limit)
+        next_before, found = await self._call(
+            "q1_list", tenant, chosen.status or "", chosen.batch_id or "", bound, limit
+        )
         jobs = tuple(
             job_from_record(job_id, _mapping(fields), position, work_ahead)
             for job_id, fields, position, work_ahead in found

@@ -19,6 +19,10 @@ class RedisKeys:
         """Hash: one job's record."""
         return f"{self.prefix}job:{job_id}"
 
+    def vector(self, key: str) -> str:
+        """String: one vector of the cache."""
+        return f"{self.prefix}vec:{key}"
+
     @property
     def events(self) -> str:
         """Stream: one entry for each change of a job's state."""

@@ -4,7 +4,6 @@ The promises are kept in `service/adapters/lua`; here are arguments, answers, an
 """
 
 import asyncio
-import hashlib
 import random
 import time
 import uuid
@@ -22,6 +21,7 @@ from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_records import (
     claimed_jobs_from_json,
     job_from_record,
+    key_digest,
     request_to_json,
     result_to_json,
     stats_from_json,
@@ -81,12 +81,12 @@ class RedisJobIntake:
             _ms(job.deadline_seconds),
             request_to_json(job.request),
             _ms(job.retention_seconds),
-            # A key is the client's text, of any length that the edge lets through; a name of ours is not.
-            hashlib.sha256(job.idempotency.key.encode()).hexdigest() if job.idempotency else "",
+            key_digest(job.idempotency),
             job.idempotency.fingerprint if job.idempotency else "",
             _ms(job.forecast_seconds),
             self._policy.max_live,
             self._policy.max_live_per_tenant,
+            *((job.batch.batch_id, job.batch.index, job.batch.custom_id) if job.batch else ("", "", "")),
         )
         return Enqueued(verdict, job_id)
 
@@ -241,7 +241,7 @@ class RedisJobUpkeep:
         """Close the connections."""
         await self._client.aclose()
 
-    async def reap(self, deleted: Sequence[JobId]) -> Sequence[JobId]:
+    async def reap(self, deleted: Sequence[str]) -> Sequence[str]:
         """As the port says."""
         with queue_errors():
             *_, deletable = await self._client.fcall(

@@ -3,6 +3,7 @@
 It calls nothing; which fields exist is written in `lua/records.lua`.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from service.domain.errors import StorageError
-from service.domain.job import ClaimedJob, Job, JobFailure, JobId, JobStatus, Priority, Progress
+from service.domain.job import ClaimedJob, IdempotencyKey, Job, JobFailure, JobId, JobStatus, Priority, Progress
 from service.domain.request import GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
 from service.domain.result import JobResult
 from service.ports.queue import QueueStats
@@ -22,6 +23,11 @@ _SHOWN = frozenset(
         *("result", "error_code", "error_detail"),
     }
 )
+
+
+def key_digest(idempotency: IdempotencyKey | None) -> str:
+    """A client's key as the queue names it: of a bounded length, whatever the edge lets through; empty if none."""
+    return hashlib.sha256(idempotency.key.encode()).hexdigest() if idempotency else ""
 
 
 def request_to_json(request: GenerationRequest) -> str:
@@ -136,6 +142,8 @@ def job_from_record(job_id: JobId, record: Mapping[str, str], position: int = 0,
             retry_at=_seconds(record, "retry_ms") if record["state"] == "delayed" else None,
             work_ahead=work_ahead if is_queued else 0,
             tenant=record["tenant"],
+            batch_id=record.get("batch"),
+            custom_id=record.get("custom_id"),
         )
 
 

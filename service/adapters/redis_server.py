@@ -21,9 +21,12 @@ _LIBRARY = "xmdpt_q1"
 _SOURCES = (
     "records.lua",
     "lines.lua",
+    "batch_books.lua",
     "intake.lua",
     "leases.lua",
+    "library.lua",
     "upkeep.lua",
+    "batches.lua",
     "archive.lua",
     "vectors.lua",
     "workers.lua",

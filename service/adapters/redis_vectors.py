@@ -14,13 +14,15 @@ import redis
 
 from service.adapters.error_mapping import queue_errors
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_server import connect
+from service.adapters.redis_server import connect, connect_async
 from service.domain.errors import StorageError
 from service.ports.backend import F32
-from service.ports.vectors import Lookup
+from service.ports.vectors import Lookup, VectorWish
 
 # The client decodes every answer as text, so vectors travel as base64 of little-endian float32.
 _DTYPE = np.dtype("<f4")
+# What idle workers encode in a second or so: who waits longer does not wait any more.
+_MAX_WISHES = 100
 
 
 class RedisVectorCache:
@@ -72,6 +74,13 @@ class RedisVectorCache:
         with suppress(StorageError):
             self._call("q1_vector_abandon", self._maker, key)
 
+    def take_wish(self) -> VectorWish | None:
+        """As the port says."""
+        with suppress(StorageError):
+            wished = self._call("q1_vector_wish_take")
+            return VectorWish(*wished.split(" ")) if wished else None
+        return None
+
     def _vector(self, text: str) -> Lookup:
         try:
             content = base64.b64decode(text, validate=True)
@@ -82,3 +91,27 @@ class RedisVectorCache:
     def _call(self, function: str, *arguments: str | int) -> Any:
         with queue_errors():
             return cast("Any", self._client.fcall(function, 1, self._prefix, *arguments))
+
+
+class RedisKnownVectors:
+    """KnownVectors; belongs to one event loop."""
+
+    def __init__(self, url: str, keys: RedisKeys) -> None:
+        """Connects with the first call."""
+        self._client, self._keys = connect_async(url), keys
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def has(self, key: str) -> bool:
+        """As the port says."""
+        with suppress(StorageError), queue_errors():
+            return bool(await self._client.exists(self._keys.vector(key)))
+        return False
+
+    async def wish(self, wish: VectorWish) -> None:
+        """As the port says."""
+        text = f"{wish.kind} {wish.picture_id} {wish.digest}"
+        with suppress(StorageError), queue_errors():
+            await self._client.fcall("q1_vector_wish", 1, self._keys.prefix, text, _MAX_WISHES)

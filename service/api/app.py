@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Lifespan
 
-from service.api import archive, events, generate, health, jobs, poses, problem_pages
+from service.api import archive, batches, events, generate, health, jobs, library, poses, problem_pages
+from service.api.batch_reader import BatchReader
 from service.api.dependencies import Edge, GatewayServices
 from service.api.envelope import Envelope
 from service.api.limits import UploadLimits, WaitLimits
@@ -29,7 +30,9 @@ _ROUTERS = (
     jobs.router,
     events.router,
     archive.router,
+    batches.router,
     poses.router,
+    library.router,
     problem_pages.router,
     health.router,
 )
@@ -55,7 +58,9 @@ def create_app(
     for code in PROBLEMS:
         # From the start: a rate over the first event of a series that did not exist would miss it.
         services.metrics.input_rejected.labels(code)
-    app.state.edge = Edge(services, SubmissionReader(uploads, default_retention_seconds), waits)
+    reader = SubmissionReader(uploads, default_retention_seconds, services.library)
+    batch_reader = BatchReader(reader, services.library, services.batches, services.model, uploads)
+    app.state.edge = Edge(services, reader, batch_reader, waits)
     app.add_middleware(Envelope, metrics=services.metrics)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _framework_error)

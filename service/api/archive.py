@@ -27,6 +27,7 @@ _QUERY = [
     _parameter(
         "status", {"type": "string", "enum": [status.value for status in JobStatus]}, "Only jobs of this status"
     ),
+    _parameter("batch", {"type": "string"}, "Only items of this batch; one that is not there has none"),
     _parameter("cursor", {"type": "string"}, "`next_cursor` of the page before"),
     _parameter(
         "limit",
@@ -47,7 +48,7 @@ _QUERY = [
 async def list_jobs(request: Request, caller: ReaderDep, edge: EdgeDep) -> Response:
     """A page; jobs that come later are before its first, so a cursor never shows a job twice."""
     query = list_query(request.query_params)
-    page = await edge.services.archive.page(caller.tenant, query.status, query.before, query.limit)
+    page = await edge.services.archive.page(caller.tenant, query.chosen, query.before, query.limit)
     cursor = None if page.next_before is None else cursor_of(page.next_before)
     view = JobListView(data=[job_view(job, None) for job in page.jobs], next_cursor=cursor)
     return JSONResponse(view.model_dump(mode="json"))

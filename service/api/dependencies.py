@@ -5,13 +5,16 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.api.batch_reader import BatchReader
 from service.api.limits import WaitLimits
 from service.api.submissions import SubmissionReader
 from service.gateway.access import Access
 from service.gateway.archive import Archive
+from service.gateway.batches import Batches
 from service.gateway.events import JobEvents
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
+from service.gateway.library import Library
 from service.gateway.models import ServedModel
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
@@ -26,6 +29,8 @@ class GatewayServices:
         jobs: submit, status, wait, cancel, picture, preview.
         events: what happens to a job.
         archive: the list of jobs, and how one is erased.
+        batches: many jobs at once.
+        library: sources and poses that are kept for later jobs.
         forecasts: when a job will have ended.
         readiness: whether a job would be accepted.
         model: what is served.
@@ -37,6 +42,8 @@ class GatewayServices:
     jobs: Jobs
     events: JobEvents
     archive: Archive
+    batches: Batches
+    library: Library
     forecasts: Forecasts
     readiness: Readiness
     model: ServedModel
@@ -51,6 +58,7 @@ class Edge:
 
     services: GatewayServices
     reader: SubmissionReader
+    batch_reader: BatchReader
     waits: WaitLimits
 
 

@@ -16,6 +16,8 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,400})(\.\d{1,400})?([eE][+-]?\d{1,9})?",
 _NUMERIC = frozenset({"seed", "steps", "guidance", "quality", "deadline_ms", "retention_s"})
 # The longest scalar is a model's name of 64 characters; what is cut here is too long for every field.
 _MAX_SCALAR_BYTES = 1000
+# What stands in place of a file, and where it belongs.
+_REFERENCES = {"source_id": ("source", "id"), "pose_id": ("pose", "id"), "pose_preset": ("pose", "preset")}
 _OUTPUT = frozenset({"format", "quality", "delivery", "fit"})
 
 
@@ -23,7 +25,8 @@ def form_fields(parts: Sequence[Part], limits: UploadLimits) -> dict[str, Any]:
     """Arrange the parts as the JSON body would be.
 
     Args:
-        parts: `source` and `pose` as files (or `pose` as JSON text), `params` as JSON, and flat scalar fields.
+        parts: `source` and `pose` as files (or `pose` as JSON text), `params` as JSON, and flat scalar fields, of which
+            `source_id`, `pose_id` and `pose_preset` stand for those files.
         limits: of text fields.
 
     Returns:
@@ -40,11 +43,12 @@ def form_fields(parts: Sequence[Part], limits: UploadLimits) -> dict[str, Any]:
     pose_kind = named.pop("pose_kind", None)
     if pose_kind:
         _check_pose_kind(_text(pose_kind))
-    pose_preset = named.pop("pose_preset", None)
+    references = {name: named.pop(name) for name in _REFERENCES if name in named}
     for name, part in named.items():
         _place(fields, name, _value(part, limits))
-    if pose_preset:
-        _place(fields, "pose", {"preset": _text(pose_preset)})
+    for name, part in references.items():
+        home, key = _REFERENCES[name]
+        _place(fields, home, {key: _text(part)})
     return fields
 
 

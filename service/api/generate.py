@@ -63,7 +63,7 @@ async def generate(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Res
     """Submit a job and wait for it as `Prefer` says (`wait=20` if it says nothing)."""
     key = idempotency_key(request.headers)
     accept = ",".join(request.headers.getlist("accept"))
-    submission = await edge.reader.read(request, functools.partial(_format, accept))
+    submission = await edge.reader.read(request, caller.tenant, functools.partial(_format, accept))
     answer = negotiate(accept, submission.options.output.format, prefer_json=submission.options.output.is_inline)
     default = WaitPreference(edge.waits.default_seconds, f"wait={edge.waits.default_seconds}")
     prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits) or default

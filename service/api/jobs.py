@@ -22,9 +22,9 @@ from service.api.openapi import (
     problems,
 )
 from service.api.preferences import negotiate, wait_preference
+from service.api.submissions import or_png
 from service.domain.errors import NotFoundError
 from service.domain.job import JOB_ID, JobId
-from service.domain.request import ImageFormat
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -45,7 +45,7 @@ IndexQuery = Annotated[str, Query(description="Which picture, from 0", examples=
 async def create_job(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """Submit a job; the format is `output.format`, else png."""
     key = idempotency_key(request.headers)
-    submission = await edge.reader.read(request, lambda asked: asked or ImageFormat.PNG)
+    submission = await edge.reader.read(request, caller.tenant, or_png)
     submitted = await edge.services.jobs.submit(submission, caller.tenant, key)
     request.state.job_id, request.state.is_replay = submitted.job_id, submitted.is_replay
     job = await edge.services.jobs.status(submitted.job_id, caller.tenant)

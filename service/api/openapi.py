@@ -7,14 +7,17 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.api.batch_body import BatchBody
+from service.api.batch_views import BatchLine
 from service.api.problems import CONTENT_TYPE, PROBLEMS, Problem
-from service.api.schemas import GenerationBody
+from service.api.schemas import GenerationBody, PictureBody, PoseFormsBody
 from service.api.views import JobListView, JobView, PreviewEvent, ProgressEvent
 from service.domain.request import ImageFormat
 
-_REF = "#/components/schemas/{model}"
+REF = "#/components/schemas/{model}"
 _TEXT = {"type": "string"}
 _SECURITY_SCHEMES = {
     "apiKey": {
@@ -33,17 +36,20 @@ _EXAMPLE = {
     "seed": 42,
     "steps": 50,
 }
+_SOURCE_PART = {"type": "string", "format": "binary", "description": "The photo: PNG, JPEG or WebP"}
+_POSE_PART = {
+    "type": "string",
+    "format": "binary",
+    "description": "A skeleton picture as a file, or JSON text with keypoints, size and origin",
+}
 _FORM = {
     "type": "object",
-    "required": ["source"],
     "additionalProperties": False,
     "properties": {
-        "source": {"type": "string", "format": "binary", "description": "The photo: PNG, JPEG or WebP"},
-        "pose": {
-            "type": "string",
-            "format": "binary",
-            "description": "A skeleton picture as a file, or JSON text with keypoints, size and origin",
-        },
+        "source": _SOURCE_PART,
+        "source_id": _TEXT | {"description": "In place of `source`: an id of `POST /v1/sources`"},
+        "pose": _POSE_PART,
+        "pose_id": _TEXT | {"description": "In place of `pose`: an id of `POST /v1/poses`"},
         "pose_preset": _TEXT | {"description": "In place of `pose`: a name of `GET /v1/poses/presets`"},
         "pose_kind": {"const": "skeleton", "default": "skeleton", "description": "What a file `pose` is"},
         "params": _TEXT | {"description": "The fields of the JSON body without pictures, as JSON"},
@@ -84,12 +90,26 @@ GENERATION_BODY: dict[str, Any] = {
         "content": {
             "multipart/form-data": {"schema": _FORM},
             "application/json": {
-                "schema": {"$ref": _REF.format(model="GenerationBody")},
+                "schema": {"$ref": REF.format(model="GenerationBody")},
                 "examples": {"keypoints": {"summary": "A pose by 18 key points", "value": _EXAMPLE}},
             },
         },
     }
 }
+
+
+def _upload_body(form: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """For openapi_extra of a route that takes one picture, as a part of this name or as JSON."""
+    schema = {"type": "object", "additionalProperties": False, "properties": form}
+    content = {
+        "multipart/form-data": {"schema": schema},
+        "application/json": {"schema": {"$ref": REF.format(model=model.__name__)}},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+SOURCE_UPLOAD = _upload_body({"source": _SOURCE_PART}, PictureBody)
+POSE_UPLOAD = _upload_body({"pose": _POSE_PART, "pose_preset": _FORM["properties"]["pose_preset"]}, PoseFormsBody)
 # How a route that needs a key can refuse a caller.
 _ACCESS_PROBLEMS = ("unauthenticated", "forbidden", "rate_limited", "queue_unavailable")
 # How an accepted job can end badly.
@@ -103,9 +123,8 @@ JOB_PROBLEMS = (
     "backend_timeout",
     "deadline_exceeded",
 )
-GENERATION_PROBLEMS = (
+PICTURE_PROBLEMS = (
     "malformed_request",
-    "bad_header",
     "body_too_large",
     "media_type",
     "image_type",
@@ -114,11 +133,12 @@ GENERATION_PROBLEMS = (
     "image_too_large",
     "image_too_small",
     "image_animated",
-    "keypoints_format",
-    "pose_too_sparse",
-    "pose_out_of_frame",
+)
+POSE_PROBLEMS = (*PICTURE_PROBLEMS, "keypoints_format", "pose_too_sparse", "pose_out_of_frame", "unknown_preset")
+GENERATION_PROBLEMS = (
+    *POSE_PROBLEMS,
+    "bad_header",
     "unknown_model",
-    "unknown_preset",
     "idempotency_mismatch",
     "tenant_queue_full",
     "overloaded",
@@ -137,7 +157,7 @@ def problems(*codes: str, is_open: bool = False) -> dict[int | str, dict[str, An
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys((*(() if is_open else _ACCESS_PROBLEMS), *codes, "internal_error")):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
-    content = {CONTENT_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
+    content = {CONTENT_TYPE: {"schema": {"$ref": REF.format(model=Problem.__name__)}}}
     return {
         status: {"description": "Problem " + " or ".join(f"`{code}`" for code in names), "content": content}
         for status, names in sorted(by_status.items())
@@ -147,7 +167,7 @@ def problems(*codes: str, is_open: bool = False) -> dict[int | str, dict[str, An
 def picture_answer(description: str, *, is_replayable: bool = False) -> dict[str, Any]:
     """A 200 whose body is a picture or the job object."""
     content: dict[str, Any] = {image.content_type: _PICTURE for image in ImageFormat}
-    content["application/json"] = {"schema": {"$ref": _REF.format(model=JobView.__name__)}}
+    content["application/json"] = {"schema": {"$ref": REF.format(model=JobView.__name__)}}
     names = [
         *(f"X-Xmdpt-{name}" for name in ("Job-Id", "Seed", "Steps", "Cache", "Runtime")),
         *("Server-Timing", "Content-Location", "ETag", "Cache-Control", "Vary", "Accept-Ranges"),
@@ -187,14 +207,14 @@ def job_answer(description: str, *, is_accepted: bool = False) -> dict[str, Any]
     names = ("Location", "Link", "Retry-After", "Idempotency-Replayed") if is_accepted else ("Preference-Applied",)
     return {
         "description": description,
-        "content": {"application/json": {"schema": {"$ref": _REF.format(model=JobView.__name__)}}},
+        "content": {"application/json": {"schema": {"$ref": REF.format(model=JobView.__name__)}}},
         "headers": {name: {"schema": _TEXT} for name in names},
     }
 
 
 def list_answer() -> dict[str, Any]:
     """An answer whose body is a list of jobs."""
-    schema = {"$ref": _REF.format(model=JobListView.__name__)}
+    schema = {"$ref": REF.format(model=JobListView.__name__)}
     return {"description": "A page of the list", "content": {"application/json": {"schema": schema}}}
 
 
@@ -204,10 +224,13 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     _, ours = models_json_schema(
         [
-            (GenerationBody, "validation"),
-            *((model, "serialization") for model in (JobView, JobListView, ProgressEvent, PreviewEvent, Problem)),
+            *((model, "validation") for model in (GenerationBody, PictureBody, PoseFormsBody, BatchBody)),
+            *(
+                (model, "serialization")
+                for model in (JobView, JobListView, ProgressEvent, PreviewEvent, BatchLine, Problem)
+            ),
         ],
-        ref_template=_REF,
+        ref_template=REF,
     )
     schemas.update(ours["$defs"])
     # Bodies are parsed here, not by FastAPI: its own form of a validation error never occurs.

@@ -4,6 +4,7 @@ Pure functions of header texts; a part of a header that makes no sense is ignore
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +72,15 @@ def negotiate(accept: str, asked: ImageFormat | None, *, prefer_json: bool = Fal
         offer = asked.content_type if asked else "image/png, image/jpeg, image/webp"
         raise ServiceError("not_acceptable", f"this request can answer {offer} or {_JSON}; Accept names none of them")
     return best[1]
+
+
+def choose_type(accept: str, offers: Sequence[str]) -> str:
+    """Of these media types the one that the header likes best, of equals the first; ServiceError: `not_acceptable`."""
+    ranges = _media_ranges(accept or "*/*")
+    best = max(offers, key=lambda offer: _rank(ranges, offer)[0])
+    if _rank(ranges, best)[0] == 0:
+        raise ServiceError("not_acceptable", f"this address answers {' or '.join(offers)}; Accept names none of them")
+    return best
 
 
 def _media_ranges(accept: str) -> list[tuple[str, float]]:

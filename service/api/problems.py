@@ -81,6 +81,12 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "tenant_queue_full": ProblemKind(
         429, "Too many jobs of yours", "Let some of your jobs end, or send the call again after `Retry-After`.", True
     ),
+    "quota_exhausted": ProblemKind(
+        429,
+        "Too many sources and poses of yours",
+        "Delete some; those that are unused for 7 days go by themselves.",
+        True,
+    ),
     "headers_too_large": ProblemKind(431, "Headers too large", "Send fewer and shorter headers, cookies above all."),
     "rate_limited": ProblemKind(429, "Too many requests", "Send the call again after `Retry-After`.", True),
     "concurrency_limited": ProblemKind(

@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -37,7 +37,7 @@ from service.gateway.pose_presets import PRESETS
 LATER_FIELDS = frozenset(
     {
         "/num_images", "/webhook",
-        "/source/id", "/source/url", "/pose/photo", "/pose/id", "/pose_id",
+        "/source/url", "/pose/photo",
     }
 )  # fmt: skip
 _MAX_ISSUES = 20
@@ -67,6 +67,7 @@ FrameSide = Annotated[float, Field(allow_inf_nan=False, ge=1, le=MAX_FRAME_PX)]
 _MAX_METADATA_KEYS = 16
 MetadataKey = Annotated[str, Field(min_length=1, max_length=40)]
 MetadataText = Annotated[str, Field(max_length=500)]
+Metadata = Annotated[dict[MetadataKey, MetadataText], Field(max_length=_MAX_METADATA_KEYS)]
 _POINT_SCHEMA = {
     "anyOf": [
         {"type": "null"},
@@ -75,18 +76,30 @@ _POINT_SCHEMA = {
 }
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What a client sends: exactly these fields, of exactly these types."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class PictureBody(_Body):
+_AnyBody = TypeVar("_AnyBody", bound=Body)
+
+
+class PictureBody(Body):
     """A picture file inside of JSON."""
 
     data: PictureFile
 
 
-class PoseBody(_Body):
-    """The pose: either 18 key points with their frame, or a skeleton picture, or a name."""
+class SourceBody(Body):
+    """The photo: either a file, or one that was uploaded before."""
+
+    data: PictureFile | None = None
+    id: str | None = Field(default=None, description="Of `POST /v1/sources`")
+
+
+class PoseFormsBody(Body):
+    """A pose: either 18 key points with their frame, or a skeleton picture, or a name."""
 
     keypoints: Annotated[
         list[Any] | None,
@@ -103,7 +116,13 @@ class PoseBody(_Body):
     preset: str | None = Field(default=None, max_length=64, description="A name of `GET /v1/poses/presets`")
 
 
-class OutputBody(_Body):
+class PoseBody(PoseFormsBody):
+    """The pose: in one of these forms, or one that was uploaded before."""
+
+    id: str | None = Field(default=None, description="Of `POST /v1/poses`")
+
+
+class OutputBody(Body):
     """How the result is written."""
 
     format: Annotated[ImageFormat, Field(strict=False)] | None = Field(
@@ -122,7 +141,7 @@ class OutputBody(_Body):
     )
 
 
-class PreviewBody(_Body):
+class PreviewBody(Body):
     """Small pictures of what is to come."""
 
     every_steps: int = Field(
@@ -133,10 +152,10 @@ class PreviewBody(_Body):
     )
 
 
-class GenerationBody(_Body):
+class GenerationBody(Body):
     """One picture asked for."""
 
-    source: PictureBody
+    source: SourceBody
     pose: PoseBody
     model: str | None = Field(
         default=None, max_length=64, description="A name of `GET /v1/models`; the served one if absent"
@@ -162,9 +181,19 @@ class GenerationBody(_Body):
         le=MAX_RETENTION_SECONDS,
         description="How long the picture is kept after the end; as the deployment has it if absent",
     )
-    metadata: dict[MetadataKey, MetadataText] = Field(
-        default={}, max_length=_MAX_METADATA_KEYS, description="Notes of yours, returned in the job object"
-    )
+    metadata: Metadata = Field(default={}, description="Notes of yours, returned in the job object")
+
+
+class SourceUpload(Body):
+    """What `POST /v1/sources` takes, under the name that it has in a form."""
+
+    source: PictureBody
+
+
+class PoseUpload(Body):
+    """Likewise of `POST /v1/poses`."""
+
+    pose: PoseFormsBody
 
 
 def check_body(fields: dict[str, Any]) -> GenerationBody:
@@ -173,22 +202,47 @@ def check_body(fields: dict[str, Any]) -> GenerationBody:
     Raises:
         RequestError: `validation` with a pointer for each field at fault, at most 20; `unknown_preset`.
     """
+    body = validated(GenerationBody, fields)
+    _check_forms("/source", body.source, ("data", "id"))
+    _check_pose(body.pose, ("keypoints", "skeleton", "preset", "id"))
+    return body
+
+
+def check_source_upload(fields: dict[str, Any]) -> PictureBody:
+    """Check the field `source`, which must be the only one; raises as `check_body`."""
+    return validated(SourceUpload, fields).source
+
+
+def check_pose_upload(fields: dict[str, Any]) -> PoseFormsBody:
+    """Check the field `pose`, which must be the only one; raises as `check_body`."""
+    pose = validated(PoseUpload, fields).pose
+    _check_pose(pose, ("keypoints", "skeleton", "preset"))
+    return pose
+
+
+def validated(model: type[_AnyBody], fields: dict[str, Any]) -> _AnyBody:
+    """The fields as this model; RequestError `validation` with a pointer for each at fault, at most 20."""
     try:
-        body = GenerationBody.model_validate(fields)
+        return model.model_validate(fields)
     except ValidationError as error:
         issues = tuple(_issue(details) for details in error.errors(include_url=False)[:_MAX_ISSUES])
         raise _invalid(issues) from None
-    pose = body.pose
-    forms = [form for form in (pose.keypoints, pose.skeleton, pose.preset) if form is not None]
-    if len(forms) != 1:
-        raise _invalid([FieldIssue("/pose", "must hold exactly one of keypoints, skeleton and preset")])
+
+
+def _check_forms(pointer: str, body: Body, names: Sequence[str]) -> None:
+    if sum(getattr(body, name) is not None for name in names) != 1:
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise _invalid([FieldIssue(pointer, f"must hold exactly one of {listed}")])
+
+
+def _check_pose(pose: PoseFormsBody, forms: Sequence[str]) -> None:
+    _check_forms("/pose", pose, forms)
     if pose.keypoints is not None and pose.size is None:
         raise _invalid([FieldIssue("/pose/size", "is required with keypoints")])
     if pose.keypoints is None and (pose.size is not None or pose.origin is not None):
         raise _invalid([FieldIssue("/pose", "size and origin go with keypoints only")])
     if pose.preset is not None and pose.preset not in PRESETS:
         raise RequestError.of_field("unknown_preset", "/pose/preset", f"must be one of {', '.join(PRESETS)}")
-    return body
 
 
 def _invalid(issues: Sequence[FieldIssue]) -> RequestError:

@@ -1,107 +1,218 @@
-"""A request's bytes become a checked submission: read within limits, parse, check, decode, in this order.
+"""A request's bytes become a checked submission: read within limits, parse, check, look up, decode, in this order.
 
 The pieces are `strict_json`, `multipart`, `forms`, `schemas` and `uploads`; here is only their sequence.
 """
 
-import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from service.api.forms import form_fields
 from service.api.limits import UploadLimits
 from service.api.multipart import parse_multipart
-from service.api.schemas import GenerationBody, OutputBody, check_body
+from service.api.schemas import (
+    GenerationBody,
+    OutputBody,
+    PoseFormsBody,
+    check_body,
+    check_pose_upload,
+    check_source_upload,
+)
 from service.api.strict_json import parse_object
 from service.api.uploads import DecodedPicture, decode_photo, decode_skeleton
-from service.domain.errors import RequestError
-from service.domain.pose import parse_key_points
+from service.domain.errors import FieldIssue, NotFoundError, RequestError
+from service.domain.library import PictureKind
+from service.domain.pose import KeyPoints, parse_key_points
 from service.domain.request import DEFAULT_QUALITY, ImageFormat, OutputOptions, width_of_aspect
+from service.gateway.library import Library
 from service.gateway.pose_presets import PRESETS
 from service.gateway.poses import draw_pose
 from service.gateway.submission import JobOptions, Submission
+from xmdpt.spec import IMAGE_SIZE
 
 # A decoded picture of the largest size takes 50 MB and more: two at a time bound the gateway's memory.
 _MAX_DECODERS = 2
 
+_Made = TypeVar("_Made")
 FormatChoice = Callable[[ImageFormat | None], ImageFormat]
 
 
-class SubmissionReader:
-    """Reads submissions, at most two of them at a time beyond their bytes."""
+def or_png(asked: ImageFormat | None) -> ImageFormat:
+    """The format where `Accept` has no say."""
+    return asked or ImageFormat.PNG
 
-    def __init__(self, limits: UploadLimits, default_retention_seconds: float) -> None:
+
+class SubmissionReader:
+    """Reads submissions, and pictures for the library, at most two of them at a time beyond their bytes."""
+
+    def __init__(self, limits: UploadLimits, default_retention_seconds: float, library: Library) -> None:
         self._limits, self._default_retention_seconds = limits, default_retention_seconds
+        self._library = library
         self._decoders = CapacityLimiter(_MAX_DECODERS)
 
-    async def read(self, request: Request, choose_format: FormatChoice) -> Submission:
+    async def read(self, request: Request, tenant: str, choose_format: FormatChoice) -> Submission:
         """Read one request.
 
         Args:
             request: its body has not been read.
+            tenant: whose pictures its ids can name.
             choose_format: from what `output.format` says to what will be written; may raise.
 
         Raises:
             RequestError: the request is not usable; names the field and the limit.
+            StorageError: a picture was named by its id, and can't be looked up.
             starlette.requests.ClientDisconnect: nobody is there any more.
         """
+        checked = await self._decoded(request, lambda fields, _: check_body(fields))
+        return await self.complete(checked, tenant, choose_format)
+
+    async def complete(self, body: GenerationBody, tenant: str, choose_format: FormatChoice) -> Submission:
+        """What a checked body asks for, with its pictures; arguments and errors as those of `read`."""
+        chosen = _format(body.output, choose_format)
+        source = await self._stored("source", body.source.id, tenant)
+        pose = await self._stored("pose", body.pose.id, tenant)
+        return await self._in_thread(self._submission, body, chosen, source, pose)
+
+    def options(self, body: GenerationBody, width_px: int, height_px: int) -> JobOptions:
+        """Everything of a checked body but its pictures.
+
+        Args:
+            body: without `output.format` it means png.
+            width_px: of the photo as it was sent.
+            height_px: likewise.
+
+        Raises:
+            RequestError: `validation`.
+        """
+        return self._options(body, _format(body.output, or_png), width_px, height_px)
+
+    async def read_source(self, request: Request) -> DecodedPicture:
+        """Read a photo for the library; raises as `read`."""
+
+        def decode(fields: dict[str, Any], is_form: bool) -> DecodedPicture:
+            if is_form:
+                return decode_photo(check_source_upload(fields).data, self._limits, "/source")
+            with _bare("/source"):
+                return decode_photo(check_source_upload({"source": fields}).data, self._limits, "/source/data")
+
+        return await self._decoded(request, decode)
+
+    async def read_pose(self, request: Request) -> tuple[DecodedPicture, KeyPoints | None]:
+        """Read a pose for the library: a drawing of 256 x 256 px, and what it was drawn from; raises as `read`."""
+
+        def decode(fields: dict[str, Any], is_form: bool) -> tuple[bytes, KeyPoints | None]:
+            if is_form:
+                return self._pose(check_pose_upload(fields), "/pose")
+            with _bare("/pose"):
+                return self._pose(check_pose_upload({"pose": fields}), "/pose/skeleton/data")
+
+        pixels, key_points = await self._decoded(request, decode)
+        return DecodedPicture(pixels, IMAGE_SIZE, IMAGE_SIZE), key_points
+
+    async def _decoded(self, request: Request, decode: Callable[[dict[str, Any], bool], _Made]) -> _Made:
+        """What a thread makes of the fields of the body, and of whether it is a form."""
         content_type = request.headers.get("content-type", "")
-        media_type = _media_type(content_type, request.headers.get("content-encoding", "identity"))
-        body = await _read_body(request, self._limits.max_body_bytes)
+        kind = media_type(request.headers, "multipart/form-data", "application/json")
+        body = await read_body(request, self._limits.max_body_bytes)
         request.state.is_body_read = True
-        job = functools.partial(self._submission, body, media_type, content_type, choose_format)
-        return await anyio.to_thread.run_sync(job, limiter=self._decoders)
+        is_form = kind == "multipart/form-data"
 
-    def _submission(self, body: bytes, media_type: str, content_type: str, choose_format: FormatChoice) -> Submission:
-        fields: dict[str, Any]
-        if media_type == "multipart/form-data":
-            fields = form_fields(parse_multipart(body, content_type), self._limits)
-        else:
-            fields = parse_object(body, self._limits.max_json_bytes)
-        checked = check_body(fields)
-        chosen = _format(checked.output, choose_format)
-        photo = decode_photo(checked.source.data, self._limits, "/source")
-        return Submission(photo.pixels, self._skeleton(checked), self._options(checked, chosen, photo))
+        def decoded() -> _Made:
+            if is_form:
+                return decode(form_fields(parse_multipart(body, content_type), self._limits), True)
+            return decode(parse_object(body, self._limits.max_json_bytes), False)
 
-    def _options(self, body: GenerationBody, chosen: ImageFormat, photo: DecodedPicture) -> JobOptions:
+        return await self._in_thread(decoded)
+
+    async def _in_thread(self, function: Callable[..., _Made], *arguments: Any) -> _Made:
+        return await anyio.to_thread.run_sync(function, *arguments, limiter=self._decoders)
+
+    async def _stored(self, kind: PictureKind, picture_id: str | None, tenant: str) -> DecodedPicture | None:
+        """The picture of the library that a request names, if it does."""
+        if picture_id is None:
+            return None
+        try:
+            stored = await self._library.find(picture_id, tenant, kind)
+            return DecodedPicture(await self._library.pixels(stored), stored.width_px, stored.height_px)
+        except NotFoundError:
+            raise RequestError.of_field("validation", f"/{kind}/id", f"must name a {kind} of yours") from None
+
+    def _submission(
+        self, body: GenerationBody, chosen: ImageFormat, source: DecodedPicture | None, pose: DecodedPicture | None
+    ) -> Submission:
+        photo = source or decode_photo(body.source.data or b"", self._limits, "/source")
+        skeleton = pose.pixels if pose else self._pose(body.pose, "/pose")[0]
+        return Submission(photo.pixels, skeleton, self._options(body, chosen, photo.width_px, photo.height_px))
+
+    def _options(self, body: GenerationBody, chosen: ImageFormat, width_px: int, height_px: int) -> JobOptions:
         return JobOptions(
             model=body.model,
             seed=body.seed,
             num_steps=body.steps,
             guidance=body.guidance,
             sampler=body.sampler,
-            output=_output(body, chosen, photo),
+            output=_output(body, chosen, width_px, height_px),
             priority=body.priority,
             deadline_seconds=body.deadline_ms / 1000,
             retention_seconds=body.retention_s or self._default_retention_seconds,
             metadata=body.metadata,
         )
 
-    def _skeleton(self, body: GenerationBody) -> bytes:
-        pose = body.pose
+    def _pose(self, pose: PoseFormsBody, pointer: str) -> tuple[bytes, KeyPoints | None]:
+        """The skeleton's pixels, and what they were drawn from; the pointer is that of a picture."""
         if pose.skeleton:
-            return decode_skeleton(pose.skeleton.data, self._limits, "/pose")
-        if pose.preset:
-            return PRESETS[pose.preset].skeleton
-        width, height = pose.size or (0, 0)
-        left, top = pose.origin or (0, 0)
-        return draw_pose(parse_key_points(pose.keypoints or [], (width, height), (left, top)))
+            return decode_skeleton(pose.skeleton.data, self._limits, pointer), None
+        key_points = PRESETS[pose.preset].key_points if pose.preset else key_points_of(pose)
+        return draw_pose(key_points), key_points
 
 
-def _media_type(content_type: str, content_encoding: str) -> str:
-    media_type = content_type.split(";", maxsplit=1)[0].strip().lower()
-    if media_type not in ("multipart/form-data", "application/json"):
-        raise RequestError("media_type", "Content-Type must be multipart/form-data or application/json")
-    if content_encoding.strip().lower() != "identity":
+def key_points_of(pose: PoseFormsBody) -> KeyPoints:
+    """Those of a checked body that has some; raises as `parse_key_points`."""
+    width, height = pose.size or (0, 0)
+    left, top = pose.origin or (0, 0)
+    return parse_key_points(pose.keypoints or [], (width, height), (left, top))
+
+
+@contextmanager
+def _bare(field: str) -> Iterator[None]:
+    """The body is this field and nothing else: pointers begin below it."""
+    try:
+        yield
+    except RequestError as error:
+        issues = tuple(FieldIssue(issue.pointer.removeprefix(field), issue.detail) for issue in error.issues)
+        detail = error.detail
+        if detail.startswith(field):
+            # A fault of the whole field is one of the whole body.
+            detail = detail.removeprefix(field) if detail.startswith(f"{field}/") else f"the body{detail[len(field) :]}"
+        raise RequestError(error.code, detail, issues) from None
+
+
+def media_type(headers: Headers, *offers: str) -> str:
+    """The one of these that the body is said to be.
+
+    Raises:
+        RequestError: `media_type`, also for a body that would have to be unpacked.
+    """
+    given = headers.get("content-type", "").split(";", maxsplit=1)[0].strip().lower()
+    if given not in offers:
+        raise RequestError("media_type", f"Content-Type must be {' or '.join(offers)}")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise RequestError("media_type", "Content-Encoding is not supported: send the body as it is")
-    return media_type
+    return given
 
 
-async def _read_body(request: Request, max_bytes: int) -> bytes:
-    """Read as it comes, and stop at the limit: what the header announces is believed only if it is too much."""
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Read as it comes, and stop at the limit: what the header announces is believed only if it is too much.
+
+    Raises:
+        RequestError: `body_too_large`.
+        starlette.requests.ClientDisconnect: nobody is there any more.
+    """
     announced = request.headers.get("content-length", "0")
     body = bytearray()
     if not announced.isdigit() or int(announced) <= max_bytes:
@@ -121,12 +232,12 @@ def _format(output: OutputBody, choose_format: FormatChoice) -> ImageFormat:
     return chosen
 
 
-def _output(body: GenerationBody, chosen: ImageFormat, photo: DecodedPicture) -> OutputOptions:
+def _output(body: GenerationBody, chosen: ImageFormat, width_px: int, height_px: int) -> OutputOptions:
     output = body.output
     return OutputOptions(
         format=chosen,
         quality=output.quality or DEFAULT_QUALITY,
         preview_every_steps=body.preview.every_steps,
         is_inline=output.delivery == "base64",
-        width_px=width_of_aspect(photo.width_px, photo.height_px) if output.fit == "source" else None,
+        width_px=width_of_aspect(width_px, height_px) if output.fit == "source" else None,
     )

@@ -119,6 +119,8 @@ class JobView(BaseModel):
     id: str
     object: Literal["job"] = "job"
     status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+    batch_id: str | None = Field(description="The batch that it is an item of, else null")
+    custom_id: str | None = Field(description="The item's name in that batch")
     created_at: str = Field(description="RFC 3339, UTC; likewise the other times, null before that moment")
     started_at: str | None
     ended_at: str | None
@@ -160,14 +162,16 @@ def job_view(job: Job, eta: Eta | None, content: bytes | None = None) -> JobView
     return JobView(
         id=job.id,
         status=job.status.value,
-        created_at=_moment(job.created_at),
-        started_at=_moment_or_none(job.started_at),
-        ended_at=_moment_or_none(job.ended_at),
-        deadline_at=_moment_or_none(job.deadline_at),
-        expires_at=_moment_or_none(job.expires_at),
-        queue=QueueView(position=job.position, priority=job.priority, retry_at=_moment_or_none(job.retry_at)),
+        batch_id=job.batch_id,
+        custom_id=job.custom_id,
+        created_at=moment(job.created_at),
+        started_at=moment_or_none(job.started_at),
+        ended_at=moment_or_none(job.ended_at),
+        deadline_at=moment_or_none(job.deadline_at),
+        expires_at=moment_or_none(job.expires_at),
+        queue=QueueView(position=job.position, priority=job.priority, retry_at=moment_or_none(job.retry_at)),
         progress=_progress(job),
-        eta=_eta(eta) if eta else None,
+        eta=eta_view(eta) if eta else None,
         attempt=job.attempt,
         request=RequestView(
             model=request.model,
@@ -190,7 +194,9 @@ def job_view(job: Job, eta: Eta | None, content: bytes | None = None) -> JobView
 def progress_event(job: Job, eta: Eta | None) -> ProgressEvent:
     """How far a running job is."""
     progress = _progress(job)
-    return ProgressEvent(step=progress.step, steps=progress.steps, ratio=progress.ratio, eta=_eta(eta) if eta else None)
+    return ProgressEvent(
+        step=progress.step, steps=progress.steps, ratio=progress.ratio, eta=eta_view(eta) if eta else None
+    )
 
 
 def _progress(job: Job) -> ProgressView:
@@ -212,9 +218,10 @@ def timings_ms(result: JobResult) -> dict[str, float]:
     return stages | {"total": round(sum(result.stage_seconds.values()) * 1000, 3)}
 
 
-def _eta(eta: Eta) -> EtaView:
+def eta_view(eta: Eta) -> EtaView:
+    """As of now."""
     return EtaView(
-        p50_ms=round(eta.p50_seconds * 1000), p90_ms=round(eta.p90_seconds * 1000), as_of=_moment(time.time())
+        p50_ms=round(eta.p50_seconds * 1000), p90_ms=round(eta.p90_seconds * 1000), as_of=moment(time.time())
     )
 
 
@@ -246,9 +253,11 @@ def _error(job: Job) -> Problem | None:
     return Problem(**problem_of(job.failure.code, job.failure.detail, job_id=job.id)) if job.failure else None
 
 
-def _moment(posix_seconds: float) -> str:
+def moment(posix_seconds: float) -> str:
+    """A time as RFC 3339 has it, UTC, in ms."""
     return datetime.fromtimestamp(posix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _moment_or_none(posix_seconds: float | None) -> str | None:
-    return None if posix_seconds is None else _moment(posix_seconds)
+def moment_or_none(posix_seconds: float | None) -> str | None:
+    """Likewise; null before the moment."""
+    return None if posix_seconds is None else moment(posix_seconds)

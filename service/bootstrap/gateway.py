@@ -11,10 +11,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.adapters.file_blobs import FileBlobs
+from service.adapters.file_manifests import FileManifests
 from service.adapters.queue_audit import RedisQueueAuditor
 from service.adapters.redis_archive import RedisJobArchive
+from service.adapters.redis_batches import RedisBatchBooks
 from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_library import RedisPictureLibrary
 from service.adapters.redis_queue import RedisJobIntake, RedisJobUpkeep
+from service.adapters.redis_vectors import RedisKnownVectors
 from service.adapters.redis_workers import RedisWorkerRegistry
 from service.adapters.task_end import end_task
 from service.api.app import create_app
@@ -28,9 +32,12 @@ from service.bootstrap.queue import prepare_queue, queue_policy
 from service.domain.errors import ConfigurationError
 from service.gateway.access import Access
 from service.gateway.archive import Archive
+from service.gateway.batch_feeder import BatchFeeder
+from service.gateway.batches import Batches
 from service.gateway.events import JobEvents
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
+from service.gateway.library import Library
 from service.gateway.models import ServedModel
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
@@ -63,20 +70,40 @@ def run_gateway(settings: Settings) -> None:
     blobs = FileBlobs(settings.data_dir / "blobs")
     intake, registry = RedisJobIntake(url, keys, policy), RedisWorkerRegistry(url, keys)
     archive = RedisJobArchive(url, keys, intake.watch)
+    pictures, vectors = (
+        RedisPictureLibrary(url, keys, settings.queue.max_pictures_per_tenant),
+        RedisKnownVectors(url, keys),
+    )
     queue_upkeep, auditor = RedisJobUpkeep(url, keys, policy), RedisQueueAuditor(url, keys, policy)
     metrics = GatewayMetrics(VERSION)
-    upkeep = Upkeep(queue_upkeep, auditor, blobs, policy.lease_seconds, metrics)
+    manifests, books = FileManifests(settings.data_dir / "blobs"), RedisBatchBooks(url, keys, policy)
+    upkeep = Upkeep(queue_upkeep, auditor, blobs, manifests, policy.lease_seconds, metrics)
     forecasts = Forecasts(registry, intake)
     ring = open_key_ring(settings)
+    library = Library(pictures, blobs, vectors, model.digest)
+    feeder = BatchFeeder(books, manifests, intake, blobs, library, model, metrics)
+    batches = Batches(books, manifests, blobs, feeder, forecasts, metrics)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        task = asyncio.create_task(upkeep.run(), name="upkeep")
+        tasks = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in (upkeep, feeder)]
         try:
             yield
         finally:
-            await end_task(task)
-            for client in (archive, intake, registry, queue_upkeep, auditor, *([ring] if ring else [])):
+            for task in tasks:
+                await end_task(task)
+            clients = (
+                archive,
+                books,
+                intake,
+                registry,
+                pictures,
+                vectors,
+                queue_upkeep,
+                auditor,
+                *([ring] if ring else []),
+            )
+            for client in clients:
                 await client.aclose()
 
     edge = settings.gateway
@@ -86,6 +113,8 @@ def run_gateway(settings: Settings) -> None:
             Jobs(intake, blobs, model, forecasts, metrics),
             events,
             Archive(archive, blobs),
+            batches,
+            library,
             forecasts,
             Readiness(intake, blobs),
             model,
@@ -115,7 +144,7 @@ def run_gateway(settings: Settings) -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GOODBYE_SECONDS,
     )
-    server = EventEndingServer(config, events)
+    server = EventEndingServer(config, events, batches)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:
@@ -123,15 +152,16 @@ def run_gateway(settings: Settings) -> None:
 
 
 class EventEndingServer(uvicorn.Server):
-    """A server whose stop ends the streams of events, which would otherwise last as long as their jobs."""
+    """A server whose stop ends what is followed, which would otherwise last as long as its jobs."""
 
-    def __init__(self, config: uvicorn.Config, events: JobEvents) -> None:
+    def __init__(self, config: uvicorn.Config, *followed: JobEvents | Batches) -> None:
         super().__init__(config)
-        self._events = events
+        self._followed = followed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, and let answers in flight come to their end."""
-        self._events.close()
+        for followed in self._followed:
+            followed.close()
         await super().shutdown(sockets)
 
 

@@ -103,6 +103,21 @@ class IdempotencyKey:
 
 
 @dataclass(frozen=True)
+class BatchPlace:
+    """Which item of a batch a job is.
+
+    Attributes:
+        batch_id: the batch.
+        index: the item's place in the manifest, from 0; items become jobs in this order.
+        custom_id: the client's name for it.
+    """
+
+    batch_id: str
+    index: int
+    custom_id: str
+
+
+@dataclass(frozen=True)
 class NewJob:
     """What the gateway hands to the queue; its pictures are already durable.
 
@@ -116,6 +131,7 @@ class NewJob:
         retention_seconds: from its end; how long it keeps its picture.
         idempotency: the client's key, if there is one.
         forecast_seconds: how long it was expected to take, so that the forecast learns from its error; 0 if unknown.
+        batch: which item of a batch it is, if it is one.
     """
 
     id: JobId
@@ -127,6 +143,7 @@ class NewJob:
     retention_seconds: float = DEFAULT_RETENTION_SECONDS
     idempotency: IdempotencyKey | None = None
     forecast_seconds: float = 0.0
+    batch: BatchPlace | None = None
 
     @property
     def cost(self) -> int:
@@ -177,6 +194,7 @@ class Job:
         retry_at: POSIX seconds; when a failed attempt is repeated, None unless it waits for that.
         work_ahead: row-steps that are served before it while it is queued, else 0.
         tenant: whose it is.
+        batch_id: the batch that it is an item of, if it is one; likewise custom_id, the client's name for the item.
     """
 
     id: JobId
@@ -197,3 +215,5 @@ class Job:
     retry_at: float | None = None
     work_ahead: int = 0
     tenant: str = DEFAULT_TENANT
+    batch_id: str | None = None
+    custom_id: str | None = None

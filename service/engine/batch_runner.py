@@ -14,6 +14,7 @@ from service.engine.executor import Executor
 from service.engine.flight import Flight
 from service.engine.previews import Previews
 from service.engine.warmup import stage_calls
+from service.engine.wishes import Wish
 from service.engine.working_set import WorkingSet
 from service.ports.backend import F32, InferenceBackend
 from service.scheduling.actions import RunBatch
@@ -57,6 +58,16 @@ class BatchRunner:
             return BatchFailed(batch.batch_id, JobFailure("internal_error", "the worker met an unexpected error"))
         self._account(batch, in_batch, time.monotonic() - started)
         return BatchFinished(batch.batch_id)
+
+    def encode(self, wish: Wish) -> F32 | None:
+        """The vector [D] of a picture that no job needs yet, None if there is none: its job will find out why."""
+        try:
+            return self._executor.encode(wish.stage, wish.picture)
+        except BackendError as error:
+            self._log.warning("wish failed", stage=wish.stage, code=error.code, detail=error.detail)
+        except Exception:
+            self._log.exception("wish failed unexpectedly", stage=wish.stage)
+        return None
 
     def _failed(self, batch: RunBatch, error: BackendError) -> BatchFailed:
         self._log.warning(

@@ -76,6 +76,11 @@ class Executor:
                 pictures = _checked_pictures(pictures, len(rows))
                 self._set.pictures.update((key, picture) for (_, key, _), picture in zip(rows, pictures, strict=True))
 
+    def encode(self, stage: Stage, picture: U8) -> F32:
+        """The vector [D] of one picture that is no job's; raises as `run`."""
+        graph = self._backend.encode_source if stage is Stage.ENCODE_SOURCE else self._backend.encode_pose
+        return self._vectors(stage, self._call(stage, graph, picture[None]), 1)[0]
+
     def _jobs(self, rows: list[tuple[int, str, int]]) -> list[PreparedJob]:
         return [self._set.job(key) for _, key, _ in rows]
 

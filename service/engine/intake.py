@@ -15,6 +15,7 @@ from service.engine.heartbeat import Heartbeat
 from service.engine.preparation import prepare
 from service.engine.vectors import Supply, Vectors
 from service.engine.watched_thread import WatchedThread
+from service.engine.wishes import Wish, Wishes
 from service.engine.working_set import PreparedJob
 from service.ports.blobs import BlobStore
 from service.ports.queue import JobLeases
@@ -51,6 +52,7 @@ class IntakeTargets:
 
     arrived: Callable[[Arrival], None]
     failed: Callable[[Flight, ServiceError], None]
+    wished: Callable[[Wish], None]
     died: Callable[[BaseException], None]
 
 
@@ -62,6 +64,7 @@ class Intake:
         leases: JobLeases,
         blobs: BlobStore,
         vectors: Vectors,
+        wishes: Wishes,
         heartbeat: Heartbeat,
         prediction: Prediction,
         flights: dict[str, Flight],
@@ -70,6 +73,7 @@ class Intake:
     ) -> None:
         """`flights` are all that the worker holds, by key: the intake adds, the worker removes."""
         self._leases, self._blobs, self._vectors, self._heartbeat = leases, blobs, vectors, heartbeat
+        self._wishes, self._is_granting = wishes, False
         self._prediction: Prediction = prediction
         self._flights, self._targets, self._metrics = flights, targets, metrics
         self._log = get_logger()
@@ -133,6 +137,11 @@ class Intake:
             self._is_parked_due = bool(self._parked)
             self._changed.notify()
 
+    def wish_ended(self) -> None:
+        """The device has done with a wish: there may be another one."""
+        self._is_granting = False
+        self.hear_of_work()
+
     def withdraw(self, flight: Flight) -> bool:
         """Forget a flight that waits for a vector; returns whether it did."""
         with self._changed:
@@ -188,6 +197,15 @@ class Intake:
             flights = self._take(free) if self._may_claim else []
         for flight in flights:
             self._prepare(flight)
+        if self.is_queue_answering and self._may_claim and not self._flights and not self._is_granting:
+            self._take_wish()
+
+    def _take_wish(self) -> None:
+        """Nobody has work for the device; one wish at a time, so that a job that comes waits for no more than that."""
+        wish = self._wishes.take()
+        if wish:
+            self._is_granting = True
+            self._targets.wished(wish)
 
     def _take(self, free: int) -> list[Flight]:
         """Claim what fits; from then on it is ours."""

@@ -26,6 +26,7 @@ from service.engine.presence import Presence
 from service.engine.preview import PreviewProjection
 from service.engine.previews import Previews
 from service.engine.vectors import Vectors
+from service.engine.wishes import Wish, Wishes
 from service.engine.working_set import WorkingSet
 from service.ports.backend import F32, InferenceBackend
 from service.ports.blobs import BlobStore
@@ -124,13 +125,18 @@ class Worker:
             self._die,
         )
         self._vectors = Vectors(ports.vectors, backend.model_digest)
+        self._wishes = Wishes(ports.vectors, ports.blobs, backend.model_digest)
         targets = IntakeTargets(
-            lambda arrival: self._inbox.put(partial(self._arrive, arrival)), self._refuse, self._die
+            lambda arrival: self._inbox.put(partial(self._arrive, arrival)),
+            self._refuse,
+            lambda wish: self._inbox.put(partial(self._grant, wish)),
+            self._die,
         )
         self._intake = Intake(
             ports.leases,
             ports.blobs,
             self._vectors,
+            self._wishes,
             self._heartbeat,
             variant.prediction,
             self._flights,
@@ -333,6 +339,15 @@ class Worker:
     def _share_vector(self, flight: Flight, stage: Stage, vector: F32) -> None:
         self._vectors.made(flight, stage, vector)
         self._intake.hear_of_vectors()
+
+    def _grant(self, wish: Wish) -> None:
+        """A picture's vector that no job needs yet; a stop does not wait for it."""
+        vector = None if self._is_stopping else self._batches.encode(wish)
+        if vector is None:
+            self._deliverers.submit(self._wishes.give_up, wish)
+        else:
+            self._deliverers.submit(self._wishes.grant, wish, vector)
+        self._intake.wish_ended()
 
     def _left(self, flight: Flight, state: str) -> None:
         self._heartbeat.forget(flight)

@@ -4,9 +4,9 @@ import asyncio
 from contextlib import suppress
 
 from service.domain.errors import NotFoundError, StorageError
-from service.domain.job import JobId, JobStatus
+from service.domain.job import JobId
 from service.gateway.patience import queue_answers_within
-from service.ports.archive import JobArchive, JobPage
+from service.ports.archive import JobArchive, JobChoice, JobPage
 from service.ports.blobs import BlobStore
 
 
@@ -17,10 +17,10 @@ class Archive:
         self._archive = archive
         self._blobs = blobs
 
-    async def page(self, tenant: str, status: JobStatus | None, before: int | None, limit: int) -> JobPage:
-        """The newest jobs, or those before where another page ended; StorageError: `queue_unavailable`."""
+    async def page(self, tenant: str, chosen: JobChoice, before: int | None, limit: int) -> JobPage:
+        """The newest chosen jobs, or those before where another page ended; StorageError: `queue_unavailable`."""
         async with queue_answers_within():
-            return await self._archive.page(tenant, status, before, limit)
+            return await self._archive.page(tenant, chosen, before, limit)
 
     async def erase(self, job_id: JobId, tenant: str) -> bool:
         """Forget a job with its pictures.

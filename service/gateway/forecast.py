@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from service.domain.batch import Batch
 from service.domain.capacity import Eta, WorkerReport
 from service.domain.errors import StorageError
 from service.domain.job import Job, JobStatus, NewJob, Priority
 from service.ports.queue import JobIntake, QueueStats
 from service.ports.workers import WorkerRegistry
-from service.scheduling.cost_model import eta, forecast_seconds, retry_after_seconds
+from service.scheduling.cost_model import eta, forecast_seconds, retry_after_seconds, work_seconds
 
 # Polls share one look at the queue for this long.
 _FRESH_SECONDS = 0.5
@@ -82,6 +83,17 @@ class Forecasts:
             steps_done=job.progress.step,
             is_running=is_running,
         )
+        return None if seconds is None else eta(seconds, stats.forecast_ratios)
+
+    async def of_batch(self, batch: Batch) -> Eta | None:
+        """For a batch that was read just now, if nothing else comes in; None as of a job."""
+        seen = None if batch.status.is_final else await self._look(self._fresh_seconds)
+        if not seen:
+            return None
+        reports, stats = seen
+        # Interactive jobs go before it.
+        cost = batch.cost_left + stats.queued_cost.get(Priority.INTERACTIVE, 0)
+        seconds = work_seconds(reports, cost, batch.num_items - batch.num_ended)
         return None if seconds is None else eta(seconds, stats.forecast_ratios)
 
     async def retry_after_seconds(self) -> float:

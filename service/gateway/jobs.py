@@ -85,7 +85,7 @@ class Jobs:
         content = pack_inputs(submission.photo, submission.skeleton)
         # From now on: the disk takes longer than everything that is done meanwhile.
         stored = asyncio.get_running_loop().run_in_executor(None, self._blobs.put_input, job_id, content)
-        job = _new_job(job_id, submission, tenant, self._model.name, idempotency_key)
+        job = new_job(job_id, submission, tenant, self._model.name, idempotency_key)
         forecast, _ = await asyncio.gather(self._forecasts.of_new(job), stored)
         # No clean-up if this raises: the queue may have accepted the job and only its answer was lost, so the pictures
         # stay until the sweep.
@@ -203,7 +203,10 @@ class Jobs:
         return OverloadedError("overloaded", "too many jobs are waiting; nothing was kept, try again later", seconds)
 
 
-def _new_job(job_id: JobId, submission: Submission, tenant: str, model: str, idempotency_key: str | None) -> NewJob:
+def new_job(
+    job_id: JobId, submission: Submission, tenant: str, model: str, idempotency_key: str | None = None
+) -> NewJob:
+    """The job that a submission becomes; its pictures are stored apart from it."""
     request = submission.request(model)
     return NewJob(
         job_id,

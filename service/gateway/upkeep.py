@@ -7,10 +7,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from service.domain.batch import BATCH_ID
 from service.domain.errors import StorageError
-from service.domain.job import JobId
+from service.domain.library import PICTURE_ID
 from service.ports.audit import QueueAudit
 from service.ports.blobs import BlobStore
+from service.ports.manifests import ManifestStore
 from service.ports.queue import JobUpkeep
 from service.telemetry.logs import get_logger
 from service.telemetry.metrics import GatewayMetrics
@@ -21,7 +23,8 @@ _SWEEP_EVERY_SECONDS = 3600.0
 _AUDIT_EVERY_SECONDS = 60.0
 # A log line names so many ids of a finding.
 _MAX_LOGGED = 10
-# Longer than any job may wait, run and keep its picture together: what is older, a crash has left behind.
+# Longer than any job may wait, run and keep its picture together, and than the library keeps what nobody uses: what is
+# older, a crash has left behind.
 _SWEEP_OLDER_THAN_SECONDS = 8 * 86400.0
 
 
@@ -33,20 +36,21 @@ class Upkeep:
         queue: JobUpkeep,
         auditor: QueueAudit,
         blobs: BlobStore,
+        manifests: ManifestStore,
         lease_seconds: float,
         metrics: GatewayMetrics,
         audit_every_seconds: float = _AUDIT_EVERY_SECONDS,
     ) -> None:
         self._queue = queue
         self._auditor = auditor
-        self._blobs = blobs
+        self._blobs, self._manifests = blobs, manifests
         self._metrics = metrics
         self._audit_every_seconds = audit_every_seconds
         self._interval_seconds = lease_seconds / _REAPS_PER_LEASE
         self._next_audit = time.monotonic() + audit_every_seconds
         # Both bounded by what one reap names.
-        self._deletable: list[JobId] = []
-        self._deleted: set[JobId] = set()
+        self._deletable: list[str] = []
+        self._deleted: set[str] = set()
 
     async def run(self) -> None:
         """Reap and delete fifteen times a lease, audit each minute, sweep at the start and then each hour.
@@ -77,19 +81,24 @@ class Upkeep:
             raise
         self._deleted.difference_update(deleted)
         if not self._deletable:
-            self._deletable = [job_id for job_id in named if job_id not in self._deleted]
+            self._deletable = [each for each in named if each not in self._deleted]
 
     async def delete(self) -> None:
-        """Delete the pictures of the jobs that the queue named: their time is over.
+        """Delete the files of the jobs, batches and pictures of the library that the queue named: their time is over.
 
         Raises:
             StorageError: the storage does not answer.
         """
         while self._deletable:
-            job_id = self._deletable.pop()
-            await asyncio.to_thread(self._blobs.delete_job, job_id)
+            named = self._deletable.pop()
+            if PICTURE_ID.fullmatch(named):
+                await asyncio.to_thread(self._blobs.delete_picture, named)
+            elif BATCH_ID.fullmatch(named):
+                await asyncio.to_thread(self._manifests.delete, named)
+            else:
+                await asyncio.to_thread(self._blobs.delete_job, named)
             # Only now: what a crash or an outage leaves, the queue names again.
-            self._deleted.add(job_id)
+            self._deleted.add(named)
 
     async def audit(self) -> None:
         """Count and log what is wrong in the queue; nothing ever should be.
@@ -107,7 +116,9 @@ class Upkeep:
         Raises:
             StorageError: the storage does not answer.
         """
-        num_files = await asyncio.to_thread(self._blobs.sweep, _SWEEP_OLDER_THAN_SECONDS)
+        num_files = 0
+        for store in (self._blobs, self._manifests):
+            num_files += await asyncio.to_thread(store.sweep, _SWEEP_OLDER_THAN_SECONDS)
         if num_files:
             get_logger().info("blobs_swept", num_files=num_files)
 

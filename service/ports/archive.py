@@ -43,6 +43,14 @@ class JobHistory:
 
 
 @dataclass(frozen=True)
+class JobChoice:
+    """Which of a tenant's jobs a list holds: those of one status, of one batch, of both; None for all."""
+
+    status: JobStatus | None = None
+    batch_id: str | None = None
+
+
+@dataclass(frozen=True)
 class JobPage:
     """Some of a tenant's jobs.
 
@@ -66,8 +74,8 @@ class JobArchive(Protocol):
         """An event that is set at each change of the job from then on: a hint, to be cleared before a look."""
         ...
 
-    async def page(self, tenant: str, status: JobStatus | None, before: int | None, limit: int) -> JobPage:
-        """At most `limit` jobs of one status, or of all; fewer do not mean that there are no more."""
+    async def page(self, tenant: str, chosen: JobChoice, before: int | None, limit: int) -> JobPage:
+        """At most `limit` of the chosen jobs; fewer do not mean that there are no more."""
         ...
 
     async def erase(self, job_id: JobId, tenant: str) -> EraseVerdict:

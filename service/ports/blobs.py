@@ -1,4 +1,4 @@
-"""Bytes by job and fence, durable before the record that points to them.
+"""Bytes by job and fence, or by picture of the library, durable before the record that points to them.
 
 No pictures live in the queue. Calls block; the gateway makes them in a thread.
 """
@@ -41,6 +41,22 @@ class BlobStore(Protocol):
 
     def delete_job(self, job_id: JobId) -> None:
         """Forget everything of a job; absent is fine."""
+        ...
+
+    def put_picture(self, picture_id: str, content: bytes) -> None:
+        """Store a picture of the library; returns only when it would survive a power cut."""
+        ...
+
+    def get_picture(self, picture_id: str) -> bytes:
+        """What `put_picture` stored; NotFoundError if it is gone."""
+        ...
+
+    def touch_picture(self, picture_id: str) -> None:
+        """Make the picture young for the sweep; NotFoundError if it is gone."""
+        ...
+
+    def delete_picture(self, picture_id: str) -> None:
+        """Forget a picture of the library; absent is fine."""
         ...
 
     def sweep(self, older_than_seconds: float) -> int:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from service.domain.job import ClaimedJob, Job, JobFailure, JobId, NewJob, Priority, Progress
 from service.domain.result import JobResult
 
-EnqueueVerdict = Literal["ok", "dup", "mismatch", "full", "quota"]
+EnqueueVerdict = Literal["ok", "dup", "mismatch", "full", "quota", "closed"]
 LeaseVerdict = Literal["ok", "cancel", "lost"]
 FinishVerdict = Literal["succeeded", "failed", "retry", "cancelled", "expired", "fenced", "gone"]
 ReleaseVerdict = Literal["queued", "cancelled", "expired", "fenced", "gone"]
@@ -26,7 +26,8 @@ class Enqueued:
 
     Attributes:
         verdict: `ok`, or why no job was added: `dup` (this id, or this key with this content, is here already),
-            `mismatch` (this key with another content), `full` (too many live jobs), `quota` (too many of this tenant).
+            `mismatch` (this key with another content), `full` (too many live jobs), `quota` (too many of this tenant),
+            `closed` (its batch takes no more).
         job_id: the job that now stands for the call; with `dup` by key it is the first one's.
     """
 
@@ -119,6 +120,9 @@ class JobLeases(Protocol):
 class JobUpkeep(Protocol):
     """What keeps the queue honest: expired leases go back, old results go."""
 
-    async def reap(self, deleted: Sequence[JobId]) -> Sequence[JobId]:
-        """One bounded round; returns the jobs whose pictures may now be deleted, again until named in `deleted`."""
+    async def reap(self, deleted: Sequence[str]) -> Sequence[str]:
+        """One bounded round; returns ids whose files may now be deleted, again until named in `deleted`.
+
+        They are ids of jobs, and of pictures of the library that nobody has used for a week.
+        """
         ...

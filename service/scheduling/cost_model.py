@@ -131,6 +131,19 @@ def eta(forecast: float, ratios: Sequence[float]) -> Eta:
     return Eta(forecast * middle, forecast * high)
 
 
+def work_seconds(reports: Sequence[WorkerReport], cost: float, num_jobs: int) -> float | None:
+    """How long the workers need for so many jobs, all at once at full batches; None while no worker is calibrated.
+
+    Args:
+        reports: of the living workers.
+        cost: row-steps of the jobs.
+        num_jobs: how many these are.
+    """
+    if not reports or not num_jobs:
+        return None
+    return cost / _steps_per_second(reports, cost / num_jobs)
+
+
 def retry_after_seconds(reports: Sequence[WorkerReport], cost: float, num_jobs: int) -> float:
     """When a full queue will have room again, at least 1: at the mean, a job ends so often.
 

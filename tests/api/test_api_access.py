@@ -37,9 +37,25 @@ ROUTES = {
     "GET /v1/jobs/{job_id}/result": (Scope.READ, True),
     "HEAD /v1/jobs/{job_id}/result": (Scope.READ, True),
     "GET /v1/jobs/{job_id}/preview": (Scope.READ, True),
+    "POST /v1/batches": (Scope.GENERATE, False),
+    "GET /v1/batches/{batch_id}": (Scope.READ, True),
+    "POST /v1/batches/{batch_id}/cancel": (Scope.GENERATE, True),
+    "GET /v1/batches/{batch_id}/results": (Scope.READ, True),
     "GET /v1/models": (Scope.READ, False),
+    "POST /v1/sources": (Scope.GENERATE, False),
+    "GET /v1/sources/{source_id}": (Scope.READ, True),
+    "DELETE /v1/sources/{source_id}": (Scope.GENERATE, True),
+    "POST /v1/poses": (Scope.GENERATE, False),
+    "GET /v1/poses/{pose_id}": (Scope.READ, True),
+    "DELETE /v1/poses/{pose_id}": (Scope.GENERATE, True),
+    "GET /v1/poses/{pose_id}/image": (Scope.READ, True),
     "GET /v1/poses/presets": (Scope.READ, False),
     "GET /v1/poses/presets/{name}/image": (Scope.READ, False),
+}
+BODIES = {
+    "/v1/sources": GOOD_BODY["source"],
+    "/v1/poses": GOOD_BODY["pose"],
+    "/v1/batches": {"items": [GOOD_BODY]},
 }
 LIMITLESS = CallerLimits(1_000_000, 1_000_000, 1000)
 
@@ -53,13 +69,23 @@ class Guarded:
     blobs: MemoryBlobs
     keys: MemoryKeys
 
-    def call(self, route: str, key: str | None, job_id: str = "", **more: object) -> httpx.Response:
+    def call(self, route: str, key: str | None, thing_id: str = "", **more: object) -> httpx.Response:
         method, path = route.split(" ")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        body = {"json": GOOD_BODY} if method == "POST" and "{" not in path else {}
+        body = {"json": BODIES.get(path, GOOD_BODY)} if method == "POST" and "{" not in path else {}
+        ids = dict.fromkeys(("job_id", "batch_id", "source_id", "pose_id"), thing_id)
         return self.gateway.client.request(
-            method, path.format(job_id=job_id, name="back", code="validation"), headers=headers, **body | more
+            method, path.format(**ids, name="back", code="validation"), headers=headers, **body | more
         )  # pyright: ignore[reportArgumentType]
+
+    def a_thing_of(self, key: str, route: str) -> str:
+        """What the route's path can name."""
+        folder = "/".join(route.split("/")[:3]).partition(" ")[2]
+        if folder not in BODIES:
+            return self.a_job_of(key)
+        response = self.call(f"POST {folder}", key)
+        assert response.is_success, response.text
+        return response.json()["id"]
 
     def a_job_of(self, key: str) -> str:
         response = self.call("POST /v1/jobs", key)
@@ -117,10 +143,10 @@ def test_route_when_it_is_open_then_it_needs_no_key(guarded: Guarded, route: str
 def test_route_when_the_key_is_bad_then_401_before_anything_else(
     guarded: Guarded, ada: str, route: str, key: str | None
 ) -> None:
-    job_id = guarded.a_job_of(ada)
+    thing_id = guarded.a_thing_of(ada, route)
     num_jobs = len(guarded.intake.jobs)
 
-    response = guarded.call(route, key, job_id)
+    response = guarded.call(route, key, thing_id)
 
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         # Ten bad ones came from this address within the minute.
@@ -137,28 +163,48 @@ def test_route_when_the_scope_is_missing_then_403_names_it(guarded: Guarded, ada
     needed = ROUTES[route][0]
     key = guarded.keys.add(f"no{needed.name[:4].lower():x<6}", "ada", frozenset(Scope) - {needed}, LIMITLESS)
 
-    response = guarded.call(route, key, guarded.a_job_of(ada))
+    response = guarded.call(route, key, guarded.a_thing_of(ada, route))
 
     assert (response.status_code, problem(response)["code"]) == (403, "forbidden")
     assert needed.value in problem(response)["detail"]
 
 
 @pytest.mark.parametrize("route", [route for route, (_, is_of_a_tenant) in ROUTES.items() if is_of_a_tenant])
-def test_route_when_the_job_is_another_tenants_then_it_is_as_if_there_were_none(
+def test_route_when_it_names_another_tenants_then_it_is_as_if_there_were_none(
     guarded: Guarded, ada: str, route: str
 ) -> None:
     bob = guarded.keys.add("bobbobbo", "bob", limits=LIMITLESS)
-    job_id = guarded.a_job_of(ada)
-    guarded.intake.succeed(job_id, b"picture")
-    guarded.blobs.put_output(job_id, 1, b"picture")
-    guarded.blobs.put_preview(job_id, b"preview")
-    absent = "job_" + "e" * 32
+    thing_id = guarded.a_thing_of(ada, route)
+    if thing_id in guarded.intake.jobs:
+        guarded.intake.succeed(thing_id, b"picture")
+        guarded.blobs.put_output(thing_id, 1, b"picture")
+        guarded.blobs.put_preview(thing_id, b"preview")
+    absent = thing_id[:4] + "e" * 32
 
-    answers = [problem(guarded.call(route, bob, each)) | {"instance": ""} for each in (job_id, absent)]
+    answers = [problem(guarded.call(route, bob, each)) | {"instance": ""} for each in (thing_id, absent)]
 
     assert answers[0] == answers[1]
     assert (answers[0]["status"], answers[0]["code"]) == (404, "not_found")
-    assert guarded.call(route, ada, job_id).is_success
+    assert guarded.call(route, ada, thing_id).is_success
+
+
+@pytest.mark.parametrize(("kind", "name"), [("source", "src_"), ("pose", "pos_")])
+def test_request_when_it_names_a_picture_of_another_tenant_then_it_is_as_if_there_were_none(
+    guarded: Guarded, ada: str, kind: str, name: str
+) -> None:
+    bob = guarded.keys.add("bobbobbo", "bob", limits=LIMITLESS)
+    picture_id = guarded.a_thing_of(ada, f"GET /v1/{kind}s/")
+    malformed = (picture_id[:-1], picture_id.upper(), f"../{picture_id}", "", "x" * 5000)
+
+    def asked(key: str, each: str) -> httpx.Response:
+        return guarded.call("POST /v1/jobs", key, json=GOOD_BODY | {kind: {"id": each}})
+
+    answers = [problem(asked(bob, each)) | {"instance": ""} for each in (picture_id, name + "e" * 32, *malformed)]
+
+    assert all(answer == answers[0] for answer in answers)
+    assert (answers[0]["status"], answers[0]["code"]) == (422, "validation")
+    assert [issue["pointer"] for issue in answers[0]["errors"]] == [f"/{kind}/id"]
+    assert asked(ada, picture_id).is_success
 
 
 def test_list_when_two_tenants_have_jobs_then_each_sees_its_own(guarded: Guarded, ada: str) -> None:

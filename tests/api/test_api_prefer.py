@@ -54,6 +54,8 @@ def test_generate_when_accepted_then_the_job_object_is_that_of_a_queued_job(edge
         "id": job_id,
         "object": "job",
         "status": "queued",
+        "batch_id": None,
+        "custom_id": None,
         "started_at": None,
         "ended_at": None,
         "expires_at": None,

@@ -23,6 +23,7 @@ from xmdpt_client import (
     NotFoundError,
     Progress,
     RequestError,
+    StoredSource,
     WaitOverError,
 )
 
@@ -77,6 +78,35 @@ def test_generate_when_given_open_files_then_they_are_read(call: Call, url: str,
         picture = call(url, "generate", photo, pose, steps=3, seed=5)
 
     assert (pixels(picture.content) == expected(num_steps=3, seed=5)).all()
+
+
+def test_generate_when_its_pictures_were_uploaded_then_it_is_the_same_picture(call: Call, url: str) -> None:
+    source, pose = call(url, "upload_source", PHOTO), call(url, "upload_pose", POSE)
+
+    pictures = [
+        call(url, "generate", *pair, steps=3, seed=5) for pair in ((source, pose), (source, POSE), (PHOTO, pose))
+    ]
+
+    assert all((pixels(picture.content) == expected(num_steps=3, seed=5)).all() for picture in pictures)
+    assert call(url, "upload_source", PHOTO.read_bytes()).id == source.id
+    assert call(url, "upload_pose", POSE_DOCUMENT).id == pose.id
+    assert call(url, "upload_source", PHOTO).is_encoded, "the jobs have needed its vector"
+    call(url, "delete_source", source)
+    call(url, "delete_pose", pose.id)
+    for method, picture in (("delete_source", source), ("delete_pose", pose)):
+        with pytest.raises(NotFoundError):
+            call(url, method, picture)
+    with pytest.raises(RequestError) as caught:
+        call(url, "submit", source, POSE)
+    assert [fault.pointer for fault in caught.value.errors] == ["/source/id"]
+
+
+@pytest.mark.parametrize("method", ["upload_source", "upload_pose"])
+def test_upload_when_the_picture_is_unusable_then_the_error_names_it(call: Call, url: str, method: str) -> None:
+    with pytest.raises(RequestError, match="image_type"):
+        call(url, method, b"no picture")
+    with pytest.raises(TypeError):
+        call(url, method, StoredSource("src_" + "0" * 32, False, {}))
 
 
 def test_generation_when_saved_then_the_file_has_the_format_that_was_asked_for(

@@ -12,6 +12,7 @@ from tests.fakes.memory_blobs import MemoryBlobs
 from tests.unit.builders import a_job_id
 
 JOB, OTHER = a_job_id(1), a_job_id(2)
+PICTURE, OTHER_PICTURE = "src_" + "1" * 32, "pos_" + "1" * 32
 CALLS: dict[str, Callable[[BlobStore], object]] = {
     "put_input": lambda blobs: blobs.put_input(JOB, b"x"),
     "get_input": lambda blobs: blobs.get_input(JOB),
@@ -21,6 +22,10 @@ CALLS: dict[str, Callable[[BlobStore], object]] = {
     "get_preview": lambda blobs: blobs.get_preview(JOB),
     "delete_output": lambda blobs: blobs.delete_output(JOB, 1),
     "delete_job": lambda blobs: blobs.delete_job(JOB),
+    "put_picture": lambda blobs: blobs.put_picture(PICTURE, b"x"),
+    "get_picture": lambda blobs: blobs.get_picture(PICTURE),
+    "touch_picture": lambda blobs: blobs.touch_picture(PICTURE),
+    "delete_picture": lambda blobs: blobs.delete_picture(PICTURE),
     "sweep": lambda blobs: blobs.sweep(0),
     "check_writable": lambda blobs: blobs.check_writable(),
 }
@@ -36,7 +41,7 @@ def break_down(blobs: BlobStore, tmp_path: Path) -> None:
     if isinstance(blobs, MemoryBlobs):
         blobs.is_down = True
         return
-    for name in ("in", "out", "preview"):
+    for name in ("in", "out", "preview", "lib"):
         (tmp_path / "blobs" / name).rename(tmp_path / name)
         (tmp_path / "blobs" / name).write_bytes(b"")
 
@@ -46,7 +51,9 @@ def test_blob_when_stored_then_it_comes_back_as_it_was(blobs: BlobStore, content
     blobs.put_input(JOB, content)
     blobs.put_output(JOB, 7, content + b"out")
     blobs.put_preview(JOB, content + b"preview")
+    blobs.put_picture(PICTURE, content + b"lib")
 
+    assert blobs.get_picture(PICTURE) == content + b"lib"
     assert blobs.get_input(JOB) == content
     assert blobs.get_output(JOB, 7) == content + b"out"
     assert blobs.get_preview(JOB) == content + b"preview"
@@ -57,16 +64,19 @@ def test_blob_when_stored_again_then_the_last_one_counts(blobs: BlobStore) -> No
         blobs.put_input(JOB, content)
         blobs.put_output(JOB, 1, content)
         blobs.put_preview(JOB, content)
+        blobs.put_picture(PICTURE, content)
 
     assert blobs.get_input(JOB) == blobs.get_output(JOB, 1) == blobs.get_preview(JOB) == b"second"
+    assert blobs.get_picture(PICTURE) == b"second"
 
 
 def test_blob_when_absent_then_not_found(blobs: BlobStore) -> None:
     blobs.put_input(OTHER, b"x")
     blobs.put_output(JOB, 11, b"x")
     blobs.put_preview(OTHER, b"x")
+    blobs.put_picture(OTHER_PICTURE, b"x")
 
-    for call in ("get_input", "get_output", "get_preview"):
+    for call in ("get_input", "get_output", "get_preview", "get_picture", "touch_picture"):
         with pytest.raises(NotFoundError):
             CALLS[call](blobs)
 
@@ -110,6 +120,19 @@ def test_delete_when_there_is_nothing_or_twice_then_fine(blobs: BlobStore) -> No
     blobs.put_input(JOB, b"new")
 
     assert blobs.get_input(JOB) == b"new"
+
+
+def test_picture_when_deleted_then_it_goes_and_others_stay(blobs: BlobStore) -> None:
+    for picture_id in (PICTURE, OTHER_PICTURE):
+        blobs.put_picture(picture_id, b"lib")
+    blobs.put_input(JOB, b"in")
+
+    for _ in range(2):
+        blobs.delete_picture(PICTURE)
+
+    with pytest.raises(NotFoundError):
+        blobs.get_picture(PICTURE)
+    assert (blobs.get_picture(OTHER_PICTURE), blobs.get_input(JOB)) == (b"lib", b"in")
 
 
 def test_sweep_when_everything_is_young_then_everything_stays(blobs: BlobStore) -> None:

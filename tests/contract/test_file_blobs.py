@@ -13,7 +13,7 @@ import pytest
 
 from service.adapters.file_blobs import FileBlobs
 from service.domain.errors import NotFoundError, StorageError
-from tests.contract.test_blob_store import CALLS
+from tests.contract.test_blob_store import CALLS, OTHER_PICTURE, PICTURE
 from tests.unit.builders import a_job_id
 
 JOB = a_job_id(1)
@@ -53,8 +53,9 @@ def test_files_when_stored_then_their_names_come_from_ids_alone(blobs: FileBlobs
     blobs.put_input(JOB, b"x")
     blobs.put_output(JOB, 12, b"x")
     blobs.put_preview(JOB, b"x")
+    blobs.put_picture(PICTURE, b"x")
 
-    assert files(root) == [f"in/{JOB}", f"out/{JOB}/12", f"preview/{JOB}"]
+    assert files(root) == [f"in/{JOB}", f"lib/{PICTURE}", f"out/{JOB}/12", f"preview/{JOB}"]
 
 
 def test_files_when_stored_under_an_open_umask_then_only_their_owner_may_read_them(tmp_path: Path) -> None:
@@ -64,20 +65,40 @@ def test_files_when_stored_under_an_open_umask_then_only_their_owner_may_read_th
         blobs.put_input(JOB, b"x")
         blobs.put_output(JOB, 1, b"x")
         blobs.put_preview(JOB, b"x")
+        blobs.put_picture(PICTURE, b"x")
     finally:
         os.umask(before)
 
     modes = {
         str(path.relative_to(tmp_path / "open")): stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*/*")
     }
-    folders = {"in": 0o700, "out": 0o700, f"out/{JOB}": 0o700, "preview": 0o700}
-    assert modes == folders | {f"in/{JOB}": 0o600, f"out/{JOB}/1": 0o600, f"preview/{JOB}": 0o600}
+    folders = dict.fromkeys(("in", "out", f"out/{JOB}", "preview", "lib"), 0o700)
+    assert modes == folders | dict.fromkeys((f"in/{JOB}", f"out/{JOB}/1", f"preview/{JOB}", f"lib/{PICTURE}"), 0o600)
 
 
 BAD_IDS = [
     "", ".", "..", "../in/x", "/etc/passwd", f"{JOB}/", f"../in/{JOB}", f"{JOB}\n", f"{JOB}\0", JOB.upper(), JOB[:-1],
     JOB + "0", "job_" + "g" * 32, "job_" + "*" * 32, "src_" + "0" * 32,
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "picture_id", [JOB, "../in/x", "src_" + "g" * 32, PICTURE[:-1], f"{PICTURE}\n", "bat_" + "0" * 32]
+)
+def test_id_of_a_picture_when_it_is_none_then_no_path_is_made_of_it(
+    blobs: FileBlobs, root: Path, picture_id: str
+) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: blobs.put_picture(picture_id, b"x"),
+        lambda: blobs.get_picture(picture_id),
+        lambda: blobs.touch_picture(picture_id),
+        lambda: blobs.delete_picture(picture_id),
+    ]
+
+    for call in calls:
+        with pytest.raises(ValueError, match="picture's id"):
+            call()
+    assert files(root) == []
 
 
 @pytest.mark.parametrize("job_id", BAD_IDS)
@@ -254,6 +275,29 @@ def test_sweep_when_files_are_old_then_those_go_with_what_a_crash_left(blobs: Fi
 
     assert files(root) == kept
     assert [path.name for path in (root / "out").iterdir()] == [a_job_id(2)]
+
+
+def test_sweep_when_a_picture_was_touched_lately_then_it_stays(blobs: FileBlobs, root: Path) -> None:
+    old = time.time() - 1000
+    for picture_id in (PICTURE, OTHER_PICTURE):
+        blobs.put_picture(picture_id, b"lib")
+        os.utime(root / "lib" / picture_id, (old, old))
+
+    blobs.touch_picture(PICTURE)
+
+    assert blobs.sweep(999) == 1
+    assert files(root) == [f"lib/{PICTURE}"]
+
+
+def test_picture_when_stored_then_its_bytes_and_its_name_are_on_disk(
+    blobs: FileBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(path_of(fd).replace(str(root), "").partition("-")[0]))
+
+    blobs.put_picture(PICTURE, b"x")
+
+    assert synced == ["/lib/.tmp", "/lib"]
 
 
 def test_folder_when_two_processes_share_it_then_each_sees_what_the_other_stored(root: Path) -> None:

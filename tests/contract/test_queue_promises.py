@@ -5,6 +5,7 @@ import redis
 
 from tests.contract import (
     queue_archive_checks,
+    queue_batch_checks,
     queue_checks,
     queue_intake_checks,
     queue_line_checks,
@@ -13,9 +14,17 @@ from tests.contract import (
 from tests.contract.queue_mutants import MUTANTS
 from tests.fakes.queue_lab import QueueLab
 
+MODULES = (
+    queue_archive_checks,
+    queue_batch_checks,
+    queue_checks,
+    queue_intake_checks,
+    queue_line_checks,
+    queue_wish_checks,
+)
 CHECKS = {
     name.removeprefix("check_"): check
-    for module in (queue_archive_checks, queue_checks, queue_intake_checks, queue_line_checks, queue_wish_checks)
+    for module in MODULES
     for name, check in vars(module).items()
     if name.startswith("check_")
 }

@@ -1,7 +1,7 @@
 """Vectors come back bit by bit, one worker makes what nobody has, the oldest give way, and no outage is noticed."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import redis
 
+from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_queue import RedisJobLeases
 from service.adapters.redis_server import connect, load_functions
-from service.adapters.redis_vectors import RedisVectorCache
+from service.adapters.redis_vectors import RedisKnownVectors, RedisVectorCache
 from service.ports.backend import F32
+from service.ports.vectors import VectorWish
 from tests.fakes.queue_lab import QueueLab
 from tests.fakes.redis_process import RedisProcess
 
@@ -182,6 +185,80 @@ def test_vector_when_the_server_is_full_then_it_is_not_kept_and_nobody_waits_for
         assert other.look_up([KEY]) == ["yours"]
     finally:
         client.config_set("maxmemory", 0)
+
+
+async def test_vector_when_a_gateway_asks_then_it_learns_whether_it_is_there_and_makes_nobody_its_maker(
+    open_cache: OpenCache, server: RedisProcess
+) -> None:
+    known, cache = RedisKnownVectors(server.url, RedisKeys()), open_cache()
+    try:
+        assert not await known.has(KEY)
+        assert cache.look_up([KEY]) == ["yours"]
+        assert not await known.has(KEY)
+        cache.put(KEY, a_vector())
+        assert await known.has(KEY)
+    finally:
+        await known.aclose()
+
+
+WISHES = [VectorWish("source", "src_" + "1" * 32, "sha256:1"), VectorWish("pose", "pos_" + "2" * 32, "sha256:2")]
+
+
+@pytest.fixture
+async def gateway(lab: QueueLab, server: RedisProcess) -> AsyncIterator[RedisKnownVectors]:
+    """Of an empty server."""
+    known = RedisKnownVectors(server.url, RedisKeys())
+    yield known
+    await known.aclose()
+
+
+async def test_wish_when_made_twice_then_one_worker_takes_it_once(
+    gateway: RedisKnownVectors, open_cache: OpenCache
+) -> None:
+    for wish in (*WISHES, WISHES[0]):
+        await gateway.wish(wish)
+
+    workers = [open_cache(), open_cache(), open_cache()]
+
+    assert [worker.take_wish() for worker in workers] == [WISHES[1], WISHES[0], None]
+
+
+async def test_wish_when_there_are_too_many_then_the_oldest_give_way(
+    gateway: RedisKnownVectors, open_cache: OpenCache
+) -> None:
+    many = [VectorWish("source", f"src_{number:032x}", "sha256:1") for number in range(103)]
+    for wish in many:
+        await gateway.wish(wish)
+
+    worker = open_cache()
+
+    assert [worker.take_wish() for _ in range(101)] == [*many[3:], None]
+
+
+async def test_wish_when_made_then_workers_are_woken(gateway: RedisKnownVectors, server: RedisProcess) -> None:
+    leases = RedisJobLeases(server.url, RedisKeys(), QueuePolicy())
+    try:
+        assert leases.wait_for_news(20), "it listens from now on"
+        await gateway.wish(WISHES[0])
+        assert leases.wait_for_news(20) == {"work"}
+    finally:
+        leases.close()
+
+
+async def test_wish_when_the_server_is_away_then_nobody_notices(tmp_path: Path) -> None:
+    url = f"unix://{tmp_path}/nobody"
+    gateway = RedisKnownVectors(url, RedisKeys())
+    await gateway.wish(WISHES[0])
+    await gateway.aclose()
+    with closing(a_cache(url)) as cache:
+        assert cache.take_wish() is None
+
+
+async def test_vector_when_the_server_is_away_then_a_gateway_takes_it_for_absent(tmp_path: Path) -> None:
+    known = RedisKnownVectors(f"unix://{tmp_path}/nobody", RedisKeys())
+
+    assert not await known.has(KEY)
+    await known.aclose()
 
 
 def test_cache_when_the_server_is_killed_then_it_is_empty_and_later_all_is_back(

@@ -4,7 +4,7 @@ from service.domain.errors import NotFoundError, StorageError
 
 
 class MemoryBlobs:
-    """Keeps `in/<job>`, `out/<job>.<fence>` and `preview/<job>` in `content`; `is_down` fails every call."""
+    """Keeps `in/<job>`, `out/<job>.<fence>`, `preview/<job>`, `lib/<picture>` in `content`; `is_down` fails all."""
 
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
@@ -43,6 +43,19 @@ class MemoryBlobs:
         self.check_writable()
         for name in [name for name in self.content if job_id in name]:
             del self.content[name]
+
+    def put_picture(self, picture_id: str, content: bytes) -> None:
+        self._put(f"lib/{picture_id}", content)
+
+    def get_picture(self, picture_id: str) -> bytes:
+        return self._get(f"lib/{picture_id}")
+
+    def touch_picture(self, picture_id: str) -> None:
+        self._get(f"lib/{picture_id}")
+
+    def delete_picture(self, picture_id: str) -> None:
+        self.check_writable()
+        self.content.pop(f"lib/{picture_id}", None)
 
     def sweep(self, older_than_seconds: float) -> int:
         self.check_writable()

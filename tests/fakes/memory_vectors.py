@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.ports.vectors import Lookup
+from service.ports.vectors import Lookup, VectorWish
 
 
 class MemoryVectors:
@@ -14,6 +14,7 @@ class MemoryVectors:
     def __init__(self) -> None:
         self.vectors: dict[str, np.ndarray] = {}
         self.making: set[str] = set()
+        self.wishes: list[VectorWish] = []
         self.num_puts = 0
         self._lock = threading.Lock()
 
@@ -38,3 +39,7 @@ class MemoryVectors:
     def abandon(self, key: str) -> None:
         with self._lock:
             self.making.discard(key)
+
+    def take_wish(self) -> VectorWish | None:
+        with self._lock:
+            return self.wishes.pop(0) if self.wishes else None

@@ -9,6 +9,7 @@ import redis
 
 from service.adapters.redis_server import functions_source, load_functions
 from tests.fakes.queue_archive_books import check_histories, check_lists
+from tests.fakes.queue_batch_books import check_batches
 
 PREFIX = "{xmdpt}:"
 LEASE_MS = 15_000
@@ -20,6 +21,7 @@ COST = 4
 MAX_DELIVERIES = 5
 MAX_FAILURES = 3
 RETRY_DELAY_MS = 1_000
+FEEDING_MS = 3_000
 
 _CLOCK = "local time = redis.call('TIME')"
 _TEST_CLOCK = f"local ms = redis.call('GET', '{PREFIX}now') local time = {{math.floor(ms / 1000), ms % 1000 * 1000}}"
@@ -100,11 +102,12 @@ class QueueLab:
         fingerprint: str = "",
         forecast_ms: int = 0,
         max_tenant_live: int = 10_000,
+        item: tuple[str, int] = ("", 0),
     ) -> tuple[str | int, ...]:
-        """Of an enqueue; a key is the digest of a client's."""
+        """Of an enqueue; a key is the digest of a client's, an item a batch and the place in it."""
         whose = (rows, cost, tenant, priority, deadline_ms)
         kept = (f"request {number}", RETENTION_MS, key, fingerprint, forecast_ms)
-        return (job_id(number), *whose, *kept, max_live, max_tenant_live)
+        return (job_id(number), *whose, *kept, max_live, max_tenant_live, *item, f"item-{item[1]}")
 
     def cancel(self, number: int, tenant: str = "t") -> str:
         return self.call("q1_cancel", job_id(number), tenant)
@@ -118,10 +121,51 @@ class QueueLab:
         changes = answer[4] if answer else []
         return {int(entry.partition("-")[2]): dict(zip(then[::2], then[1::2], strict=True)) for entry, then in changes}
 
-    def page(self, tenant: str = "t", status: str = "", before: str = "", limit: int = 100) -> tuple[list[int], str]:
+    def page(
+        self, tenant: str = "t", status: str = "", before: str = "", limit: int = 100, batch: str = ""
+    ) -> tuple[list[int], str]:
         """The jobs, and where the next page begins."""
-        next_before, found = self.call("q1_list", tenant, status, before, limit)
+        next_before, found = self.call("q1_list", tenant, status, batch, before, limit)
         return [int(name[4:], 16) for name, *_ in found], next_before
+
+    def open_batch(self, name: str, total: int, **fields: Any) -> list[str]:
+        """The verdict, and what stands for the call."""
+        bounds = {"tenant": "t", "key": "", "fingerprint": "", "max_open": 10, "max_tenant_open": 10} | fields
+        whose = (
+            name,
+            bounds["tenant"],
+            total,
+            COST * total,
+            bounds.get("deadline_ms", DEADLINE_MS),
+            RETENTION_MS,
+            "{}",
+        )
+        kept = (bounds["key"], bounds["fingerprint"], bounds["max_open"], bounds["max_tenant_open"])
+        return self.call("q1_batch_open", *whose, *kept)
+
+    def turns(self, feeder: str = "f", max_live: int = 100, max_tenant_live: int = 100) -> dict[str, tuple[Any, ...]]:
+        """By batch: cursor, items left, room, why no more are wanted."""
+        found = self.call("q1_batch_feed", feeder, FEEDING_MS, max_live, max_tenant_live)
+        return {name: (cursor, left, room, cause) for name, _, cursor, left, room, cause, _ in found}
+
+    def skip(self, name: str, index: int, *states: str) -> str:
+        """End the items from that place on as these states."""
+        told = [text for i, state in enumerate(states, index) for text in (state, f"item-{i}", COST, "why")]
+        return self.call("q1_batch_skip", name, index, *told)
+
+    def batch(self, name: str, tenant: str = "t") -> dict[str, str]:
+        """Its fields, and how many of its jobs are running."""
+        answer = self.call("q1_batch_read", name, tenant)
+        fields = answer[0] if answer else []
+        return dict(zip(fields[::2], fields[1::2], strict=True)) | ({"running": str(answer[1])} if answer else {})
+
+    def cancel_batch(self, name: str, tenant: str = "t") -> str:
+        return self.call("q1_batch_cancel", name, tenant)
+
+    def ends(self, name: str, after: int = 0, limit: int = 100, tenant: str = "t") -> list[str]:
+        """The entries, without the jobs' ids."""
+        answer = self.call("q1_batch_results", name, tenant, after, limit)
+        return [" ".join(entry.split(" ")[:2]) for entry, _ in answer[1]] if answer else []
 
     def ahead(self, number: int) -> tuple[int, int]:
         """Jobs and row-steps before it."""
@@ -175,7 +219,7 @@ class QueueLab:
 
     def events(self, number: int) -> list[str]:
         self._listen()
-        return [event["type"] for event in self._told.values() if event["job"] == job_id(number)]
+        return [event["type"] for event in self._told.values() if event.get("job") == job_id(number)]
 
     def zset(self, name: str) -> dict[str, float]:
         return dict(self.client.zrange(f"{PREFIX}{name}", 0, -1, withscores=True))
@@ -204,6 +248,7 @@ class QueueLab:
         self._check_events(jobs)
         check_lists(self.client, PREFIX, jobs)
         check_histories(self.client, PREFIX, jobs)
+        check_batches(self.client, PREFIX, jobs)
 
     def _check_indexes(self, jobs: dict[str, dict[str, str]]) -> None:
         expected: dict[str, set[str]] = {}
@@ -248,7 +293,7 @@ class QueueLab:
     def _check_events(self, jobs: dict[str, dict[str, str]]) -> None:
         self._listen()
         for name, job in jobs.items():
-            kinds = [event["type"] for event in self._told.values() if event["job"] == name]
+            kinds = [event["type"] for event in self._told.values() if event.get("job") == name]
             assert kinds, "no event"
             # An earlier job of this number may have been erased.
             kinds = kinds[len(kinds) - 1 - kinds[::-1].index("job.queued") :]

@@ -1,6 +1,7 @@
 """A gateway in front of a real queue, and a worker and an upkeep that a test plays by hand."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,9 +10,12 @@ import httpx
 import redis
 
 from service.adapters.redis_archive import RedisJobArchive
+from service.adapters.redis_batches import RedisBatchBooks
 from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_library import RedisPictureLibrary
 from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases
 from service.adapters.redis_server import connect, load_functions
+from service.adapters.redis_vectors import RedisKnownVectors
 from service.domain.job import ClaimedJob, Progress
 from tests.api.bad_inputs import GOOD_BODY
 from tests.contract.queue_parts import POLICY
@@ -22,6 +26,7 @@ from tests.unit.builders import a_result
 
 _POLICY = replace(POLICY, lease_seconds=15.0)
 _MAX_REAPED = 200
+PICTURE = b"picture"
 
 
 @dataclass
@@ -48,8 +53,9 @@ class QueueEdge:
         assert self.leases.heartbeat({job.id: (job.fence, Progress("tdnet_step", step))})[job.id] == "ok"
 
     def succeed(self, job: ClaimedJob) -> None:
-        self.blobs.put_output(job.id, job.fence, b"picture")
-        assert self.leases.succeed(job.id, a_result(job.fence)) == "succeeded"
+        self.blobs.put_output(job.id, job.fence, PICTURE)
+        result = a_result(job.fence, sha256=hashlib.sha256(PICTURE).hexdigest(), num_bytes=len(PICTURE))
+        assert self.leases.succeed(job.id, result) == "succeeded"
 
     def reap(self) -> list[str]:
         """One round of upkeep; the jobs whose pictures may be deleted."""
@@ -57,11 +63,13 @@ class QueueEdge:
 
 
 @contextlib.contextmanager
-def queue_edge(url: str, max_event_streams: int = 500) -> Iterator[QueueEdge]:
+def queue_edge(url: str, max_event_streams: int = 500, max_pictures: int = 100) -> Iterator[QueueEdge]:
     """Serve until the block ends; the server at `url` is emptied."""
     keys, blobs = RedisKeys(), MemoryBlobs()
     intake, leases = RedisJobIntake(url, keys, _POLICY), RedisJobLeases(url, keys, _POLICY)
-    queue = RealQueue(intake, RedisJobArchive(url, keys, intake.watch))
+    archive, library = RedisJobArchive(url, keys, intake.watch), RedisPictureLibrary(url, keys, max_pictures)
+    batches = RedisBatchBooks(url, keys, _POLICY)
+    queue = RealQueue(intake, archive, batches, library, RedisKnownVectors(url, keys))
     with connect(url) as client:
         client.flushall()
         load_functions(client)

@@ -1,5 +1,6 @@
 """The real application behind a real HTTP server on a free port, with scripted ports behind it."""
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -11,7 +12,11 @@ import httpx
 import uvicorn
 
 from service.adapters.redis_archive import RedisJobArchive
+from service.adapters.redis_batches import RedisBatchBooks
+from service.adapters.redis_library import RedisPictureLibrary
 from service.adapters.redis_queue import RedisJobIntake
+from service.adapters.redis_vectors import RedisKnownVectors
+from service.adapters.task_end import end_task
 from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.http_protocol import ConnectionLimits, GuardedProtocol
@@ -19,15 +24,20 @@ from service.api.limits import UploadLimits, WaitLimits
 from service.bootstrap.gateway import EventEndingServer
 from service.gateway.access import Access
 from service.gateway.archive import Archive
+from service.gateway.batch_feeder import BatchFeeder
+from service.gateway.batches import Batches
 from service.gateway.events import JobEvents
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
+from service.gateway.library import Library
 from service.gateway.models import ServedModel
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
 from service.ports.blobs import BlobStore
 from service.telemetry.metrics import GatewayMetrics
 from tests.fakes.fake_intake import FakeIntake
+from tests.fakes.memory_books import MemoryBooks, MemoryManifests
+from tests.fakes.memory_library import MemoryLibrary
 
 MODEL = ServedModel("tiny", "sha256:" + "cd" * 32, is_trained=False, weights_origin="a rule, for tests")
 
@@ -38,6 +48,9 @@ class RealQueue:
 
     intake: RedisJobIntake
     archive: RedisJobArchive
+    batches: RedisBatchBooks
+    library: RedisPictureLibrary
+    vectors: RedisKnownVectors
 
 
 @dataclass
@@ -59,18 +72,34 @@ def running_gateway(
     connections: ConnectionLimits | None = None,
     queue: RealQueue | None = None,
     max_event_streams: int = 500,
+    library: MemoryLibrary | None = None,
 ) -> Iterator[RunningGateway]:
     """Serve until the block ends; with a real queue, the intake plays only the registry of workers."""
     metrics = GatewayMetrics("test")
     taken = queue.intake if queue else intake
     archive = queue.archive if queue else intake
+    memory = library or MemoryLibrary()
+    pictures = Library(queue.library if queue else memory, blobs, queue.vectors if queue else memory, MODEL.digest)
     # Nothing is kept between two looks: the tests change what there is to see.
     forecasts = Forecasts(intake, taken, fresh_seconds=0)
     jobs = Jobs(taken, blobs, MODEL, forecasts, metrics)
+    books, manifests = queue.batches if queue else MemoryBooks(), MemoryManifests()
+    feeder = BatchFeeder(books, manifests, taken, blobs, pictures, MODEL, metrics)
+    batches = Batches(books, manifests, blobs, feeder, forecasts, metrics)
     events = JobEvents(archive, blobs, forecasts, metrics, max_event_streams)
     readiness = Readiness(taken, blobs)
     services = GatewayServices(
-        jobs, events, Archive(archive, blobs), forecasts, readiness, MODEL, metrics, access or Access(None), Rates()
+        jobs,
+        events,
+        Archive(archive, blobs),
+        batches,
+        pictures,
+        forecasts,
+        readiness,
+        MODEL,
+        metrics,
+        access or Access(None),
+        Rates(),
     )
     app = create_app(services, uploads or UploadLimits(), WaitLimits(default_seconds=5, max_seconds=60))
     listener = socket.create_server(("127.0.0.1", 0))
@@ -80,19 +109,21 @@ def running_gateway(
     class Server(EventEndingServer):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            self._feeding = asyncio.create_task(feeder.run())
             started.set()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             await super().shutdown(sockets)
+            await end_task(self._feeding)
             if queue:
-                await queue.archive.aclose()
-                await queue.intake.aclose()
+                for client in (queue.archive, queue.batches, queue.library, queue.vectors, queue.intake):
+                    await client.aclose()
 
     http = partial(GuardedProtocol, limits=connections or ConnectionLimits())
     config = uvicorn.Config(
         app, log_level="critical", ws="none", lifespan="off", timeout_graceful_shutdown=1, http=http
     )  # pyright: ignore[reportArgumentType]
-    server = Server(config, events)
+    server = Server(config, events, batches)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert started.wait(20), "the server did not start"

@@ -14,6 +14,7 @@ from service.ports.audit import InvariantKind
 from service.telemetry.metrics import GatewayMetrics
 from tests.fakes.fake_intake import FakeIntake
 from tests.fakes.memory_blobs import MemoryBlobs
+from tests.fakes.memory_books import MemoryManifests
 from tests.unit.builders import a_job_id
 
 DAY_SECONDS = 86_400
@@ -31,7 +32,7 @@ def blobs() -> MemoryBlobs:
 
 @pytest.fixture
 def upkeep(queue: FakeIntake, blobs: MemoryBlobs) -> Upkeep:
-    return Upkeep(queue, queue, blobs, lease_seconds=0.015, metrics=GatewayMetrics("test"))
+    return Upkeep(queue, queue, blobs, MemoryManifests(), lease_seconds=0.015, metrics=GatewayMetrics("test"))
 
 
 def store(blobs: MemoryBlobs, *numbers: int) -> None:
@@ -67,6 +68,23 @@ async def test_reap_when_pictures_are_due_then_those_go_and_no_others(
     await upkeep.reap()
     await upkeep.delete()
     assert left(blobs) == {a_job_id(1), a_job_id(2)}, "once is enough"
+
+
+async def test_delete_when_a_picture_of_the_library_is_named_then_its_file_goes(
+    upkeep: Upkeep, queue: FakeIntake, blobs: MemoryBlobs
+) -> None:
+    named, other = "src_" + "1" * 32, "pos_" + "1" * 32
+    for picture_id in (named, other):
+        blobs.put_picture(picture_id, b"lib")
+    store(blobs, 1)
+    queue.expired = [named]
+
+    for _ in range(2):
+        await upkeep.reap()
+        await upkeep.delete()
+
+    assert left(blobs) == {other, a_job_id(1)}
+    assert queue.expired == []
 
 
 async def test_delete_when_the_storage_fails_in_between_then_the_next_rounds_delete_the_rest(
@@ -133,7 +151,7 @@ async def test_audit_when_something_is_wrong_then_it_is_counted_and_logged(
     queue.violations = {"lease": [a_job_id(number) for number in range(20)], "live": ["default"]}
 
     with structlog.testing.capture_logs() as lines:
-        await Upkeep(queue, queue, blobs, 1, metrics).audit()
+        await Upkeep(queue, queue, blobs, MemoryManifests(), 1, metrics).audit()
 
     counted = {kind: metrics.invariant_violations.labels(kind)._value.get() for kind in get_args(InvariantKind)}
     assert {kind: count for kind, count in counted.items() if count} == {"lease": 20, "live": 1}
@@ -145,7 +163,7 @@ async def test_audit_when_something_is_wrong_then_it_is_counted_and_logged(
 
 
 async def test_run_when_a_minute_has_passed_then_it_audits(queue: FakeIntake, blobs: MemoryBlobs) -> None:
-    upkeep = Upkeep(queue, queue, blobs, 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
+    upkeep = Upkeep(queue, queue, blobs, MemoryManifests(), 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
     task = asyncio.create_task(upkeep.run())
 
     await until(lambda: queue.num_audits >= 3)
@@ -160,7 +178,9 @@ async def test_run_when_the_queue_is_away_then_no_audit_before_its_minute_is_ove
 ) -> None:
     metrics = GatewayMetrics("test")
     queue.trouble = "refuses"
-    task = asyncio.create_task(Upkeep(queue, queue, blobs, 0.015, metrics, audit_every_seconds=60).run())
+    task = asyncio.create_task(
+        Upkeep(queue, queue, blobs, MemoryManifests(), 0.015, metrics, audit_every_seconds=60).run()
+    )
     await until(lambda: metrics.redis_errors._value.get() >= 3)
     queue.trouble = "none"
 
@@ -201,7 +221,7 @@ async def test_run_when_another_duty_takes_long_then_leases_are_reaped_on(
         monkeypatch.setattr(queue, "audit", stuck.hang)
     else:
         monkeypatch.setattr(blobs, "delete_job" if duty == "delete" else "sweep", stuck.block)
-    upkeep = Upkeep(queue, queue, blobs, 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
+    upkeep = Upkeep(queue, queue, blobs, MemoryManifests(), 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
     task = asyncio.create_task(upkeep.run())
     try:
         await until(stuck.has_begun.is_set)
@@ -226,7 +246,7 @@ async def test_run_when_a_duty_meets_the_unforeseen_then_it_is_logged_and_goes_o
 
     queue.expired = [a_job_id(1)]
     monkeypatch.setattr(blobs if duty == "delete" else queue, "delete_job" if duty == "delete" else duty, fail)
-    upkeep = Upkeep(queue, queue, blobs, 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
+    upkeep = Upkeep(queue, queue, blobs, MemoryManifests(), 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
     with structlog.testing.capture_logs() as lines:
         task = asyncio.create_task(upkeep.run())
         await until(lambda: num_calls >= 3 or task.done())

@@ -34,11 +34,11 @@ local function status_of(job)
   return job.state == 'running' and job.cancel == 'client' and 'cancelling' or job.state
 end
 
--- tenant, status or '' for all, seq before which or '' for the newest, limit
+-- tenant, status or '' for all, batch or '' for all, seq before which or '' for the newest, limit
 -- -> {the seq to go on before or '', for each job {id, fields and values, jobs and row-steps before it}}
 -- A rare status may be told in several answers of less than the limit, as one call stays short.
 local function list(keys, args)
-  local p, status, before, limit = keys[1], args[2], args[3], tonumber(args[4])
+  local p, status, batch, before, limit = keys[1], args[2], args[3], args[4], tonumber(args[5])
   local index = p .. 'listed:' .. args[1]
   local found, left = {}, MAX_LOOKED_AT
   while #found < limit and left > 0 do
@@ -50,7 +50,7 @@ local function list(keys, args)
     for i = 1, #ids, 2 do
       local job = read_job(p, ids[i])
       before, left = ids[i + 1], left - 1
-      if job.state and (status == '' or status_of(job) == status) then
+      if job.state and (status == '' or status_of(job) == status) and (batch == '' or job.batch == batch) then
         found[#found + 1] = {job.id, unpack(view_of(p, job))}
       end
       if #found == limit then

@@ -7,16 +7,42 @@
 
 local KEY_KEPT_MS = 86400 * 1000
 
+local function name_of_key(p, tenant, digest)
+  return p .. 'idem:' .. tenant .. ':' .. digest
+end
+
+-- What stands for a client's key, as an answer; nil if nothing does.
+local function known_by_key(p, tenant, digest, fingerprint)
+  local known = redis.call('HMGET', name_of_key(p, tenant, digest), 'job', 'fingerprint')
+  if digest ~= '' and known[1] then
+    return {known[2] == fingerprint and 'dup' or 'mismatch', known[1]}
+  end
+  return nil
+end
+
+local function keep_key(p, tenant, digest, id, fingerprint)
+  if digest ~= '' then
+    local key = name_of_key(p, tenant, digest)
+    redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)
+    redis.call('PEXPIRE', key, KEY_KEPT_MS)
+  end
+end
+
 -- id, rows, cost, tenant, class, deadline_ms, request, retention_ms, digest of the client's key or '', fingerprint,
--- forecast_ms, max_live, max_tenant_live -> {ok | dup | mismatch | full | quota, the job that stands for the call}
+-- forecast_ms, max_live, max_tenant_live, batch or '', index in it, custom id
+-- -> {ok | dup | mismatch | full | quota | closed: its batch takes no more, the job that stands for the call}
 local function enqueue(keys, args)
   local p, id, rows, cost, tenant, class = keys[1], args[1], args[2], tonumber(args[3]), args[4], args[5]
   local deadline_ms, request, retention_ms, digest = tonumber(args[6]), args[7], args[8], args[9]
   local fingerprint, forecast_ms, max_live, max_tenant_live = args[10], args[11], tonumber(args[12]), tonumber(args[13])
-  local key = p .. 'idem:' .. tenant .. ':' .. digest
-  local known = redis.call('HMGET', key, 'job', 'fingerprint')
-  if digest ~= '' and known[1] then
-    return {known[2] == fingerprint and 'dup' or 'mismatch', known[1]}
+  local batch, index, custom_id = args[14], args[15], args[16]
+  local known = known_by_key(p, tenant, digest, fingerprint)
+  if known then
+    return known
+  end
+  local refused = batch ~= '' and refusal_of_item(p, batch, index)
+  if refused then
+    return {refused, id}
   end
   if redis.call('EXISTS', p .. 'job:' .. id) == 1 then
     return {'dup', id}
@@ -29,16 +55,16 @@ local function enqueue(keys, args)
     return {'quota', id}
   end
   local now = now_ms()
-  if digest ~= '' then
-    redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint)
-    redis.call('PEXPIRE', key, KEY_KEPT_MS)
-  end
+  keep_key(p, tenant, digest, id, fingerprint)
   local job = {id = id, tenant = tenant, class = class, seq = redis.call('INCR', p .. 'seq')}
   write_job(p, job, 'tenant', tenant, 'class', class, 'seq', job.seq, 'rows', rows, 'cost', cost, 'request', request,
     'retention_ms', retention_ms, 'created_ms', text(now), 'deadline_ms', text(now + deadline_ms),
     'forecast_ms', forecast_ms, 'deliveries', 0, 'failures', 0, 'suspect', 0)
   if digest ~= '' then
     write_job(p, job, 'key_digest', digest)
+  end
+  if batch ~= '' then
+    begin_in_batch(p, job, batch, custom_id, now)
   end
   redis.call('ZADD', p .. 'listed:' .. tenant, job.seq, id)
   count(p, '*', 1)
@@ -50,13 +76,8 @@ local function enqueue(keys, args)
   return {'ok', id}
 end
 
--- id, tenant -> cancelled | cancelling | the state of an ended job | notfound
-local function cancel(keys, args)
-  local p, now = keys[1], now_ms()
-  local job = read_job(p, args[1])
-  if not is_shown(job, args[2]) then
-    return 'notfound'
-  end
+-- cancelled | cancelling | the state of an ended job
+local function cancel_job(p, job, now)
   if job.state == 'running' then
     if not job.cancel then
       flag(p, job, now, cause_of(job, now) or 'client')
@@ -68,6 +89,13 @@ local function cancel(keys, args)
     return end_unwanted(p, job, now, cause_of(job, now) or 'client') == 'cancelled' and 'cancelled' or 'failed'
   end
   return job.state
+end
+
+-- id, tenant -> as cancel_job, or notfound
+local function cancel(keys, args)
+  local p = keys[1]
+  local job = read_job(p, args[1])
+  return is_shown(job, args[2]) and cancel_job(p, job, now_ms()) or 'notfound'
 end
 
 -- id -> {the record's fields and values, jobs and row-steps before it}

@@ -24,7 +24,7 @@ local NUMBERS = {
 }
 local FIELDS = {
   'state', 'tenant', 'class', 'seq', 'request', 'fence', 'owner', 'suspect', 'stage', 'step', 'cancel', 'last_fence',
-  'last_verdict', 'expired', 'key_digest', 'erase',
+  'last_verdict', 'expired', 'key_digest', 'erase', 'batch',
 }
 -- What changes during a job's life and is shown to clients.
 local SHOWN = {
@@ -32,6 +32,8 @@ local SHOWN = {
   'error_code', 'error_detail',
 }
 local MAX_HISTORY = 64
+-- The batches' part of a job's end, in batch_books.lua.
+local end_in_batch
 
 for i = 1, #NUMBERS do
   FIELDS[#FIELDS + 1] = NUMBERS[i]
@@ -68,8 +70,8 @@ local function write_job(p, job, ...)
   redis.call('HSET', p .. 'job:' .. job.id, ...)
 end
 
-local function announce(p, now, id, kind)
-  redis.call('XADD', p .. 'events', '*', 'type', kind, 'job', id, 'at', text(now))
+local function announce(p, now, id, kind, what)
+  redis.call('XADD', p .. 'events', '*', 'type', kind, what or 'job', id, 'at', text(now))
 end
 
 -- A change of state, after everything about it has been written: announced, and kept in the job's own history.
@@ -119,6 +121,9 @@ local function end_job(p, job, now, state)
   -- What is to be erased goes with the next reap; whoever ended it may still be writing to its record.
   redis.call('ZADD', p .. 'gc', job.erase and text(now) or expires, job.id)
   emit(p, now, job.id, 'job.' .. state)
+  if job.batch then
+    end_in_batch(p, job, now, state)
+  end
 end
 
 local function fail(p, job, now, code, detail)

@@ -1,7 +1,7 @@
 
 -- Upkeep's function: whatever is over in time, and what an outage has left.
 --
--- deletable set   jobs whose pictures may go
+-- deletable set   jobs, batches, and pictures of the library, whose files may go
 -- reaped_at       ms of the last reap
 
 local RECORD_KEPT_MS = 7 * 86400 * 1000
@@ -9,6 +9,7 @@ local EVENTS_KEPT_MS = 3600 * 1000
 -- One reap stays short even after a storm. The server drops whole blocks of some hundred events, and never one that
 -- holds a younger event.
 local MAX_TRIMMED = 5000
+local MAX_BATCHES = 5
 local INDEXES = {'suspects', 'delayed', 'leases', 'deadlines', 'gc', 'dead'}
 
 -- Nobody reaped for long (an outage) or the clock jumped: not the jobs' fault, so every lease starts again.
@@ -87,9 +88,18 @@ local function collect(p, job, now)
   end
 end
 
--- limit, lease_ms, max_deliveries, then ids whose pictures the caller has deleted
--- -> {requeued, ended, due again, collected, ids whose pictures may be deleted}
--- An id is named again until a caller has said that its pictures are gone, so that a lost answer loses nothing.
+-- The books of batches that ended long ago, which may be long themselves.
+local function collect_batches(p, now)
+  local ids = redis.call('ZRANGEBYSCORE', p .. 'batch_gc', '-inf', text(now), 'LIMIT', 0, MAX_BATCHES)
+  for _, id in ipairs(ids) do
+    redis.call('UNLINK', batch_key(p, 'batch', id), batch_key(p, 'batch_ends', id), batch_key(p, 'batch_live', id))
+    redis.call('ZREM', p .. 'batch_gc', id)
+  end
+end
+
+-- limit, lease_ms, max_deliveries, then ids whose files the caller has deleted
+-- -> {requeued, ended, due again, collected, ids whose files may be deleted}
+-- An id is named again until a caller has said that its files are gone, so that a lost answer loses nothing.
 local function reap(keys, args)
   local p, left, lease_ms, max_deliveries = keys[1], tonumber(args[1]), tonumber(args[2]), tonumber(args[3])
   local now = now_ms()
@@ -126,6 +136,8 @@ local function reap(keys, args)
     collect(p, job, now)
     collected = collected + 1
   end
+  collect_batches(p, now)
+  forget_unused_pictures(p, now, limit)
   redis.call('XTRIM', p .. 'events', 'MINID', '~', text(now - EVENTS_KEPT_MS), 'LIMIT', MAX_TRIMMED)
   return {requeued, ended, again, collected, redis.call('SRANDMEMBER', p .. 'deletable', limit)}
 end

@@ -4,6 +4,7 @@
 --
 -- vec:<key> string, vecs zset    the vector's text; the keys by ms of their last use
 -- making:<key> string            the worker that was told to make it; runs out by itself
+-- wishes list                    what idle workers are to make, the oldest first
 
 -- One put stays short even after the bound has been lowered.
 local MAX_EVICTED = 100
@@ -61,7 +62,24 @@ local function vector_abandon(keys, args)
   return redis.call('DEL', lock)
 end
 
+-- wish, how many are kept -> ok; workers are woken, as by a job
+local function vector_wish(keys, args)
+  local name = keys[1] .. 'wishes'
+  redis.call('LREM', name, 0, args[1])
+  redis.call('RPUSH', name, args[1])
+  redis.call('LTRIM', name, -args[2], -1)
+  redis.call('PUBLISH', keys[1] .. 'wake', '')
+  return 'ok'
+end
+
+-- -> the oldest wish, or '' if there is none
+local function vector_wish_take(keys, _)
+  return redis.call('LPOP', keys[1] .. 'wishes') or ''
+end
+
 -- A full server keeps no further vectors, but those who ask go on.
 redis.register_function('q1_vector_put', vector_put)
+redis.register_function('q1_vector_wish', vector_wish)
+redis.register_function{function_name = 'q1_vector_wish_take', callback = vector_wish_take, flags = {'allow-oom'}}
 redis.register_function{function_name = 'q1_vectors_look_up', callback = vectors_look_up, flags = {'allow-oom'}}
 redis.register_function{function_name = 'q1_vector_abandon', callback = vector_abandon, flags = {'allow-oom'}}

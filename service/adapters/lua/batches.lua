@@ -1,0 +1,165 @@
+
+-- Batches: opened with a manifest that is already durable, fed to the queue a little at a time, read, cancelled.
+-- Not here: the manifest, which names the items.
+--
+-- batches zset         batches that have not ended, by the order of their opening
+-- open_batches hash    tenant -> how many of these are its own
+-- batch_gc zset        ended batches, by ms when their books go
+-- feeder               the one gateway that feeds; it says so again and again
+
+-- In one call so many jobs of a cancelled batch are cancelled.
+local MAX_CANCELLED = 50
+-- One batch has so many jobs in the queue at most; the queue itself keeps room for others.
+local MAX_FED = 200
+
+-- id, tenant, total, cost, deadline_ms, retention_ms, metadata, digest of the client's key or '', fingerprint,
+-- max_open, max_tenant_open -> {ok | dup | mismatch | full | quota, the batch that stands for the call}
+local function batch_open(keys, args)
+  local p, id, tenant, total, cost, deadline_ms = keys[1], args[1], args[2], args[3], args[4], tonumber(args[5])
+  local digest, fingerprint, max_open, max_tenant_open = args[8], args[9], tonumber(args[10]), tonumber(args[11])
+  local known = known_by_key(p, tenant, digest, fingerprint)
+  if known then
+    return known
+  end
+  if redis.call('EXISTS', batch_key(p, 'batch', id)) == 1 then
+    return {'dup', id}
+  end
+  if redis.call('ZCARD', p .. 'batches') >= max_open then
+    return {'full', id}
+  end
+  if tonumber(redis.call('HGET', p .. 'open_batches', tenant) or 0) >= max_tenant_open then
+    return {'quota', id}
+  end
+  local now = now_ms()
+  keep_key(p, tenant, digest, id, fingerprint)
+  redis.call('HSET', batch_key(p, 'batch', id), 'tenant', tenant, 'state', 'running', 'total', total, 'cost', cost,
+    'created_ms', text(now), 'deadline_ms', text(now + deadline_ms), 'retention_ms', args[6], 'metadata', args[7],
+    'cursor', 0, 'succeeded', 0, 'failed', 0, 'cancelled', 0, 'cost_ended', 0)
+  redis.call('ZADD', p .. 'batches', redis.call('INCR', p .. 'seq'), id)
+  redis.call('HINCRBY', p .. 'open_batches', tenant, 1)
+  return {'ok', id}
+end
+
+-- A batch that is there for this tenant: its state, else nil.
+local function state_of_batch(p, id, tenant)
+  local batch = redis.call('HMGET', batch_key(p, 'batch', id), 'state', 'tenant')
+  return batch[2] == tenant and batch[1] or nil
+end
+
+-- id, tenant -> {} if there is none, else {its fields and values, how many of its jobs are running}
+local function batch_read(keys, args)
+  local p, id = keys[1], args[1]
+  if not state_of_batch(p, id, args[2]) then
+    return {}
+  end
+  local running = 0
+  for _, job in ipairs(redis.call('SMEMBERS', batch_key(p, 'batch_live', id))) do
+    if redis.call('HGET', p .. 'job:' .. job, 'state') == 'running' then
+      running = running + 1
+    end
+  end
+  return {redis.call('HGETALL', batch_key(p, 'batch', id)), running}
+end
+
+-- id, tenant -> its state after that, or notfound
+local function batch_cancel(keys, args)
+  local p, id = keys[1], args[1]
+  local state = state_of_batch(p, id, args[2])
+  if state == 'running' then
+    redis.call('HSET', batch_key(p, 'batch', id), 'state', 'cancelling')
+      return 'cancelling'
+  end
+  return state or 'notfound'
+end
+
+-- id, tenant, number of the item after which, limit
+-- -> {} if there is none, else {its state, for each item {entry, fields and values of its job, or {} if that is gone}}
+local function batch_results(keys, args)
+  local p, id, after, limit = keys[1], args[1], tonumber(args[3]), tonumber(args[4])
+  local state = state_of_batch(p, id, args[2])
+  if not state then
+    return {}
+  end
+  local found = {}
+  for i, entry in ipairs(redis.call('LRANGE', batch_key(p, 'batch_ends', id), after, after + limit - 1)) do
+    local job = string.match(entry, '^%S+ %S+ (%S+)')
+    local is_there = job ~= '-' and is_shown(read_job(p, job), args[2])
+    found[i] = {entry, is_there and redis.call('HGETALL', p .. 'job:' .. job) or {}}
+  end
+  return {state, found}
+end
+
+-- Some of a cancelled batch's jobs are cancelled too.
+local function cancel_some(p, id, now)
+  local left = MAX_CANCELLED
+  for _, job_id in ipairs(redis.call('SMEMBERS', batch_key(p, 'batch_live', id))) do
+    local job = read_job(p, job_id)
+    if left > 0 and not job.cancel then
+      cancel_job(p, job, now)
+      left = left - 1
+    end
+  end
+end
+
+-- How many more jobs of this batch the queue takes now.
+local function room_for(p, id, tenant, max_live, max_tenant_live)
+  local live = redis.call('HMGET', p .. 'live', '*', sum_of(tenant))
+  local own = redis.call('SCARD', batch_key(p, 'batch_live', id))
+  return math.max(0, math.min(MAX_FED - own, max_live - (live[1] or 0), max_tenant_live - (live[2] or 0)))
+end
+
+-- the gateway that asks, for how many ms it will feed, most live jobs beside which, and of one tenant, batches are fed
+-- -> for each batch with something to do {id, tenant, cursor, items left, room, why no more of it are wanted or '', ms to its
+-- deadline}; nothing while another gateway feeds
+local function batch_feed(keys, args)
+  local p, feeder, max_live, max_tenant_live = keys[1], args[1], tonumber(args[3]), tonumber(args[4])
+  local holder = redis.call('GET', p .. 'feeder')
+  if holder and holder ~= feeder then
+    return {}
+  end
+  local ids = redis.call('ZRANGE', p .. 'batches', 0, -1)
+  -- Who has nothing to do, or has lately said that it feeds, writes nothing.
+  if #ids > 0 and redis.call('PTTL', p .. 'feeder') < args[2] / 2 then
+    redis.call('SET', p .. 'feeder', feeder, 'PX', args[2])
+  end
+  local now, turns = now_ms(), {}
+  for _, id in ipairs(ids) do
+    local batch = redis.call('HMGET', batch_key(p, 'batch', id), 'tenant', 'state', 'cursor', 'total', 'deadline_ms')
+    local cause = batch[2] == 'cancelling' and 'client' or now >= tonumber(batch[5]) and 'deadline' or ''
+    if cause == 'client' then
+      cancel_some(p, id, now)
+    end
+    local left = batch[4] - batch[3]
+    if left > 0 then
+      local room = room_for(p, id, batch[1], max_live, max_tenant_live)
+      turns[#turns + 1] = {id, batch[1], tonumber(batch[3]), left, room, cause, batch[5] - now}
+    end
+  end
+  return turns
+end
+
+-- id, index of the first, then state, custom id, row-steps and error of each item that ends without being a job
+-- -> ok | dup: these have ended already
+local function batch_skip(keys, args)
+  local p, id = keys[1], args[1]
+  local key = batch_key(p, 'batch', id)
+  if redis.call('HGET', key, 'cursor') ~= args[2] then
+    return 'dup'
+  end
+  for i = 3, #args, 4 do
+    local entry = args[i] .. ' ' .. args[i + 1] .. ' - ' .. args[i + 3]
+    redis.call('RPUSH', batch_key(p, 'batch_ends', id), entry)
+    redis.call('HINCRBY', key, args[i], 1)
+    redis.call('HINCRBY', key, 'cost_ended', args[i + 2])
+    redis.call('HINCRBY', key, 'cursor', 1)
+  end
+  end_batch_if_done(p, id, now_ms())
+  return 'ok'
+end
+
+redis.register_function('q1_batch_open', batch_open)
+redis.register_function{function_name = 'q1_batch_read', callback = batch_read, flags = {'no-writes', 'allow-oom'}}
+redis.register_function{function_name = 'q1_batch_cancel', callback = batch_cancel, flags = {'allow-oom'}}
+redis.register_function{function_name = 'q1_batch_results', callback = batch_results, flags = {'no-writes', 'allow-oom'}}
+redis.register_function{function_name = 'q1_batch_feed', callback = batch_feed, flags = {'allow-oom'}}
+redis.register_function{function_name = 'q1_batch_skip', callback = batch_skip, flags = {'allow-oom'}}

@@ -1,0 +1,147 @@
+"""The body of a batch as a pydantic model, and its items as the bodies of single requests."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+from starlette.datastructures import QueryParams
+
+from service.api.schemas import Body, GenerationBody, Metadata, check_body, validated
+from service.api.strict_json import escape
+from service.domain.errors import RequestError
+from service.domain.job import MAX_DEADLINE_SECONDS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS, Priority
+from service.gateway.batch_draft import MAX_ITEMS
+
+MAX_INLINE_ITEMS = 1000
+_MAX_DEADLINE_MS = int(MAX_DEADLINE_SECONDS * 1000)
+# Of these an item names some, and leaves the others to the defaults.
+_NESTED = ("output", "preview", "metadata")
+_OF_THE_BATCH = ("deadline_ms", "webhook")
+
+
+class MatrixBody(Body):
+    """Every source in every pose."""
+
+    sources: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_ITEMS, description='Each as `{"id": "src_..."}`')
+    poses: list[dict[str, Any]] = Field(
+        min_length=1, max_length=MAX_ITEMS, description="Each as `pose` of a request, by id, preset or key points"
+    )
+
+
+class BatchBody(Body):
+    """Many pictures asked for at once: exactly one of items and matrix."""
+
+    defaults: dict[str, Any] = Field(
+        default={}, description="Fields of a request for all items; an item's own come first"
+    )
+    items: list[Any] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_INLINE_ITEMS,
+        description="Each a request of `POST /v1/generate` with a `custom_id`",
+    )
+    matrix: MatrixBody | None = Field(default=None, description=f"At most {MAX_ITEMS} pairs, named `s<i>-p<j>`")
+    on_invalid: Literal["fail_item", "reject"] = Field(
+        default="fail_item", description="`fail_item`: a bad item fails alone; `reject`: the whole call does"
+    )
+    deadline_ms: int = Field(
+        default=_MAX_DEADLINE_MS,
+        ge=100,
+        le=_MAX_DEADLINE_MS,
+        description="From acceptance to the end of the whole batch; what has not ended by then fails",
+    )
+    retention_s: int = Field(
+        default=MAX_RETENTION_SECONDS,
+        ge=MIN_RETENTION_SECONDS,
+        le=MAX_RETENTION_SECONDS,
+        description="How long each picture is kept after its end, unless its item says",
+    )
+    metadata: Metadata = Field(default={}, description="Notes of yours, returned in the batch object")
+
+
+class BatchQuery(Body):
+    """The options of a batch whose body holds an item a line, as texts of the query."""
+
+    on_invalid: Literal["fail_item", "reject"] = "fail_item"
+    deadline_ms: int = Field(default=_MAX_DEADLINE_MS, ge=100, le=_MAX_DEADLINE_MS)
+    retention_s: int = Field(default=MAX_RETENTION_SECONDS, ge=MIN_RETENTION_SECONDS, le=MAX_RETENTION_SECONDS)
+
+
+_WHOLE = re.compile(r"[0-9]{1,9}")
+
+
+def batch_query(parameters: QueryParams) -> BatchQuery:
+    """Read the query of a batch of lines.
+
+    Raises:
+        RequestError: `validation`.
+    """
+    fields: dict[str, Any] = {}
+    for name, text in parameters.multi_items():
+        if name in fields:
+            raise RequestError.of_field("validation", f"/{escape(name)}", "must be given once")
+        fields[name] = int(text) if _WHOLE.fullmatch(text) else text
+    return validated(BatchQuery, fields)
+
+
+def no_query(parameters: QueryParams) -> None:
+    """Refuse options beside a body that can hold them; RequestError `validation`."""
+    for name in parameters:
+        raise RequestError.of_field("validation", f"/{escape(name)}", "belongs into the body, which is JSON")
+
+
+def cost_of(body: GenerationBody) -> int:
+    """Row-steps of a request."""
+    return body.steps
+
+
+def check_batch(fields: dict[str, Any]) -> BatchBody:
+    """Check everything but the items themselves.
+
+    Raises:
+        RequestError: `validation`.
+    """
+    body = validated(BatchBody, fields)
+    if (body.items is None) == (body.matrix is None):
+        raise RequestError.of_field("validation", "", "must hold exactly one of items and matrix")
+    if body.matrix:
+        num_pairs = len(body.matrix.sources) * len(body.matrix.poses)
+        if num_pairs > MAX_ITEMS:
+            raise RequestError.of_field("validation", "/matrix", f"may make {MAX_ITEMS} pairs, not {num_pairs}")
+    for name in _OF_THE_BATCH:
+        if name in body.defaults:
+            raise RequestError.of_field("validation", f"/defaults/{name}", "belongs to the batch, not to its items")
+    return body
+
+
+def item_fields(body: BatchBody) -> Iterator[object]:
+    """The items as they were given; those of a matrix source by source."""
+    if body.items is not None:
+        yield from body.items
+    if body.matrix:
+        for i, source in enumerate(body.matrix.sources):
+            for j, pose in enumerate(body.matrix.poses):
+                yield {"custom_id": f"s{i}-p{j}", "source": source, "pose": pose}
+
+
+def check_item(fields: Mapping[str, Any], defaults: Mapping[str, Any], retention_s: int) -> GenerationBody:
+    """An item as the request that it stands for.
+
+    Args:
+        fields: of the item, without its name.
+        defaults: of the batch.
+        retention_s: of the batch.
+
+    Raises:
+        RequestError: as `check_body`.
+    """
+    for name in _OF_THE_BATCH:
+        if name in fields:
+            raise RequestError.of_field("validation", f"/{name}", "belongs to the batch, not to its items")
+    merged: dict[str, Any] = {"priority": Priority.BATCH.value, "retention_s": retention_s} | dict(defaults)
+    for name, value in fields.items():
+        known: Any = merged.get(name)
+        is_nested = name in _NESTED and isinstance(known, dict) and isinstance(value, dict)
+        merged[name] = known | value if is_nested else value
+    return check_body(merged)

@@ -1,0 +1,94 @@
+"""The items of a batch: what each asks for, as a line of the batch's manifest.
+
+Which values are allowed is checked before (`service.api.batch_reader`); pixels are never here.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from service.domain.batch import ItemFailure
+from service.domain.job import Priority
+from service.domain.pose import KeyPoints
+from service.domain.request import ImageFormat, OutputOptions, Sampler
+from service.gateway.submission import JobOptions
+
+
+@dataclass(frozen=True)
+class ItemPose:
+    """A pose, in exactly one of these ways.
+
+    Attributes:
+        pose_id: of the library.
+        preset: a name.
+        key_points: the points themselves.
+    """
+
+    pose_id: str | None = None
+    preset: str | None = None
+    key_points: KeyPoints | None = None
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """One item.
+
+    Attributes:
+        number: its place in the call, from 0; it decides the job's id.
+        custom_id: the client's name for it, or one of ours.
+        cost: its row-steps.
+        options: None if it can't become a job.
+        source_id: of the library; None if its pictures came with the call and are stored as the job's input.
+        pose: likewise.
+        failure: why it can't become a job.
+    """
+
+    number: int
+    custom_id: str
+    cost: int = 0
+    options: JobOptions | None = None
+    source_id: str | None = None
+    pose: ItemPose | None = None
+    failure: ItemFailure | None = None
+
+
+def item_to_line(item: BatchItem) -> bytes:
+    """JSON without a line feed."""
+    return json.dumps(asdict(item), separators=(",", ":"), allow_nan=False).encode()
+
+
+def item_from_line(line: bytes) -> BatchItem:
+    """Undo `item_to_line`; ValueError if the line is not one of its."""
+    try:
+        fields = json.loads(line)
+        made: dict[str, Any] = {
+            "options": _options(fields["options"]) if fields["options"] else None,
+            "pose": _pose(fields["pose"]) if fields["pose"] else None,
+            "failure": _failure(fields["failure"]) if fields["failure"] else None,
+        }
+        return BatchItem(**(fields | made))
+    except (KeyError, TypeError) as error:
+        raise ValueError("a line of the manifest is not one of this version") from error
+
+
+def _options(fields: dict[str, Any]) -> JobOptions:
+    output = fields["output"]
+    made: dict[str, Any] = {
+        "sampler": Sampler(fields["sampler"]),
+        "output": OutputOptions(**(output | {"format": ImageFormat(output["format"])})),
+        "priority": Priority(fields["priority"]),
+    }
+    return JobOptions(**(fields | made))
+
+
+def _pose(fields: dict[str, Any]) -> ItemPose:
+    points = fields["key_points"]
+    if points is None:
+        return ItemPose(fields["pose_id"], fields["preset"])
+    seen = tuple(None if point is None else (point[0], point[1]) for point in points["points"])
+    size, origin = points["size"], points["origin"]
+    return ItemPose(key_points=KeyPoints(seen, (size[0], size[1]), (origin[0], origin[1])))
+
+
+def _failure(fields: dict[str, Any]) -> ItemFailure:
+    return ItemFailure(fields["code"], fields["detail"], tuple((issue[0], issue[1]) for issue in fields["issues"]))
