@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from xmdpt_client.inputs import FilePart, NewPose, Photo, Pose, Source, pose_field, pose_part, source_field, source_part
 
+# The service waits for an encoder no longer than this.
+_WARM_SECONDS = 5
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
 
 
@@ -125,14 +127,14 @@ def picture(job_id: str) -> Call:
     return Call("GET", f"{_job_path(job_id)}/result")
 
 
-def upload_source(source: Photo) -> Call:
-    """Keep a photo; raises as `submission`."""
-    return Call("POST", "/v1/sources", files={"source": source_part(source)})
+def upload_source(source: Photo, *, warm: bool = False) -> Call:
+    """Keep a photo, and have it encoded if it is to be warm; raises as `submission`."""
+    return _upload("/v1/sources", {"source": source_part(source)}, warm)
 
 
-def upload_pose(pose: NewPose) -> Call:
-    """Keep a pose; raises as `submission`."""
-    return Call("POST", "/v1/poses", files={"pose": pose_part(pose)})
+def upload_pose(pose: NewPose, *, warm: bool = False) -> Call:
+    """Keep a pose, likewise."""
+    return _upload("/v1/poses", {"pose": pose_part(pose)}, warm)
 
 
 def delete_source(source_id: str) -> Call:
@@ -158,6 +160,12 @@ def check_visible_ascii(name: str, value: str) -> None:
     """
     if not _VISIBLE_ASCII.fullmatch(value):
         raise ValueError(f"{name} must be 1 to 255 visible ASCII characters")
+
+
+def _upload(path: str, files: Mapping[str, FilePart], warm: bool) -> Call:
+    if not warm:
+        return Call("POST", path, files=files)
+    return Call("POST", f"{path}?warm=true", files=files, wait_seconds=_WARM_SECONDS)
 
 
 def _job_path(job_id: str) -> str:

@@ -143,21 +143,23 @@ class Client:
         """End a job: at once while it is queued, with its present step while it runs; an ended one stays as it is."""
         return self._run(self._say.cancel(job_id))
 
-    def upload_source(self, source: Photo) -> StoredSource:
+    def upload_source(self, source: Photo, *, warm: bool = False) -> StoredSource:
         """Have the service keep a photo, to be given as `source` as often as wanted.
 
-        The same photo again is the same one.
+        Args:
+            source: the photo; the same one again is found again.
+            warm: have an idle worker encode it now, and wait for that up to 5 s; `is_encoded` tells.
 
         Raises:
             RequestError: the picture can't be used.
             OverloadedError: `quota_exhausted`: too many are kept.
             OSError, ValueError, TypeError: as `generate`.
         """
-        return self._run(self._say.upload_source(calls.upload_source(source)))
+        return self._run(self._say.upload_source(calls.upload_source(source, warm=warm)))
 
-    def upload_pose(self, pose: NewPose) -> StoredPose:
+    def upload_pose(self, pose: NewPose, *, warm: bool = False) -> StoredPose:
         """Likewise a pose, to be given as `pose`; raises as `upload_source`."""
-        return self._run(self._say.upload_pose(calls.upload_pose(pose)))
+        return self._run(self._say.upload_pose(calls.upload_pose(pose, warm=warm)))
 
     def delete_source(self, source: StoredSource | str) -> None:
         """Have the service forget a photo, or the one of an id; accepted jobs go on.
@@ -252,14 +254,14 @@ class AsyncClient:
         """See `Client.cancel`."""
         return await self._run(self._say.cancel(job_id))
 
-    async def upload_source(self, source: Photo) -> StoredSource:
+    async def upload_source(self, source: Photo, *, warm: bool = False) -> StoredSource:
         """See `Client.upload_source`."""
-        call = await asyncio.to_thread(calls.upload_source, source)
+        call = await asyncio.to_thread(calls.upload_source, source, warm=warm)
         return await self._run(self._say.upload_source(call))
 
-    async def upload_pose(self, pose: NewPose) -> StoredPose:
+    async def upload_pose(self, pose: NewPose, *, warm: bool = False) -> StoredPose:
         """See `Client.upload_pose`."""
-        call = await asyncio.to_thread(calls.upload_pose, pose)
+        call = await asyncio.to_thread(calls.upload_pose, pose, warm=warm)
         return await self._run(self._say.upload_pose(call))
 
     async def delete_source(self, source: StoredSource | str) -> None:

@@ -101,6 +101,14 @@ def test_generate_when_its_pictures_were_uploaded_then_it_is_the_same_picture(ca
     assert [fault.pointer for fault in caught.value.errors] == ["/source/id"]
 
 
+def test_upload_when_it_is_to_be_warm_then_it_is_encoded(call: Call, url: str) -> None:
+    width, height = POSE_DOCUMENT["size"]
+    points = KeyPoints(POSE_DOCUMENT["keypoints"], (width + 1, height + 2))
+
+    assert call(url, "upload_source", skeleton_file(), warm=True).is_encoded
+    assert call(url, "upload_pose", points, warm=True).is_encoded
+
+
 @pytest.mark.parametrize("method", ["upload_source", "upload_pose"])
 def test_upload_when_the_picture_is_unusable_then_the_error_names_it(call: Call, url: str, method: str) -> None:
     with pytest.raises(RequestError, match="image_type"):

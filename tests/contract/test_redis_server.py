@@ -103,6 +103,8 @@ def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: re
         "vectors_look_up",
         "vector_put",
         "vector_abandon",
+        "vector_wish",
+        "vector_wish_take",
         "worker_announce",
         "worker_withdraw",
         "workers",

@@ -2,8 +2,9 @@
 
 import os
 import signal
+from pathlib import Path
 
-from tests.integration.processes import RunningService, multipart, wait_until
+from tests.integration.processes import RunningService, multipart, running_service, wait_until
 
 
 def upload(service: RunningService, path: str, body: dict) -> dict:
@@ -26,12 +27,13 @@ def test_job_when_its_pictures_were_warm_then_no_encoder_runs_for_it(
     assert by_id.content == service.client.post("/generate", **multipart(person, mine, fields)).content
 
 
-def test_source_when_the_gateway_is_killed_then_it_is_there_afterwards(service: RunningService, person: bytes) -> None:
-    source = upload(service, "/v1/sources", {"files": {"source": person}})
+def test_source_when_the_gateway_is_killed_then_it_is_there_afterwards(tmp_path: Path, person: bytes) -> None:
+    with running_service(tmp_path, XMDPT_BACKEND="simulated") as service:
+        source = upload(service, "/v1/sources", {"files": {"source": person}})
 
-    os.kill(service.child("gateway"), signal.SIGKILL)
-    wait_until(service.is_gateway_ready, 60, "another gateway serves")
+        os.kill(service.child("gateway"), signal.SIGKILL)
+        wait_until(service.is_gateway_ready, 60, "another gateway serves")
 
-    found = service.client.get(f"/v1/sources/{source['id']}").raise_for_status().json()
-    assert found["sha256"] == source["sha256"]
-    assert upload(service, "/v1/sources", {"files": {"source": person}})["id"] == source["id"]
+        found = service.client.get(f"/v1/sources/{source['id']}").raise_for_status().json()
+        assert found["sha256"] == source["sha256"]
+        assert upload(service, "/v1/sources", {"files": {"source": person}})["id"] == source["id"]
