@@ -47,9 +47,7 @@ def all_lines(service: RunningService, batch: dict[str, Any], after: int = 0) ->
         return [json.loads(line) for line in answer.iter_lines() if line]
 
 
-def test_batch_when_it_is_large_then_each_ends_once_and_memory_is_flat(
-    tmp_path: Path, photo: bytes
-) -> None:
+def test_batch_when_it_is_large_then_each_ends_once_and_memory_is_flat(tmp_path: Path, photo: bytes) -> None:
     with running_service(tmp_path, **SIMULATED) as service:
         matrix = a_matrix(service, photo, NUM_POSES)
         before = resident_bytes(service.child("gateway"))
