@@ -49,6 +49,9 @@ class GatewaySettings(BaseModel):
     )
     max_side_px: int = Field(default=4096, ge=16, le=16384, description="Longest side of a picture, px.")
     max_pixels: int = Field(default=16_800_000, ge=256, le=89_000_000, description="Most pixels of a picture.")
+    decoders: int = Field(
+        default=2, ge=1, le=64, description="Processes that decode pictures; one picture in each at one time."
+    )
     max_wait_seconds: int = Field(
         default=60, ge=0, le=600, description="Longest time a call may wait for its job, seconds."
     )
@@ -61,6 +64,16 @@ class GatewaySettings(BaseModel):
     max_event_streams: int = Field(
         default=500, ge=1, le=100_000, description="Clients that follow a job at one time; more are refused."
     )
+    hosts: str = Field(
+        default="",
+        description="Names and addresses that requests, those of probes too, may give as `Host`, such as "
+        "`api.example.org,127.0.0.1`. Empty: any.",
+    )
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """`hosts` one by one."""
+        return frozenset(name.strip().lower() for name in self.hosts.split(",") if name.strip())
 
 
 class WorkerSettings(BaseModel):

@@ -4,21 +4,22 @@ From a request's wall time its graphs and codecs are taken off: the stages that 
 decoding the same two files takes here.
 """
 
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from PIL import Image
 
 from benchmarks.engine.curves import INSTANT, stepwise_settings
 from benchmarks.engine.deployment import Part, deployed
 from benchmarks.engine.http_load import Caller, call, files, send_all
 from benchmarks.figures import Figure, Target
 from benchmarks.turns import Report
-from service.api.limits import UploadLimits
-from service.api.uploads import decode_photo, decode_skeleton
+from xmdpt.preprocess import to_photo
 
 _MAX_MS = Target(5, "at most")
 _NUM_STEPS = 10
-_LIMITS = UploadLimits(max_body_bytes=10_000_000, max_picture_bytes=8_000_000, max_side_px=4096, max_pixels=16_800_000)
 # The wait in the queue is the service's own; `total` is a sum.
 _OURS = ("queue", "total")
 
@@ -85,11 +86,10 @@ def _stages_ms(server_timing: str) -> dict[str, float]:
 
 
 def _decoding_ms(person: int) -> float:
-    """Of a person's two files, by the gateway's own functions."""
-    photo, skeleton = files(person)
+    """Of a person's two files, as the gateway's processes decode them."""
     started = time.perf_counter()
-    decode_photo(photo, _LIMITS, "")
-    decode_skeleton(skeleton, _LIMITS, "")
+    for content in files(person):
+        to_photo(Image.open(io.BytesIO(content)))
     return 1000 * (time.perf_counter() - started)
 
 

@@ -22,6 +22,7 @@ from service.api.problems import PROBLEMS, framework_error, problem_response
 from service.api.submissions import SubmissionReader
 from service.domain.errors import RequestError, ServiceError
 from service.domain.job import DEFAULT_RETENTION_SECONDS
+from service.ports.pictures import PictureDecoder
 from service.telemetry.logs import get_logger
 
 _DESCRIPTION = "Pose-guided person image synthesis with X-MDPT: a photo and a pose go in, a picture comes out."
@@ -40,6 +41,7 @@ _ROUTERS = (
 
 def create_app(
     services: GatewayServices,
+    decoder: PictureDecoder,
     uploads: UploadLimits = UploadLimits(),  # noqa: B008 - frozen
     waits: WaitLimits = WaitLimits(),  # noqa: B008 - frozen
     default_retention_seconds: float = DEFAULT_RETENTION_SECONDS,
@@ -49,6 +51,7 @@ def create_app(
 
     Args:
         services: the gateway's use cases and instruments.
+        decoder: of the pictures that come in.
         uploads: what is accepted at most.
         waits: how long a call may wait.
         default_retention_seconds: how long a picture is kept whose request does not say.
@@ -58,7 +61,7 @@ def create_app(
     for code in PROBLEMS:
         # From the start: a rate over the first event of a series that did not exist would miss it.
         services.metrics.input_rejected.labels(code)
-    reader = SubmissionReader(uploads, default_retention_seconds, services.library)
+    reader = SubmissionReader(uploads, decoder, default_retention_seconds, services.library)
     batch_reader = BatchReader(reader, services.library, services.batches, services.model, uploads)
     app.state.edge = Edge(services, reader, batch_reader, waits)
     app.add_middleware(Envelope, metrics=services.metrics)
@@ -110,9 +113,10 @@ async def _framework_error(request: Request, error: Exception) -> Response:
 
 
 def _methods_here(request: Request) -> set[str]:
+    """Of the first address that it could be: what has a name of its own is not also somebody's id."""
     routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, Route)]
-    here = [route.methods or set() for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return {method for methods in here for method in methods}
+    here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in here if route.path == here[0].path for method in route.methods or ()}
 
 
 async def _nobody_there(_request: Request, _error: Exception) -> Response:

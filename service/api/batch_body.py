@@ -61,7 +61,7 @@ class BatchBody(Body):
 
 
 class BatchQuery(Body):
-    """The options of a batch whose body holds an item a line, as texts of the query."""
+    """The options of a batch as texts of the query, for a body that holds an item a line."""
 
     on_invalid: Literal["fail_item", "reject"] = "fail_item"
     deadline_ms: int = Field(default=_MAX_DEADLINE_MS, ge=100, le=_MAX_DEADLINE_MS)
@@ -72,7 +72,7 @@ _WHOLE = re.compile(r"[0-9]{1,9}")
 
 
 def batch_query(parameters: QueryParams) -> BatchQuery:
-    """Read the query of a batch of lines.
+    """Read the query.
 
     Raises:
         RequestError: `validation`.
@@ -83,12 +83,6 @@ def batch_query(parameters: QueryParams) -> BatchQuery:
             raise RequestError.of_field("validation", f"/{escape(name)}", "must be given once")
         fields[name] = int(text) if _WHOLE.fullmatch(text) else text
     return validated(BatchQuery, fields)
-
-
-def no_query(parameters: QueryParams) -> None:
-    """Refuse options beside a body that can hold them; RequestError `validation`."""
-    for name in parameters:
-        raise RequestError.of_field("validation", f"/{escape(name)}", "belongs into the body, which is JSON")
 
 
 def cost_of(body: GenerationBody) -> int:

@@ -42,7 +42,7 @@ BATCH_BODY: dict[str, Any] = {
 }
 BATCH_QUERY = [
     _parameter(
-        name, {key: value for key, value in schema.items() if key != "title"}, f"As in the JSON body, for {NDJSON}"
+        name, {key: value for key, value in schema.items() if key != "title"}, "As in the JSON body, which comes first"
     )
     for name, schema in BatchQuery.model_json_schema()["properties"].items()
 ]

@@ -13,7 +13,7 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from starlette.requests import Request
 
-from service.api.batch_body import batch_query, check_batch, check_item, cost_of, item_fields, no_query
+from service.api.batch_body import batch_query, check_batch, check_item, cost_of, item_fields
 from service.api.limits import UploadLimits
 from service.api.schemas import GenerationBody
 from service.api.strict_json import parse_object
@@ -94,11 +94,12 @@ class BatchReader:
             StorageError: queue or storage do not answer.
             starlette.requests.ClientDisconnect: nobody is there any more.
         """
+        query = batch_query(request.query_params)
         if media_type(request.headers, "application/json", "application/x-ndjson") == "application/json":
-            no_query(request.query_params)
             content = await read_body(request, self._limits.max_body_bytes)
             request.state.is_body_read = True
-            body = await self._in_thread(lambda: check_batch(parse_object(content, _MAX_JSON_BYTES)))
+            chosen = query.model_dump(exclude_unset=True)
+            body = await self._in_thread(lambda: check_batch(chosen | parse_object(content, _MAX_JSON_BYTES)))
             call = _Call(tenant, body.defaults, body.retention_s)
             given = (_Given(number, fields) for number, fields in enumerate(item_fields(body)))
             while chunk := list(islice(given, _ITEMS_AT_ONCE)):
@@ -106,7 +107,6 @@ class BatchReader:
             options = BatchOptions(body.deadline_ms / 1000, body.retention_s, body.metadata)
             is_strict = body.on_invalid == "reject"
         else:
-            query = batch_query(request.query_params)
             call = _Call(tenant, {}, query.retention_s, is_from_lines=True)
             async for chunk in self._lines(request):
                 await self._add(call, chunk, draft)

@@ -62,6 +62,7 @@ def _batch_answer(description: str, *names: str) -> dict[str, Any]:
 )
 async def create_batch(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """Items, lines of items, or every source in every pose; each becomes a job of its own."""
+    edge.services.readiness.check_open()
     key = idempotency_key(request.headers)
     batches = edge.services.batches
     with BatchDraft() as draft:

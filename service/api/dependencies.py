@@ -18,6 +18,7 @@ from service.gateway.library import Library
 from service.gateway.models import ServedModel
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
+from service.gateway.workforce import Workforce
 from service.telemetry.metrics import GatewayMetrics
 
 
@@ -33,6 +34,7 @@ class GatewayServices:
         library: sources and poses that are kept for later jobs.
         forecasts: when a job will have ended.
         readiness: whether a job would be accepted.
+        workforce: whether a call may wait for one.
         model: what is served.
         metrics: the process's instruments.
         access: who calls.
@@ -46,6 +48,7 @@ class GatewayServices:
     library: Library
     forecasts: Forecasts
     readiness: Readiness
+    workforce: Workforce
     model: ServedModel
     metrics: GatewayMetrics
     access: Access

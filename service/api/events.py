@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -44,7 +45,7 @@ _LAST_EVENT_ID: dict[str, Any] = {
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         204: {"description": "The job has ended and its `end` has been seen"},
-        **problems("bad_header", "not_found", "overloaded", "queue_unavailable"),
+        **problems("bad_header", "not_found", "concurrency_limited", "overloaded", "queue_unavailable"),
     },
     openapi_extra={"parameters": [_LAST_EVENT_ID]},
 )
@@ -52,22 +53,25 @@ async def follow_job(request: Request, job_id: JobIdPath, caller: ReaderDep, edg
     """Begin with the job as it stands, or after `Last-Event-ID`; whoever hangs up cancels nothing."""
     check_id(job_id)
     events = edge.services.events.follow(job_id, caller.tenant, _last_event_id(request.headers))
-    # Before the head is sent: what goes wrong here has a status of its own.
-    first = await anext(events, None)
-    return _EventStream(first, events) if first else Response(status_code=204, headers=_HEADERS)
+    with ExitStack() as held:
+        held.enter_context(edge.services.rates.following(caller))
+        # Before the head is sent: what goes wrong here has a status of its own.
+        first = await anext(events, None)
+        return _EventStream(first, events, held.pop_all()) if first else Response(status_code=204, headers=_HEADERS)
 
 
 class _EventStream(StreamingResponse):
-    """Ends what it follows as soon as its client has left."""
+    """Ends what it follows as soon as its client has left, and gives back what it holds."""
 
-    def __init__(self, first: JobEvent, events: AsyncGenerator[JobEvent]) -> None:
+    def __init__(self, first: JobEvent, events: AsyncGenerator[JobEvent], held: ExitStack) -> None:
         super().__init__(_texts(first, events), headers=_HEADERS, media_type="text/event-stream")
-        self._events = events
+        self._events, self._held = events, held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
+            self._held.close()
             await self._events.aclose()
 
 

@@ -37,7 +37,7 @@ router = APIRouter(tags=["generate"])
 _RESPONSES = {
     200: picture_answer("The picture, or the job object if `Accept` prefers application/json", is_replayable=True),
     202: job_answer("Not ended in time, or `Prefer: respond-async`: accepted and durable", is_accepted=True),
-    **problems(*GENERATION_PROBLEMS, *JOB_PROBLEMS, "concurrency_limited", "not_acceptable", "expired"),
+    **problems(*GENERATION_PROBLEMS, *JOB_PROBLEMS, "concurrency_limited", "no_worker", "not_acceptable", "expired"),
 }
 
 _ROUTE: dict[str, Any] = {
@@ -61,12 +61,15 @@ _ROUTE: dict[str, Any] = {
 )
 async def generate(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """Submit a job and wait for it as `Prefer` says (`wait=20` if it says nothing)."""
+    edge.services.readiness.check_open()
     key = idempotency_key(request.headers)
+    default = WaitPreference(edge.waits.default_seconds, f"wait={edge.waits.default_seconds}")
+    prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits) or default
+    if prefer.seconds:
+        await edge.services.workforce.check()
     accept = ",".join(request.headers.getlist("accept"))
     submission = await edge.reader.read(request, caller.tenant, functools.partial(_format, accept))
     answer = negotiate(accept, submission.options.output.format, prefer_json=submission.options.output.is_inline)
-    default = WaitPreference(edge.waits.default_seconds, f"wait={edge.waits.default_seconds}")
-    prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits) or default
     jobs = edge.services.jobs
     with edge.services.rates.waiting(caller) if prefer.seconds else nullcontext():
         submitted = await jobs.submit(submission, caller.tenant, key)

@@ -8,7 +8,7 @@ from service.api.callers import ReaderDep
 from service.api.dependencies import Edge, EdgeDep
 from service.api.model_views import ModelListView, model_list
 from service.api.openapi import problems
-from service.domain.errors import StorageError
+from service.domain.errors import OverloadedError, StorageError
 from service.ports.queue import QueueStats
 
 router = APIRouter(tags=["service"])
@@ -35,16 +35,16 @@ async def livez() -> dict[str, str]:
     "/readyz",
     operation_id="readyz",
     summary="A job would be accepted",
-    responses=problems("queue_unavailable", "storage_unavailable", is_open=True),
+    responses=problems("draining", "queue_unavailable", "storage_unavailable", is_open=True),
 )
 @router.get(
     "/healthz",
     operation_id="healthz",
     summary="Alive and ready",
-    responses=problems("queue_unavailable", "storage_unavailable", is_open=True),
+    responses=problems("draining", "queue_unavailable", "storage_unavailable", is_open=True),
 )
 async def readyz(edge: EdgeDep) -> dict[str, str]:
-    """The queue answers and the storage can be written."""
+    """The queue answers, the storage can be written, and the gateway has not been told to stop."""
     await _check(edge)
     return {"status": "ok"}
 
@@ -61,7 +61,7 @@ async def metrics(edge: EdgeDep) -> Response:
     instruments = edge.services.metrics
     try:
         stats = await _check(edge)
-    except StorageError as error:
+    except (OverloadedError, StorageError) as error:
         instruments.count_outage(error)
     else:
         instruments.queue_depth.set(stats.queued)
@@ -75,11 +75,11 @@ async def metrics(edge: EdgeDep) -> Response:
 
 
 async def _check(edge: Edge) -> QueueStats:
-    """Look whether a job would be accepted, and keep the answer in the metrics; StorageError if not."""
+    """Look whether a job would be accepted, and keep the answer in the metrics; raises as `Readiness.check` if not."""
     ready = edge.services.metrics.ready
     try:
         stats = await edge.services.readiness.check()
-    except StorageError:
+    except (OverloadedError, StorageError):
         ready.set(0)
         raise
     ready.set(1)

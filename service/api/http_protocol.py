@@ -4,16 +4,19 @@ The parser and the ASGI side are uvicorn's; here is what it does not bound. How 
 """
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.api.problems import problem_response
 from service.domain.errors import OverloadedError, RequestError, ServiceError
 
 _LOOK_EVERY_SECONDS = 1.0
+# A name or an address, and perhaps a port; names with underscores are none of DNS, but of many local networks.
+_HOST = re.compile(rb"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,9 @@ class ConnectionLimits:
         max_headers, max_head_bytes: of one request, URL and line ends included.
         head_seconds: from the first byte of a request, or from the connection, until its head is complete.
         body_seconds: a body may take so long, and longer if it comes with at least `min_body_rate` bytes a second.
+        answer_seconds: so long nothing of an answer may be taken while more of it waits to be sent.
         max_connections: of all clients together; whoever comes then is told to come later.
+        hosts: names, in lower case, that the header Host may have; empty for any.
     """
 
     max_url_bytes: int = 8_000
@@ -34,7 +39,9 @@ class ConnectionLimits:
     head_seconds: float = 10.0
     body_seconds: float = 30.0
     min_body_rate: float = 1_000.0
+    answer_seconds: float = 60.0
     max_connections: int = 1_000
+    hosts: frozenset[str] = frozenset()
 
 
 _LIMITS = ConnectionLimits()
@@ -53,6 +60,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._refusal: ServiceError | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._cycles: list[RequestResponseCycle] = []  # requests that are not answered yet
         self._begun = 0.0  # when this request's head, and then its body, began
         self._is_in_head = True
         # What has come of a head that is not whole, what the parser has told of it, and what has come of the body.
@@ -64,9 +73,23 @@ class GuardedProtocol(HttpToolsProtocol):
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is timed any more."""
+        """Nothing is timed or written any more; of pipelined requests, uvicorn itself tells only the newest."""
         self._stop_timer()
+        self._stop_unread()
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """See uvicorn; the client reads more slowly than we write."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._limits.answer_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """See uvicorn; the client has read on."""
+        super().resume_writing()
+        self._stop_unread()
 
     def data_received(self, data: bytes) -> None:
         """What is not a whole head yet is counted here, as the parser tells of a header only when it has ended."""
@@ -103,6 +126,7 @@ class GuardedProtocol(HttpToolsProtocol):
         assert self.parser
         if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
             self._fail(RequestError("malformed_request", "a request has one header Host (RFC 9110, section 7.2)"))
+        self._check_host(hosts[0] if hosts else b"")
         self._is_in_head = False
         self._num_head_bytes = self._num_body_bytes = 0
         self._begun = self.loop.time()
@@ -110,6 +134,9 @@ class GuardedProtocol(HttpToolsProtocol):
         is_full = len(self.connections) > self._limits.max_connections
         self.app = _refuse_connection if is_full else self.config.loaded_app
         super().on_headers_complete()
+        self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
+        if self.cycle:
+            self._cycles.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """See uvicorn."""
@@ -124,6 +151,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls when the parser has stopped: the reason that was noted, else the parser's own."""
         self._refuse(self._refusal or RequestError("malformed_request", "this is not HTTP/1.1 by RFC 9112"))
+
+    def _check_host(self, host: bytes) -> None:
+        match = _HOST.fullmatch(host)
+        if not match:
+            self._fail(RequestError("malformed_request", "the header Host is no name or address with a port"))
+        elif self._limits.hosts and match[1].decode().lower() not in self._limits.hosts:
+            self._fail(RequestError("bad_header", "this server has another name than the header Host"))
 
     def _too_large(self) -> ServiceError:
         limits = self._limits
@@ -178,6 +212,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._timer:
             self._timer.cancel()
             self._timer = None
+
+    def _stop_unread(self) -> None:
+        if self._unread:
+            self._unread.cancel()
+            self._unread = None
 
 
 async def _refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:

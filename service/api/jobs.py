@@ -44,6 +44,7 @@ IndexQuery = Annotated[str, Query(description="Which picture, from 0", examples=
 )
 async def create_job(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """Submit a job; the format is `output.format`, else png."""
+    edge.services.readiness.check_open()
     key = idempotency_key(request.headers)
     submission = await edge.reader.read(request, caller.tenant, or_png)
     submitted = await edge.services.jobs.submit(submission, caller.tenant, key)

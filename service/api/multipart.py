@@ -12,7 +12,7 @@ from python_multipart.multipart import MultipartParser, MultipartState, parse_op
 from service.domain.errors import RequestError
 
 MAX_FILES = 2
-MAX_FIELDS = 16
+MAX_FIELDS = 32
 _MAX_BOUNDARY = 70  # RFC 2046, section 5.1.1
 
 

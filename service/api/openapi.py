@@ -142,6 +142,7 @@ GENERATION_PROBLEMS = (
     "idempotency_mismatch",
     "tenant_queue_full",
     "overloaded",
+    "draining",
     "queue_unavailable",
     "storage_unavailable",
 )

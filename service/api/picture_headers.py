@@ -1,14 +1,25 @@
 """What a picture file says about itself, read from its bytes before any pixel is decoded.
 
-It knows PNG, WebP and the first bytes of JPEG; decoding is up to `service.api.uploads`.
+It allocates nothing by what a file claims; decoding is up to a PictureDecoder.
 """
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
 
+from service.ports.pictures import PictureFormat
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8\xff"
+# As many as a file of 8 MB has if it is cut into pieces of 160 bytes.
+_MAX_CHUNKS = 50_000
+# A marker with a segment behind it; restarts, escaped bytes and padding are passed over, as decoders do.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+# A colour profile may take 255 of them, and other data as many as fit into 8 MB.
+_MAX_SEGMENTS = 1000
 # Colour profiles and texts may be compressed bombs and are not used: only these reach the decoder.
 _KEPT_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND"})
 
@@ -34,7 +45,7 @@ class PictureHeader:
     content: bytes
 
 
-def picture_format(content: bytes) -> str | None:
+def picture_format(content: bytes) -> PictureFormat | None:
     """`PNG`, `JPEG` or `WEBP` by the first bytes, else None."""
     if content.startswith(PNG_SIGNATURE):
         return "PNG"
@@ -48,7 +59,7 @@ def read_png(content: bytes) -> PictureHeader:
 
     Raises:
         BrokenPictureError: a chunk is cut, has a wrong checksum or an unknown critical type; IHDR is not first, IDAT or
-            IEND is missing.
+            IEND is missing; there are too many chunks.
 
     Source:
         W3C Recommendation, Portable Network Graphics (PNG) Specification (Third Edition), sections 5 and 11.
@@ -69,12 +80,38 @@ def read_png(content: bytes) -> PictureHeader:
             kept.append(chunk)
         elif not kind[0] & 0x20:
             raise BrokenPictureError("the PNG file has a critical chunk of an unknown type")
+        if len(types) == _MAX_CHUNKS:
+            raise BrokenPictureError(f"the PNG file has more than {_MAX_CHUNKS} chunks")
         types.append(kind)
         position = end
     if types[0] != b"IHDR" or types.count(b"IHDR") != 1 or len(kept[1]) != 25 or b"IDAT" not in types:
         raise BrokenPictureError("the PNG file does not begin with one IHDR chunk, or has no IDAT")
     width, height = struct.unpack(">II", kept[1][8:16])
     return PictureHeader(width, height, num_frames > 1, b"".join(kept))
+
+
+def read_jpeg(content: bytes) -> PictureHeader:
+    """Walk over the segments of a JPEG file to the one that has its size.
+
+    Raises:
+        BrokenPictureError: there is none before the pixels, or the file is cut before it.
+
+    Source:
+        ITU-T T.81, section B.1.1 and table B.1.
+    """
+    position = 2
+    for _ in range(_MAX_SEGMENTS):
+        marker = _JPEG_MARKER.search(content, position)
+        if marker is None or marker.start() + 9 > len(content):
+            raise BrokenPictureError("the JPEG file is cut off")
+        start, kind = marker.start(), content[marker.start() + 1]
+        if kind in _JPEG_FRAMES:
+            height, width = struct.unpack(">HH", content[start + 5 : start + 9])
+            return PictureHeader(width, height, False, content)
+        if kind in (_JPEG_SCAN, _JPEG_END):
+            break
+        position = start + 2 + int.from_bytes(content[start + 2 : start + 4])
+    raise BrokenPictureError("the JPEG file does not say how large its picture is")
 
 
 def read_webp(content: bytes) -> PictureHeader:

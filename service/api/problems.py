@@ -90,7 +90,10 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "headers_too_large": ProblemKind(431, "Headers too large", "Send fewer and shorter headers, cookies above all."),
     "rate_limited": ProblemKind(429, "Too many requests", "Send the call again after `Retry-After`.", True),
     "concurrency_limited": ProblemKind(
-        429, "Too many waiting calls", "Wait for fewer jobs at one time, or with `Prefer: respond-async`.", True
+        429,
+        "Too many calls at one time",
+        "Wait for fewer jobs, or follow fewer; or send `Prefer: respond-async`.",
+        True,
     ),
     "internal_error": ProblemKind(500, "Internal error", "Report it with the `instance`."),
     "backend_error": ProblemKind(500, "The model could not be run", "Report it with the `job_id`."),
@@ -99,6 +102,10 @@ PROBLEMS: Mapping[str, ProblemKind] = {
         500, "Attempts used up", "Report it with the `job_id`; a worker died repeatedly."
     ),
     "overloaded": ProblemKind(503, "Overloaded", "Send the call again after `Retry-After`.", True),
+    "draining": ProblemKind(503, "Gateway about to stop", "Send the call again: another gateway takes it.", True),
+    "no_worker": ProblemKind(
+        503, "Nobody works", "Send the call again later, or with `Prefer: respond-async`: then the job waits.", True
+    ),
     "queue_unavailable": ProblemKind(503, "Queue unavailable", "Send the call again later.", True),
     "storage_unavailable": ProblemKind(503, "Storage unavailable", "Send the call again later.", True),
     "resource_exhausted": ProblemKind(503, "Out of device memory", "Send the call again later.", True),

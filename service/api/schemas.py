@@ -91,8 +91,15 @@ class PictureBody(Body):
     data: PictureFile
 
 
+def _one_of(*names: str) -> ConfigDict:
+    """For the description: exactly one of these fields is there."""
+    return ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in names]})
+
+
 class SourceBody(Body):
     """The photo: either a file, or one that was uploaded before."""
+
+    model_config = _one_of("data", "id")
 
     data: PictureFile | None = None
     id: str | None = Field(default=None, description="Of `POST /v1/sources`")
@@ -100,6 +107,8 @@ class SourceBody(Body):
 
 class PoseFormsBody(Body):
     """A pose: either 18 key points with their frame, or a skeleton picture, or a name."""
+
+    model_config = _one_of("keypoints", "skeleton", "preset")
 
     keypoints: Annotated[
         list[Any] | None,
@@ -118,6 +127,8 @@ class PoseFormsBody(Body):
 
 class PoseBody(PoseFormsBody):
     """The pose: in one of these forms, or one that was uploaded before."""
+
+    model_config = _one_of("keypoints", "skeleton", "preset", "id")
 
     id: str | None = Field(default=None, description="Of `POST /v1/poses`")
 

@@ -24,7 +24,7 @@ from service.api.schemas import (
     check_source_upload,
 )
 from service.api.strict_json import parse_object
-from service.api.uploads import DecodedPicture, decode_photo, decode_skeleton
+from service.api.uploads import decode_picture
 from service.domain.errors import FieldIssue, NotFoundError, RequestError
 from service.domain.library import PictureKind
 from service.domain.pose import KeyPoints, parse_key_points
@@ -33,10 +33,8 @@ from service.gateway.library import Library
 from service.gateway.pose_presets import PRESETS
 from service.gateway.poses import draw_pose
 from service.gateway.submission import JobOptions, Submission
+from service.ports.pictures import DecodedPicture, PictureDecoder
 from xmdpt.spec import IMAGE_SIZE
-
-# A decoded picture of the largest size takes 50 MB and more: two at a time bound the gateway's memory.
-_MAX_DECODERS = 2
 
 _Made = TypeVar("_Made")
 FormatChoice = Callable[[ImageFormat | None], ImageFormat]
@@ -48,12 +46,17 @@ def or_png(asked: ImageFormat | None) -> ImageFormat:
 
 
 class SubmissionReader:
-    """Reads submissions, and pictures for the library, at most two of them at a time beyond their bytes."""
+    """Reads submissions, and pictures for the library.
 
-    def __init__(self, limits: UploadLimits, default_retention_seconds: float, library: Library) -> None:
+    Beyond their bytes only as many at a time as can be decoded, which bounds the memory.
+    """
+
+    def __init__(
+        self, limits: UploadLimits, decoder: PictureDecoder, default_retention_seconds: float, library: Library
+    ) -> None:
         self._limits, self._default_retention_seconds = limits, default_retention_seconds
-        self._library = library
-        self._decoders = CapacityLimiter(_MAX_DECODERS)
+        self._decoder, self._library = decoder, library
+        self._turns = CapacityLimiter(decoder.num_at_a_time)
 
     async def read(self, request: Request, tenant: str, choose_format: FormatChoice) -> Submission:
         """Read one request.
@@ -66,6 +69,7 @@ class SubmissionReader:
         Raises:
             RequestError: the request is not usable; names the field and the limit.
             StorageError: a picture was named by its id, and can't be looked up.
+            OverloadedError: `overloaded`: no picture can be decoded at present.
             starlette.requests.ClientDisconnect: nobody is there any more.
         """
         checked = await self._decoded(request, lambda fields, _: check_body(fields))
@@ -96,9 +100,9 @@ class SubmissionReader:
 
         def decode(fields: dict[str, Any], is_form: bool) -> DecodedPicture:
             if is_form:
-                return decode_photo(check_source_upload(fields).data, self._limits, "/source")
+                return self._decode(check_source_upload(fields).data, "/source")
             with _bare("/source"):
-                return decode_photo(check_source_upload({"source": fields}).data, self._limits, "/source/data")
+                return self._decode(check_source_upload({"source": fields}).data, "/source/data")
 
         return await self._decoded(request, decode)
 
@@ -130,7 +134,7 @@ class SubmissionReader:
         return await self._in_thread(decoded)
 
     async def _in_thread(self, function: Callable[..., _Made], *arguments: Any) -> _Made:
-        return await anyio.to_thread.run_sync(function, *arguments, limiter=self._decoders)
+        return await anyio.to_thread.run_sync(function, *arguments, limiter=self._turns)
 
     async def _stored(self, kind: PictureKind, picture_id: str | None, tenant: str) -> DecodedPicture | None:
         """The picture of the library that a request names, if it does."""
@@ -145,7 +149,7 @@ class SubmissionReader:
     def _submission(
         self, body: GenerationBody, chosen: ImageFormat, source: DecodedPicture | None, pose: DecodedPicture | None
     ) -> Submission:
-        photo = source or decode_photo(body.source.data or b"", self._limits, "/source")
+        photo = source or self._decode(body.source.data or b"", "/source")
         skeleton = pose.pixels if pose else self._pose(body.pose, "/pose")[0]
         return Submission(photo.pixels, skeleton, self._options(body, chosen, photo.width_px, photo.height_px))
 
@@ -166,9 +170,12 @@ class SubmissionReader:
     def _pose(self, pose: PoseFormsBody, pointer: str) -> tuple[bytes, KeyPoints | None]:
         """The skeleton's pixels, and what they were drawn from; the pointer is that of a picture."""
         if pose.skeleton:
-            return decode_skeleton(pose.skeleton.data, self._limits, pointer), None
+            return self._decode(pose.skeleton.data, pointer).pixels, None
         key_points = PRESETS[pose.preset].key_points if pose.preset else key_points_of(pose)
         return draw_pose(key_points), key_points
+
+    def _decode(self, content: bytes, pointer: str) -> DecodedPicture:
+        return decode_picture(content, self._limits, pointer, self._decoder)
 
 
 def key_points_of(pose: PoseFormsBody) -> KeyPoints:

@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 
 from service.adapters.file_blobs import FileBlobs
 from service.adapters.file_manifests import FileManifests
+from service.adapters.pillow_pool import PillowPool
 from service.adapters.queue_audit import RedisQueueAuditor
 from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_batches import RedisBatchBooks
@@ -42,6 +44,7 @@ from service.gateway.models import ServedModel
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
 from service.gateway.upkeep import Upkeep
+from service.gateway.workforce import Workforce
 from service.settings import Settings
 from service.telemetry.logs import configure_logs, get_logger
 from service.telemetry.metrics import GatewayMetrics
@@ -50,8 +53,10 @@ from service.telemetry.metrics import GatewayMetrics
 _KEEP_ALIVE_SECONDS = 75
 # Connections that wait to be accepted.
 _BACKLOG = 2048
-# At a stop, answers in flight get this long.
-_GOODBYE_SECONDS = 5
+# At a stop, answers in flight get this long; then, whoever still sends or reads a little more.
+_DRAIN_SECONDS = 5.0
+_GOODBYE_SECONDS = 1
+_LOOK_EVERY_SECONDS = 0.1
 
 
 def run_gateway(settings: Settings) -> None:
@@ -79,19 +84,24 @@ def run_gateway(settings: Settings) -> None:
     manifests, books = FileManifests(settings.data_dir / "blobs"), RedisBatchBooks(url, keys, policy)
     upkeep = Upkeep(queue_upkeep, auditor, blobs, manifests, policy.lease_seconds, metrics)
     forecasts = Forecasts(registry, intake)
+    readiness, workforce = Readiness(intake, blobs), Workforce(forecasts)
     ring = open_key_ring(settings)
     library = Library(pictures, blobs, vectors, model.digest)
     feeder = BatchFeeder(books, manifests, intake, blobs, library, model, metrics)
     batches = Batches(books, manifests, blobs, feeder, forecasts, metrics)
+    edge = settings.gateway
+    decoder = PillowPool(edge.decoders, edge.max_pixels)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        tasks = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in (upkeep, feeder)]
+        decoder.start()
+        tasks = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in (upkeep, feeder, workforce)]
         try:
             yield
         finally:
             for task in tasks:
                 await end_task(task)
+            decoder.close()
             clients = (
                 archive,
                 books,
@@ -106,7 +116,6 @@ def run_gateway(settings: Settings) -> None:
             for client in clients:
                 await client.aclose()
 
-    edge = settings.gateway
     events = JobEvents(archive, blobs, forecasts, metrics, edge.max_event_streams)
     app = create_app(
         GatewayServices(
@@ -116,12 +125,14 @@ def run_gateway(settings: Settings) -> None:
             batches,
             library,
             forecasts,
-            Readiness(intake, blobs),
+            readiness,
+            workforce,
             model,
             metrics,
             Access(ring),
             Rates(),
         ),
+        decoder,
         UploadLimits(
             max_body_bytes=edge.max_body_bytes,
             max_picture_bytes=edge.max_picture_bytes,
@@ -134,34 +145,48 @@ def run_gateway(settings: Settings) -> None:
     )
     listener = _listen(edge.host, edge.port)
     _say_what_is_served(model, listener)
+    limits = ConnectionLimits(max_connections=edge.max_connections, hosts=edge.host_names)
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
         ws="none",
-        http=partial(GuardedProtocol, limits=ConnectionLimits(max_connections=edge.max_connections)),  # pyright: ignore[reportArgumentType]
+        http=partial(GuardedProtocol, limits=limits),  # pyright: ignore[reportArgumentType]
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GOODBYE_SECONDS,
     )
-    server = EventEndingServer(config, events, batches)
+    server = DrainingServer(config, (events, batches), readiness, _DRAIN_SECONDS)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:
         sys.exit(1)
 
 
-class EventEndingServer(uvicorn.Server):
-    """A server whose stop ends what is followed, which would otherwise last as long as its jobs."""
+class DrainingServer(uvicorn.Server):
+    """A server that still answers while it stops: that it takes no new job, and what it has begun."""
 
-    def __init__(self, config: uvicorn.Config, *followed: JobEvents | Batches) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        followed: Sequence[JobEvents | Batches],
+        readiness: Readiness,
+        drain_seconds: float,
+    ) -> None:
         super().__init__(config)
-        self._followed = followed
+        self._followed, self._readiness, self._drain_seconds = followed, readiness, drain_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, and let answers in flight come to their end."""
+        """Let answers in flight come to their end, and only then stop listening.
+
+        What is followed ends at once: it would last as long as its jobs.
+        """
+        self._readiness.drain()
         for followed in self._followed:
             followed.close()
+        deadline = time.monotonic() + self._drain_seconds
+        while self.server_state.tasks and not self.force_exit and time.monotonic() < deadline:
+            await asyncio.wait(list(self.server_state.tasks), timeout=_LOOK_EVERY_SECONDS)
         await super().shutdown(sockets)
 
 

@@ -14,6 +14,7 @@ from service.domain.errors import OverloadedError
 
 _MAX_REMEMBERED = 10_000
 _MINUTE_SECONDS = 60.0
+_MAX_FOLLOWED = 100
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Rates:
         # When the bucket of a key will be full again: all that the generic cell rate algorithm keeps.
         self._full_at: OrderedDict[str, float] = OrderedDict()
         self._waiting: Counter[str] = Counter()
+        self._following: Counter[str] = Counter()
 
     def take(self, caller: Caller) -> RateState | None:
         """Count a request; None for a caller without limits.
@@ -68,16 +70,27 @@ class Rates:
         Raises:
             OverloadedError: `concurrency_limited`.
         """
-        if caller.limits is None:
+        with _counted(self._waiting, caller, caller.limits.max_waiting if caller.limits else 0, "waiting for"):
             yield
-            return
-        if self._waiting[caller.key_id] >= caller.limits.max_waiting:
-            detail = f"{caller.limits.max_waiting} calls of this key are waiting for their jobs, which is the most"
-            raise OverloadedError("concurrency_limited", detail)
-        self._waiting[caller.key_id] += 1
-        try:
+
+    @contextmanager
+    def following(self, caller: Caller) -> Generator[None]:
+        """Count a stream of a job's events, likewise."""
+        with _counted(self._following, caller, _MAX_FOLLOWED, "following"):
             yield
-        finally:
-            self._waiting[caller.key_id] -= 1
-            if not self._waiting[caller.key_id]:
-                del self._waiting[caller.key_id]
+
+
+@contextmanager
+def _counted(counter: Counter[str], caller: Caller, most: int, doing: str) -> Generator[None]:
+    if caller.limits is None:
+        yield
+        return
+    if counter[caller.key_id] >= most:
+        raise OverloadedError("concurrency_limited", f"{most} calls of this key are {doing} jobs, which is the most")
+    counter[caller.key_id] += 1
+    try:
+        yield
+    finally:
+        counter[caller.key_id] -= 1
+        if not counter[caller.key_id]:
+            del counter[caller.key_id]

@@ -136,10 +136,10 @@ def work_seconds(reports: Sequence[WorkerReport], cost: float, num_jobs: int) ->
 
     Args:
         reports: of the living workers.
-        cost: row-steps of the jobs.
+        cost: row-steps of the jobs; without any there is nothing to tell.
         num_jobs: how many these are.
     """
-    if not reports or not num_jobs:
+    if not reports or not num_jobs or cost <= 0:
         return None
     return cost / _steps_per_second(reports, cost / num_jobs)
 

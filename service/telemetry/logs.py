@@ -1,6 +1,7 @@
 """One JSON line per change of state on standard error; a readable line where a person watches.
 
-It configures structlog and nothing else; no image bytes and no secrets are ever passed to it.
+It configures structlog, and what libraries have to say goes the same way; no image bytes and no secrets are ever passed
+to it.
 """
 
 import logging
@@ -29,6 +30,14 @@ class _Unfailing:
             self._stream.flush()
 
 
+class _OfLibraries(logging.Handler):
+    """Errors that libraries log; what they warn of, such as nonsense from a client, its answer has said."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):  # A record that can't be formatted must stop no work either.
+            get_logger().error(record.getMessage(), library=record.name, exc_info=record.exc_info)
+
+
 def configure_logs(role: str, level: str = "info", log_format: str = "auto") -> None:
     """Set up the process's log, once, before anything is logged.
 
@@ -52,6 +61,7 @@ def configure_logs(role: str, level: str = "info", log_format: str = "auto") -> 
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
+    logging.basicConfig(level=logging.ERROR, handlers=[_OfLibraries()])
 
 
 def get_logger() -> Logger:

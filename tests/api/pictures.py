@@ -66,6 +66,14 @@ def jpeg_of_claimed_size(width: int, height: int) -> bytes:
     return bytes(content)
 
 
+def jpeg_of_two_sizes(first: tuple[int, int], second: tuple[int, int]) -> bytes:
+    """A JPEG with one frame header before another: decoders differ in which one they believe."""
+    frames = [jpeg_of_claimed_size(*size) for size in (first, second)]
+    start = frames[0].index(b"\xff\xc0")
+    end = start + 2 + int.from_bytes(frames[0][start + 2 : start + 4])
+    return frames[0][:end] + frames[1][start:]
+
+
 def webp_of_claimed_size(width: int, height: int) -> bytes:
     """An extended WebP that is nothing but a header with this canvas."""
     canvas = bytes(4) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
@@ -76,3 +84,11 @@ def webp_of_claimed_size(width: int, height: int) -> bytes:
 def with_chunk(content: bytes, kind: bytes, data: bytes) -> bytes:
     """A PNG with one more chunk right behind its header."""
     return content[:33] + chunk(kind, data) + content[33:]
+
+
+def many_scans(width: int, height: int, num_scans: int) -> bytes:
+    """A progressive JPEG that says its last refinement, of no effect, again and again: small, and slow to decode."""
+    content = encoded(Image.new("L", (width, height), 90), "JPEG", progressive=True)
+    last = content.rindex(b"\xff\xda")
+    scan = content[last:-2]
+    return content[:last] + scan * num_scans + content[-2:]

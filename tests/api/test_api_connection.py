@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -13,7 +14,9 @@ from tests.fakes.fake_intake import FakeIntake
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.running_gateway import running_gateway
 
-LIMITS = ConnectionLimits(head_seconds=0.3, body_seconds=0.3, min_body_rate=1000, max_connections=20)
+LIMITS = ConnectionLimits(
+    head_seconds=0.3, body_seconds=0.3, min_body_rate=1000, max_connections=20, answer_seconds=0.5
+)
 GOOD = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
@@ -36,6 +39,12 @@ def answer(address: tuple[str, int], *pieces: bytes) -> tuple[int, dict[str, str
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     return int(first.split(" ")[1]), headers, json.loads(body)["code"]
+
+
+def is_served(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(GOOD + b"\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(
@@ -137,3 +146,59 @@ def test_connections_when_there_are_too_many_then_the_next_is_told_to_come_later
 
         assert (status, code) == (503, "overloaded")
         assert int(headers["retry-after"]) >= 1
+
+
+def test_answers_when_nobody_reads_them_then_the_connection_is_closed_and_nothing_is_logged(
+    address: tuple[str, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.setblocking(False)
+        ask = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+        with pytest.raises(ConnectionError):  # noqa: PT012 - it may come with any of them
+            while True:
+                with suppress(BlockingIOError):
+                    connection.send(ask)
+                time.sleep(0.001)
+
+    is_served(address)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [GOOD, POST + b"Content-Length: 1000\r\n\r\n{", POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{", GOOD + b"\r\n"],
+    ids=["in the head", "in the body", "in a chunk", "before the answer"],
+)
+def test_client_when_it_hangs_up_at_any_point_then_nothing_is_logged_and_others_are_served(
+    address: tuple[str, int], begin: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for has_reset in (False, True):
+        with socket.create_connection(address, timeout=20) as connection:
+            connection.sendall(begin)
+            if has_reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    is_served(address)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("host", "status", "code"),
+    [
+        (b"api.example.org", 404, "not_found"),
+        (b"API.example.org:8080", 404, "not_found"),
+        (b"[::1]:80", 404, "not_found"),
+        (b"evil.example", 400, "bad_header"),
+        (b"api.example.org.evil.example", 400, "bad_header"),
+        (b"", 400, "bad_header"),
+        (b"api.example.org/../x", 400, "malformed_request"),
+    ],
+)
+def test_host_when_names_are_set_then_only_they_are_served(host: bytes, status: int, code: str) -> None:
+    limits = ConnectionLimits(hosts=frozenset({"api.example.org", "[::1]"}))
+    with running_gateway(FakeIntake(), MemoryBlobs(), connections=limits) as gateway:
+        request = b"GET /nothing HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
+
+        found = answer(gateway.address, request)
+
+    assert (found[0], found[2]) == (status, code)

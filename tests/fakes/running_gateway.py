@@ -1,7 +1,9 @@
 """The real application behind a real HTTP server on a free port, with scripted ports behind it."""
 
 import asyncio
+import atexit
 import contextlib
+import math
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from functools import partial
 import httpx
 import uvicorn
 
+from service.adapters.pillow_pool import PillowPool
 from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_batches import RedisBatchBooks
 from service.adapters.redis_library import RedisPictureLibrary
@@ -21,7 +24,7 @@ from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.http_protocol import ConnectionLimits, GuardedProtocol
 from service.api.limits import UploadLimits, WaitLimits
-from service.bootstrap.gateway import EventEndingServer
+from service.bootstrap.gateway import DrainingServer
 from service.gateway.access import Access
 from service.gateway.archive import Archive
 from service.gateway.batch_feeder import BatchFeeder
@@ -33,6 +36,7 @@ from service.gateway.library import Library
 from service.gateway.models import ServedModel
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
+from service.gateway.workforce import Workforce
 from service.ports.blobs import BlobStore
 from service.telemetry.metrics import GatewayMetrics
 from tests.fakes.fake_intake import FakeIntake
@@ -40,6 +44,10 @@ from tests.fakes.memory_books import MemoryBooks, MemoryManifests
 from tests.fakes.memory_library import MemoryLibrary
 
 MODEL = ServedModel("tiny", "sha256:" + "cd" * 32, is_trained=False, weights_origin="a rule, for tests")
+
+# One for all gateways of a test run; its process starts with the first picture.
+DECODER = PillowPool(1)
+atexit.register(DECODER.close)
 
 
 @dataclass
@@ -60,6 +68,7 @@ class RunningGateway:
     client: httpx.Client
     address: tuple[str, int]
     metrics: GatewayMetrics
+    server: uvicorn.Server
 
 
 @contextlib.contextmanager
@@ -73,6 +82,8 @@ def running_gateway(
     queue: RealQueue | None = None,
     max_event_streams: int = 500,
     library: MemoryLibrary | None = None,
+    worker_patience_seconds: float = math.inf,
+    drain_seconds: float = 1,
 ) -> Iterator[RunningGateway]:
     """Serve until the block ends; with a real queue, the intake plays only the registry of workers."""
     metrics = GatewayMetrics("test")
@@ -88,6 +99,7 @@ def running_gateway(
     batches = Batches(books, manifests, blobs, feeder, forecasts, metrics)
     events = JobEvents(archive, blobs, forecasts, metrics, max_event_streams)
     readiness = Readiness(taken, blobs)
+    workforce = Workforce(forecasts, worker_patience_seconds)
     services = GatewayServices(
         jobs,
         events,
@@ -96,17 +108,18 @@ def running_gateway(
         pictures,
         forecasts,
         readiness,
+        workforce,
         MODEL,
         metrics,
         access or Access(None),
         Rates(),
     )
-    app = create_app(services, uploads or UploadLimits(), WaitLimits(default_seconds=5, max_seconds=60))
+    app = create_app(services, DECODER, uploads or UploadLimits(), WaitLimits(default_seconds=5, max_seconds=60))
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
     started = threading.Event()
 
-    class Server(EventEndingServer):
+    class Server(DrainingServer):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             self._feeding = asyncio.create_task(feeder.run())
@@ -123,13 +136,13 @@ def running_gateway(
     config = uvicorn.Config(
         app, log_level="critical", ws="none", lifespan="off", timeout_graceful_shutdown=1, http=http
     )  # pyright: ignore[reportArgumentType]
-    server = Server(config, events, batches)
+    server = Server(config, (events, batches), readiness, drain_seconds)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert started.wait(20), "the server did not start"
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{address[1]}", timeout=20, trust_env=False) as client:
-            yield RunningGateway(client, address, metrics)
+            yield RunningGateway(client, address, metrics, server)
     finally:
         server.should_exit = True
         thread.join(20)

@@ -185,7 +185,8 @@ def running_service(
             yield service
         finally:
             service.client.close()
-            family = [process.pid, *children(process.pid)]
+            own = children(process.pid)
+            family = [process.pid, *own, *(grandchild for child in own for grandchild in children(child))]
             process.send_signal(signal.SIGTERM)
             try:
                 status = process.wait(60)

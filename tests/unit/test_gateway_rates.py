@@ -1,5 +1,7 @@
 """How often a key may call, and how many of its calls may wait."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from service.domain.access import ANYBODY, Caller, CallerLimits
@@ -114,3 +116,16 @@ def test_memory_when_keys_are_many_then_it_stays_small(rates: Rates) -> None:
         rates.take(a_caller(str(number)))
 
     assert len(rates._full_at) == 10_000
+
+
+def test_following_when_too_many_streams_are_open_then_the_next_is_refused_and_waiting_is_not(rates: Rates) -> None:
+    with ExitStack() as streams:
+        for _ in range(100):
+            streams.enter_context(rates.following(a_caller()))
+        with pytest.raises(OverloadedError, match="concurrency_limited: 100"), rates.following(a_caller()):
+            pass
+        with rates.following(a_caller("another")), rates.waiting(a_caller()):
+            pass
+    with rates.following(a_caller()):
+        pass
+    assert not rates._following

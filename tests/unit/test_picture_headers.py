@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.api.picture_headers import BrokenPictureError, picture_format, read_png, read_webp
+from service.api.picture_headers import BrokenPictureError, picture_format, read_jpeg, read_png, read_webp
 from tests.api import pictures
 from tests.unit.builders import repeatable
 
-GOOD_PNG, GOOD_WEBP = pictures.png(60, 80), pictures.webp(60, 80)
+GOOD_PNG, GOOD_JPEG, GOOD_WEBP = pictures.png(60, 80), pictures.jpeg(60, 80), pictures.webp(60, 80)
 SIDES = st.integers(1, 300)
+GOOD_CHUNKS = 3
 CRITICAL_OF_PNG = (b"IHDR", b"IDAT", b"IEND")
 
 
@@ -31,7 +32,7 @@ def chunk_kinds(content: bytes) -> list[bytes]:
     ("content", "name"),
     [
         (GOOD_PNG, "PNG"),
-        (pictures.jpeg(), "JPEG"),
+        (GOOD_JPEG, "JPEG"),
         (GOOD_WEBP, "WEBP"),
         (b"", None),
         (GOOD_PNG[:7], None),
@@ -88,6 +89,14 @@ def test_png_when_it_holds_more_than_pixels_then_the_decoder_never_sees_it() -> 
     assert Image.open(io.BytesIO(kept)).tobytes() == Image.open(io.BytesIO(GOOD_PNG)).tobytes()
 
 
+def test_png_when_it_has_as_many_chunks_as_it_may_then_its_size_is_read() -> None:
+    assert len(chunk_kinds(GOOD_PNG)) == GOOD_CHUNKS
+
+    header = read_png(GOOD_PNG[:33] + pictures.chunk(b"xyZw") * (50_000 - GOOD_CHUNKS) + GOOD_PNG[33:])
+
+    assert (header.width, header.height) == (60, 80)
+
+
 @pytest.mark.parametrize("length", [*range(8, 60), len(GOOD_PNG) - 12, len(GOOD_PNG) - 1])
 def test_png_when_cut_anywhere_then_it_is_broken(length: int) -> None:
     with pytest.raises(BrokenPictureError, match="cut off"):
@@ -117,8 +126,19 @@ def without(kind: bytes) -> bytes:
         GOOD_PNG[:8] + pictures.chunk(b"IHDR", bytes(12)) + GOOD_PNG[33:],
         pictures.with_chunk(GOOD_PNG, b"ABCD", b""),
         GOOD_PNG[:33] + struct.pack(">I", 2**32 - 1) + GOOD_PNG[37:],
+        GOOD_PNG[:33] + pictures.chunk(b"xyZw") * (50_001 - GOOD_CHUNKS) + GOOD_PNG[33:],
     ],
-    ids=["no IHDR", "no IDAT", "no IEND", "two IHDR", "IHDR second", "short IHDR", "unknown critical", "huge length"],
+    ids=[
+        "no IHDR",
+        "no IDAT",
+        "no IEND",
+        "two IHDR",
+        "IHDR second",
+        "short IHDR",
+        "unknown critical",
+        "huge length",
+        "too many",
+    ],
 )
 def test_png_when_its_chunks_are_wrong_then_it_is_broken(content: bytes) -> None:
     with pytest.raises(BrokenPictureError):
@@ -138,9 +158,68 @@ def test_webp_when_its_first_chunk_is_another_then_it_is_broken(kind: bytes) -> 
 
 
 @repeatable
-@given(st.binary(max_size=200), st.booleans())
-def test_header_when_it_is_any_bytes_then_a_header_or_our_own_error(content: bytes, is_png: bool) -> None:
+@given(SIDES, SIDES, st.booleans(), st.sampled_from(["L", "RGB", "CMYK"]))
+def test_jpeg_when_good_then_its_size_is_read(width: int, height: int, is_progressive: bool, mode: str) -> None:
+    content = pictures.encoded(Image.new(mode, (width, height)), "JPEG", progressive=is_progressive)
+
+    header = read_jpeg(content)
+
+    assert (header.width, header.height, header.is_animated, header.content) == (width, height, False, content)
+
+
+@pytest.mark.parametrize(
+    "filler",
+    [
+        b"\xff" * 300,
+        b"\xff\xd8",
+        b"\xff\0",
+        b"junk",
+        b"\xff\xfe\0\x05abc" * 900,
+        b"\xff\xe1\0\x06\xff\xc0\0\0",
+    ],
+    ids=["padding", "start again", "an escape", "junk", "many segments", "a size inside of a segment"],
+)
+def test_jpeg_when_something_comes_before_its_size_then_it_is_passed_over_as_decoders_do(filler: bytes) -> None:
+    content = GOOD_JPEG[:20] + filler + GOOD_JPEG[20:]
+
+    header = read_jpeg(content)
+
+    assert (header.width, header.height) == Image.open(io.BytesIO(content)).size == (60, 80)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xd8\xff",
+        GOOD_JPEG[: GOOD_JPEG.index(b"\xff\xc0") + 8],
+        b"\xff\xd8" + GOOD_JPEG[GOOD_JPEG.index(b"\xff\xda") :],
+        b"\xff\xd8\xff\xd9" + GOOD_JPEG,
+        GOOD_JPEG[:2] + b"\xff\xfe\xff\xff" + GOOD_JPEG[2:],
+        GOOD_JPEG[:2] + b"\xff\xfe\0\x02" * 1000 + GOOD_JPEG[2:],
+        GOOD_JPEG[:2] + b"\xff" * 1_000_000,
+    ],
+    ids=[
+        "start",
+        "cut in its size",
+        "scan first",
+        "end first",
+        "segment too long",
+        "too many segments",
+        "padding only",
+    ],
+)
+def test_jpeg_when_it_does_not_say_its_size_then_it_is_broken(content: bytes) -> None:
+    with pytest.raises(BrokenPictureError, match="JPEG"):
+        read_jpeg(content)
+
+
+READERS = {pictures.PNG_SIGNATURE: read_png, b"\xff\xd8\xff": read_jpeg, b"RIFF": read_webp}
+
+
+@repeatable
+@given(st.binary(max_size=200), st.sampled_from(list(READERS)))
+def test_header_when_it_is_any_bytes_then_a_header_or_our_own_error(content: bytes, start: bytes) -> None:
     with suppress(BrokenPictureError):
-        header = read_png(pictures.PNG_SIGNATURE + content) if is_png else read_webp(b"RIFF" + content)
+        header = READERS[start](start + content)
         assert header.width >= 0
         assert header.height >= 0

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("XMDPT_LOG_LEVEL__X", "info", "there is no such setting"),
         ("XMDPT_GATEWAY", "{}", "there is no such setting"),
         ("XMDPT_WORKER__EXECUTION", "by step", "'auto', 'stepwise' or 'whole_loop'"),
+        ("XMDPT_GATEWAY__DECODERS", "0", "greater than or equal to 1"),
         ("XMDPT_BACKEND", "tensorrt", "'onnx', 'triton' or 'simulated'"),
         ("XMDPT_BACKEND", "triton", "XMDPT_TRITON__URL"),
         ("XMDPT_TRITON__URL", "http://triton:8001", "is not host:port"),
@@ -124,6 +125,17 @@ def test_profile_sizes_when_set_then_they_are_numbers(
     monkeypatch.setenv("XMDPT_SIMULATED__PROFILE_SIZES", value)
 
     assert load_settings().simulated.sizes == sizes
+
+
+@pytest.mark.parametrize(
+    ("value", "names"), [("", set()), ("API.example.org, 127.0.0.1,", {"api.example.org", "127.0.0.1"})]
+)
+def test_hosts_when_set_then_they_are_names_in_lower_case(
+    monkeypatch: pytest.MonkeyPatch, value: str, names: set[str]
+) -> None:
+    monkeypatch.setenv("XMDPT_GATEWAY__HOSTS", value)
+
+    assert load_settings().gateway.host_names == names
 
 
 def test_settings_when_one_of_a_group_is_set_then_the_others_keep_their_defaults(

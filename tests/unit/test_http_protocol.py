@@ -1,0 +1,79 @@
+"""When an answer that is not read ends its connection; a real one would fill the system's own buffers first."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from service.api.app import bare_app
+from service.api.http_protocol import ConnectionLimits, GuardedProtocol
+
+
+class Transport(asyncio.Transport):
+    """Takes everything, and tells when it is aborted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aborted = asyncio.Event()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+
+@pytest.fixture
+async def transport() -> Transport:
+    return Transport()
+
+
+@pytest.fixture
+async def protocol(transport: Transport) -> GuardedProtocol:
+    config = uvicorn.Config(bare_app(), log_config=None)
+    config.load()
+    limits = ConnectionLimits(answer_seconds=0.02)
+    protocol = GuardedProtocol(config, ServerState(), {}, limits=limits)
+    protocol.connection_made(transport)
+    return protocol
+
+
+async def is_aborted(transport: Transport) -> bool:
+    """Whether it is within ten times the limit."""
+    try:
+        await asyncio.wait_for(transport.aborted.wait(), 0.2)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_answer_when_it_is_not_read_then_the_connection_is_aborted(
+    protocol: GuardedProtocol, transport: Transport
+) -> None:
+    protocol.pause_writing()
+
+    assert await is_aborted(transport)
+    protocol.connection_lost(ConnectionAbortedError())
+
+
+async def test_answer_when_it_is_read_on_then_the_connection_stays(
+    protocol: GuardedProtocol, transport: Transport
+) -> None:
+    protocol.pause_writing()
+    protocol.resume_writing()
+
+    assert not await is_aborted(transport)
+    protocol.pause_writing()
+    assert await is_aborted(transport), "each stop is timed by itself"
+    protocol.connection_lost(ConnectionAbortedError())
+
+
+async def test_answer_when_the_client_has_left_then_nothing_is_timed(
+    protocol: GuardedProtocol, transport: Transport
+) -> None:
+    protocol.pause_writing()
+    protocol.connection_lost(ConnectionResetError())
+
+    assert not await is_aborted(transport)
