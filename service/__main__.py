@@ -11,6 +11,7 @@ from service.configuration_page import configuration_page
 from service.domain.errors import EXIT_CONFIGURATION, EXIT_TRY_LATER, ServiceError
 from service.keys_command import add_keys_command, run_keys_command
 from service.settings import Settings, load_settings
+from service.webhooks_command import add_webhooks_command, run_webhooks_command
 
 _EPILOG = """Settings are environment variables: XMDPT_GATEWAY__PORT=9000, REDIS_URL=redis://...; docs/configuration.md
 lists them all."""
@@ -36,6 +37,9 @@ def main() -> None:
             return
         if command == "keys":
             print(run_keys_command(settings, arguments))
+            return
+        if command == "webhooks":
+            print(run_webhooks_command(settings, arguments))
             return
         if command == "gateway":
             from service.bootstrap.gateway import run_gateway
@@ -64,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate = commands.add_parser("calibrate", help=text, description=_CALIBRATE, epilog=_EPILOG)
     calibrate.add_argument("--json", action="store_true", help="for machines: one JSON object, times in seconds")
     add_keys_command(commands)
+    add_webhooks_command(commands)
     return parser
 
 

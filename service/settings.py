@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.domain.errors import ConfigurationError
 from service.domain.execution import PROBE_SECONDS, Execution
 from service.domain.job import DEFAULT_RETENTION_SECONDS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS
+from service.webhook_settings import WebhookSettings
 
 PREFIX = "XMDPT_"
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -289,6 +290,7 @@ class Settings(BaseSettings):
     triton: TritonSettings = TritonSettings()
     simulated: SimulatedSettings = SimulatedSettings()
     queue: QueueSettings = QueueSettings()
+    webhooks: WebhookSettings = WebhookSettings()
 
     @property
     def heartbeat_seconds(self) -> float:

@@ -20,6 +20,7 @@ from xmdpt_client.errors import (
 )
 from xmdpt_client.inputs import KeyPoints, NewPose, Photo, Pose, Source, StoredPose, StoredSource
 from xmdpt_client.values import Eta, Generation, Job, Model, NumberRange, Output, Progress
+from xmdpt_client.webhooks import WebhookError, verify_webhook
 
 try:
     from xmdpt_client.client import AsyncClient, Client
@@ -57,5 +58,7 @@ __all__ = [
     "UnexpectedAnswerError",
     "UnreachableError",
     "WaitOverError",
+    "WebhookError",
     "XmdptError",
+    "verify_webhook",
 ]

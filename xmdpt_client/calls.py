@@ -3,11 +3,12 @@
 It sends nothing and reads no answer.
 """
 
+import json
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Any, TypedDict
 from urllib.parse import quote
 
 from xmdpt_client.inputs import FilePart, NewPose, Photo, Pose, Source, pose_field, pose_part, source_field, source_part
@@ -30,6 +31,7 @@ class Options(TypedDict, total=False):
         quality: 1 .. 100, of jpeg and webp.
         priority: `interactive` or `batch`.
         deadline: seconds from acceptance, 0.1 .. 86,400; what has not ended by then fails.
+        webhook: an address that is told of the job's end, or the API's own object `{"url": ..., "events": [...]}`.
         idempotency_key: 1 .. 255 visible ASCII characters, drawn if absent; the same call under the same key finds the
             first one's job.
     """
@@ -43,6 +45,7 @@ class Options(TypedDict, total=False):
     quality: int | None
     priority: str | None
     deadline: float | None
+    webhook: str | Mapping[str, Any] | None
     idempotency_key: str | None
 
 
@@ -80,6 +83,7 @@ def submission(
     quality: int | None = None,
     priority: str | None = None,
     deadline: float | None = None,
+    webhook: str | Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
 ) -> Call:
     """Submit a job without waiting; the arguments are those of `Options`.
@@ -101,6 +105,7 @@ def submission(
         "quality": quality,
         "priority": priority,
         "deadline_ms": None if deadline is None else round(deadline * 1000),
+        "params": None if webhook is None else json.dumps({"webhook": _webhook(webhook)}, allow_nan=False),
     }
     return Call(
         "POST",
@@ -166,6 +171,10 @@ def _upload(path: str, files: Mapping[str, FilePart], warm: bool) -> Call:
     if not warm:
         return Call("POST", path, files=files)
     return Call("POST", f"{path}?warm=true", files=files, wait_seconds=_WARM_SECONDS)
+
+
+def _webhook(webhook: str | Mapping[str, Any]) -> dict[str, Any]:
+    return {"url": webhook} if isinstance(webhook, str) else dict(webhook)
 
 
 def _job_path(job_id: str) -> str:

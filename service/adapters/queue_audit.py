@@ -48,6 +48,7 @@ class _Facts:
     deadline_ms: int
     error_code: str
     is_erased: bool
+    are_hooks_right: bool
 
     @property
     def is_live(self) -> bool:
@@ -102,7 +103,7 @@ class RedisQueueAuditor:
         if overdue & self._overdue:
             findings["overdue"] = overdue & self._overdue
         self._overdue = overdue
-        return {kind: sorted(ids) for kind, ids in findings.items()}
+        return {kind: sorted(ids) for kind, ids in findings.items() if ids}
 
     async def _audit_live(self, findings: _Findings) -> None:
         """All live jobs; the sums only if nothing has changed meanwhile, as each call is a snapshot of its own."""
@@ -138,6 +139,7 @@ class RedisQueueAuditor:
         for job in answer["jobs"]:
             for kind in _violations(job, answer["now_ms"] - self._grace_ms):
                 findings[kind].add(job.id)
+        findings["hook"].update(answer.get("stray_hooks") or ())
         if not answer["is_listed_rightly"]:
             findings["line"].add(part)
         return answer
@@ -157,6 +159,7 @@ def _facts(fields: Mapping[str, Any]) -> _Facts:
         deadline_ms=int(fields.get("deadline_ms", 0)),
         error_code=fields.get("error_code", ""),
         is_erased="erase" in fields,
+        are_hooks_right=fields["are_hooks_right"],
     )
 
 
@@ -170,6 +173,8 @@ def _violations(job: _Facts, overdue_before_ms: int) -> set[InvariantKind]:
         kinds.add("overdue")
     if job.state == "succeeded" and not job.has_result:
         kinds.add("result")
+    if not job.are_hooks_right:
+        kinds.add("hook")
     return kinds
 
 

@@ -1,14 +1,14 @@
 """Typed calls of `lua/archive.lua`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from service.adapters.change_watch import ChangeWatch
 from service.adapters.error_mapping import queue_errors
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_records import job_from_record, job_then
+from service.adapters.redis_records import job_from_record, job_then, mapping
 from service.adapters.redis_server import connect_async
 from service.domain.job import JobId
 from service.ports.archive import EraseVerdict, JobChange, JobChoice, JobHistory, JobPage
@@ -33,12 +33,12 @@ class RedisJobArchive:
         if not answer:
             return None
         fields, position, work_ahead, newest, changes = answer
-        record = _mapping(fields)
+        record = mapping(fields)
 
         def change(entry: str, then: Sequence[str]) -> JobChange:
             # How many were ahead of it long ago, nobody has counted.
             ahead = (position, work_ahead) if entry == newest else (0, 0)
-            return JobChange(_number(entry), job_then(job_id, record, _mapping(then), *ahead))
+            return JobChange(_number(entry), job_then(job_id, record, mapping(then), *ahead))
 
         job = job_from_record(job_id, record, position, work_ahead)
         return JobHistory(job, _number(newest), tuple(change(*told) for told in changes))
@@ -57,7 +57,7 @@ class RedisJobArchive:
             "q1_list", tenant, chosen.status or "", chosen.batch_id or "", bound, limit
         )
         jobs = tuple(
-            job_from_record(job_id, _mapping(fields), position, work_ahead)
+            job_from_record(job_id, mapping(fields), position, work_ahead)
             for job_id, fields, position, work_ahead in found
         )
         return JobPage(jobs, int(next_before) if next_before else None)
@@ -69,10 +69,6 @@ class RedisJobArchive:
     async def _call(self, function: str, *arguments: str | int) -> Any:
         with queue_errors():
             return cast("Any", await self._client.fcall(function, 1, self._prefix, *arguments))
-
-
-def _mapping(fields: Sequence[str]) -> Mapping[str, str]:
-    return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
 def _number(entry: str) -> int:

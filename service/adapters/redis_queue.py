@@ -25,6 +25,7 @@ from service.adapters.redis_records import (
     request_to_json,
     result_to_json,
     stats_from_json,
+    webhook_to_json,
 )
 from service.adapters.redis_server import CALL_TIMEOUT_SECONDS, connect, connect_async
 from service.domain.errors import StorageError
@@ -86,6 +87,7 @@ class RedisJobIntake:
             _ms(job.forecast_seconds),
             self._policy.max_live,
             self._policy.max_live_per_tenant,
+            webhook_to_json(job.webhook),
             *((job.batch.batch_id, job.batch.index, job.batch.custom_id) if job.batch else ("", "", "")),
         )
         return Enqueued(verdict, job_id)

@@ -5,7 +5,7 @@ It calls nothing; which fields exist is written in `lua/records.lua`.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +14,7 @@ from service.domain.errors import StorageError
 from service.domain.job import ClaimedJob, IdempotencyKey, Job, JobFailure, JobId, JobStatus, Priority, Progress
 from service.domain.request import GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
 from service.domain.result import JobResult
+from service.domain.webhook import Webhook, parse_receiver
 from service.ports.queue import QueueStats
 
 # As `SHOWN` in `lua/records.lua`.
@@ -48,6 +49,15 @@ def request_from_json(text: str) -> GenerationRequest:
             pose_digest=fields["pose_digest"],
             metadata=dict(fields.get("metadata", {})),
         )
+
+
+def webhook_to_json(webhook: Webhook | None) -> str:
+    """Whom to tell, as it lies in a job's record; empty for nobody."""
+    if webhook is None:
+        return ""
+    # Which addresses may be called was decided before; here it is only the receiver's name.
+    host = parse_receiver(webhook.url, is_development=True).authority
+    return _to_json({"url": webhook.url, "host": host, "events": list(webhook.events)})
 
 
 def result_to_json(result: JobResult) -> str:
@@ -159,6 +169,11 @@ def job_then(job_id: JobId, record: Mapping[str, str], then: Mapping[str, str], 
     """
     constant = {field: value for field, value in record.items() if field not in _SHOWN}
     return job_from_record(job_id, {**constant, **then}, position, work_ahead)
+
+
+def mapping(fields: Sequence[str]) -> Mapping[str, str]:
+    """Fields and values in turn, as a function of the queue answers them."""
+    return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
 def _status(record: Mapping[str, str]) -> JobStatus:

@@ -25,6 +25,7 @@ _SOURCES = (
     "intake.lua",
     "leases.lua",
     "library.lua",
+    "hooks.lua",
     "upkeep.lua",
     "batches.lua",
     "archive.lua",

@@ -139,6 +139,7 @@ GENERATION_PROBLEMS = (
     *POSE_PROBLEMS,
     "bad_header",
     "unknown_model",
+    "webhook_url",
     "idempotency_mismatch",
     "tenant_queue_full",
     "overloaded",

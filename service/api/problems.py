@@ -75,6 +75,9 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "pose_out_of_frame": ProblemKind(422, "Pose outside of its frame", "Check `size` and `origin`."),
     "unknown_model": ProblemKind(422, "Unknown model", "Use a name of `GET /v1/models`, or none."),
     "unknown_preset": ProblemKind(422, "Unknown pose", "Use a name of `GET /v1/poses/presets`."),
+    "webhook_url": ProblemKind(
+        422, "Unusable webhook", "Name an https address, on port 443 or 8443, of a host that the internet reaches."
+    ),
     "idempotency_mismatch": ProblemKind(
         422, "Key of another request", "Use a new Idempotency-Key for each new request."
     ),

@@ -31,12 +31,13 @@ from service.domain.request import (
     ImageFormat,
     Sampler,
 )
+from service.domain.webhook import DEFAULT_EVENTS, MAX_URL_LENGTH, WebhookEvent
 from service.gateway.pose_presets import PRESETS
 
 # Part of the contract but not of this version: naming them is kinder than "unknown".
 LATER_FIELDS = frozenset(
     {
-        "/num_images", "/webhook",
+        "/num_images",
         "/source/url", "/pose/photo",
     }
 )  # fmt: skip
@@ -163,6 +164,18 @@ class PreviewBody(Body):
     )
 
 
+class WebhookBody(Body):
+    """Who is to be told what of the job."""
+
+    url: str = Field(
+        description="`https://` on port 443 or 8443, to a host with public addresses only",
+        json_schema_extra={"maxLength": MAX_URL_LENGTH, "format": "uri"},
+    )
+    events: list[Annotated[WebhookEvent, Field(strict=False)]] = Field(
+        default=list(DEFAULT_EVENTS), min_length=1, max_length=len(WebhookEvent), description="What is told"
+    )
+
+
 class GenerationBody(Body):
     """One picture asked for."""
 
@@ -193,6 +206,7 @@ class GenerationBody(Body):
         description="How long the picture is kept after the end; as the deployment has it if absent",
     )
     metadata: Metadata = Field(default={}, description="Notes of yours, returned in the job object")
+    webhook: WebhookBody | None = Field(default=None, description="Calls to an address of yours; see docs/webhooks.md")
 
 
 class SourceUpload(Body):

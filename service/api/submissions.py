@@ -29,6 +29,7 @@ from service.domain.errors import FieldIssue, NotFoundError, RequestError
 from service.domain.library import PictureKind
 from service.domain.pose import KeyPoints, parse_key_points
 from service.domain.request import DEFAULT_QUALITY, ImageFormat, OutputOptions, width_of_aspect
+from service.domain.webhook import Webhook
 from service.gateway.library import Library
 from service.gateway.pose_presets import PRESETS
 from service.gateway.poses import draw_pose
@@ -165,6 +166,7 @@ class SubmissionReader:
             deadline_seconds=body.deadline_ms / 1000,
             retention_seconds=body.retention_s or self._default_retention_seconds,
             metadata=body.metadata,
+            webhook=Webhook(body.webhook.url, tuple(body.webhook.events)) if body.webhook else None,
         )
 
     def _pose(self, pose: PoseFormsBody, pointer: str) -> tuple[bytes, KeyPoints | None]:

@@ -254,7 +254,7 @@ def _error(job: Job) -> Problem | None:
 
 
 def moment(posix_seconds: float) -> str:
-    """A time as RFC 3339 has it, UTC, in ms."""
+    """RFC 3339, UTC, to the millisecond."""
     return datetime.fromtimestamp(posix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

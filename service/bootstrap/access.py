@@ -6,11 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.redis_api_keys import RedisKeyRegister, RedisKeyRing
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_server import connect, load_functions
-from service.bootstrap.queue import embedded_queue
+from service.bootstrap.queue import reachable_queue
 from service.domain.access import MAX_LIVE_KEYS, ApiKey, CallerLimits, Scope, key_text, secret_digest
 from service.domain.errors import ConfigurationError
 from service.settings import Settings
@@ -92,26 +90,12 @@ def list_keys(settings: Settings) -> Sequence[ApiKey]:
 
 @contextmanager
 def _register(settings: Settings) -> Iterator[RedisKeyRegister]:
-    with _queue_url(settings) as url:
-        with connect(url) as client:
-            load_functions(client)
+    with reachable_queue(settings) as url:
         register = RedisKeyRegister(url, RedisKeys(settings.queue.prefix))
         try:
             yield register
         finally:
             register.close()
-
-
-@contextmanager
-def _queue_url(settings: Settings) -> Iterator[str]:
-    """The queue's address; without REDIS_URL that of `xmdpt-serve all`, which may or may not be running."""
-    running = EmbeddedValkey(settings.data_dir / "queue")
-    if settings.redis_url or running.is_reachable:
-        yield settings.redis_url or running.url
-        return
-    with embedded_queue(settings) as queue:
-        assert queue, "no other server is named"
-        yield queue.url
 
 
 def _is_this_computer(host: str) -> bool:

@@ -31,6 +31,7 @@ from service.bootstrap.access import open_key_ring
 from service.bootstrap.backend import served_model
 from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
+from service.bootstrap.webhooks import Webhooks
 from service.domain.errors import ConfigurationError
 from service.gateway.access import Access
 from service.gateway.archive import Archive
@@ -89,37 +90,29 @@ def run_gateway(settings: Settings) -> None:
     library = Library(pictures, blobs, vectors, model.digest)
     feeder = BatchFeeder(books, manifests, intake, blobs, library, model, metrics)
     batches = Batches(books, manifests, blobs, feeder, forecasts, metrics)
+    webhooks = Webhooks(settings, metrics)
     edge = settings.gateway
     decoder = PillowPool(edge.decoders, edge.max_pixels)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         decoder.start()
-        tasks = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in (upkeep, feeder, workforce)]
+        duties = (upkeep, feeder, workforce, webhooks.dispatcher)
+        tasks = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in duties]
         try:
             yield
         finally:
             for task in tasks:
                 await end_task(task)
             decoder.close()
-            clients = (
-                archive,
-                books,
-                intake,
-                registry,
-                pictures,
-                vectors,
-                queue_upkeep,
-                auditor,
-                *([ring] if ring else []),
-            )
-            for client in clients:
+            clients = (archive, books, intake, registry, pictures, vectors, queue_upkeep, auditor, webhooks)
+            for client in (*clients, *([ring] if ring else [])):
                 await client.aclose()
 
     events = JobEvents(archive, blobs, forecasts, metrics, edge.max_event_streams)
     app = create_app(
         GatewayServices(
-            Jobs(intake, blobs, model, forecasts, metrics),
+            Jobs(intake, blobs, model, forecasts, metrics, webhooks.receivers),
             events,
             Archive(archive, blobs),
             batches,

@@ -25,6 +25,28 @@ def embedded_queue(settings: Settings) -> Iterator[EmbeddedValkey | None]:
         valkey.stop()
 
 
+@contextmanager
+def reachable_queue(settings: Settings) -> Iterator[str]:
+    """The queue's address, its functions loaded; without REDIS_URL that of `xmdpt-serve all`, running or not.
+
+    Raises:
+        StorageError: the queue does not answer.
+    """
+    running = EmbeddedValkey(settings.data_dir / "queue")
+    if settings.redis_url or running.is_reachable:
+        yield _loaded(settings.redis_url or running.url)
+        return
+    with embedded_queue(settings) as queue:
+        assert queue, "no other server is named"
+        yield _loaded(queue.url)
+
+
+def _loaded(url: str) -> str:
+    with connect(url) as client:
+        load_functions(client)
+    return url
+
+
 def prepare_queue(settings: Settings) -> None:
     """Refuse an unsafe server, and load the functions that this version needs.
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from service.domain.request import GenerationRequest
 from service.domain.result import JobResult
+from service.domain.webhook import Webhook
 
 JobId = str
 JOB_ID = re.compile(r"job_[0-9a-f]{32}")
@@ -132,6 +133,7 @@ class NewJob:
         idempotency: the client's key, if there is one.
         forecast_seconds: how long it was expected to take, so that the forecast learns from its error; 0 if unknown.
         batch: which item of a batch it is, if it is one.
+        webhook: who is to be told of it, if anybody.
     """
 
     id: JobId
@@ -144,6 +146,7 @@ class NewJob:
     idempotency: IdempotencyKey | None = None
     forecast_seconds: float = 0.0
     batch: BatchPlace | None = None
+    webhook: Webhook | None = None
 
     @property
     def cost(self) -> int:

@@ -25,6 +25,7 @@ from service.gateway.forecast import MAX_FORECAST_SECONDS, Forecasts
 from service.gateway.models import ServedModel
 from service.gateway.patience import MAX_QUEUE_SECONDS
 from service.gateway.patience import queue_answers_within as _queue_answers_within
+from service.gateway.receivers import Receivers
 from service.gateway.submission import Submission
 from service.ports.blobs import BlobStore
 from service.ports.queue import EnqueueVerdict, JobIntake
@@ -59,12 +60,15 @@ class Jobs:
         model: ServedModel,
         forecasts: Forecasts,
         metrics: GatewayMetrics,
+        receivers: Receivers | None = None,
     ) -> None:
+        """Of a deployment without `receivers` nobody is told anything, and webhooks are refused."""
         self._intake = intake
         self._blobs = blobs
         self._model = model
         self._forecasts = forecasts
         self._metrics = metrics
+        self._receivers = receivers
 
     async def submit(self, submission: Submission, tenant: str, idempotency_key: str | None = None) -> Submitted:
         """Accept a job; when this returns, it survives a crash of any process.
@@ -75,12 +79,14 @@ class Jobs:
             idempotency_key: 1-255 visible ASCII characters; a repeat of the same call under the same key finds its job.
 
         Raises:
-            RequestError: `unknown_model`; `idempotency_mismatch`: the key belongs to another request.
+            RequestError: `unknown_model`; `webhook_url`; `validation` of what a webhook could not tell;
+                `idempotency_mismatch`: the key belongs to another request.
             OverloadedError: `overloaded`, `tenant_queue_full`; nothing was kept.
             StorageError: `queue_unavailable` or `storage_unavailable`.
         """
         if submission.options.model not in (None, self._model.name):
             raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}, the model served here")
+        await self._check_webhook(submission)
         job_id = f"job_{secrets.token_hex(16)}"
         content = pack_inputs(submission.photo, submission.skeleton)
         # From now on: the disk takes longer than everything that is done meanwhile.
@@ -193,6 +199,14 @@ class Jobs:
         except NotFoundError:
             raise NotFoundError("there is no preview of this job yet") from None
 
+    async def _check_webhook(self, submission: Submission) -> None:
+        webhook = submission.options.webhook
+        if webhook is None:
+            return
+        if self._receivers is None:
+            raise RequestError.of_field("webhook_url", "/webhook", "is not available here")
+        await self._receivers.check(webhook, submission.options.metadata)
+
     async def _refusal(self, verdict: EnqueueVerdict) -> ServiceError:
         if verdict == "mismatch":
             return RequestError("idempotency_mismatch", "this Idempotency-Key belongs to another request")
@@ -216,6 +230,7 @@ def new_job(
         deadline_seconds=submission.options.deadline_seconds,
         retention_seconds=submission.options.retention_seconds,
         idempotency=IdempotencyKey(idempotency_key, submission.fingerprint(request)) if idempotency_key else None,
+        webhook=submission.options.webhook,
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from service.domain.digest import content_digest
 from service.domain.job import DEFAULT_RETENTION_SECONDS, MAX_DEADLINE_SECONDS, Priority
 from service.domain.request import MAX_SEED, GenerationRequest, OutputOptions, Sampler, SamplingParams
+from service.domain.webhook import Webhook
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class JobOptions:
         deadline_seconds: from acceptance, 0.1 .. 86,400.
         retention_seconds: from the end, 60 .. 86,400.
         metadata: the client's own notes: at most 16 keys of 1-40 characters, texts of at most 500.
+        webhook: who is to be told of the job, if anybody; its address is still to be checked.
     """
 
     model: str | None
@@ -40,6 +42,7 @@ class JobOptions:
     deadline_seconds: float = MAX_DEADLINE_SECONDS
     retention_seconds: float = DEFAULT_RETENTION_SECONDS
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True)
@@ -77,4 +80,6 @@ class Submission:
             "deadline_seconds": self.options.deadline_seconds,
             "retention_seconds": self.options.retention_seconds,
         }
+        if self.options.webhook:
+            content["webhook"] = dataclasses.asdict(self.options.webhook)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

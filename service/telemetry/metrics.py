@@ -3,7 +3,7 @@
 Each process has one registry of its own. Nothing is measured here: callers observe.
 """
 
-from typing import get_args
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -19,6 +19,9 @@ _ROWS = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 64)
 
 LEAVING = ("succeeded", "failed", "retried", "released", "cancelled", "expired", "lost")
 """How a job leaves a worker."""
+
+WebhookOutcome = Literal["delivered", "retried", "given_up", "disabled"]
+"""What comes of one try of a webhook."""
 
 _REFUSALS = ("full", "quota")
 _CANCELLED_WHEN = ("queued", "running")
@@ -107,11 +110,21 @@ class GatewayMetrics(_QueueMetrics):
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.webhook_deliveries = Counter(
+            "xmdpt_webhook_deliveries_total", "Tries of webhooks, by their outcome", ["outcome"], registry=self.registry
+        )
+        self.webhook_blocked = Counter(
+            "xmdpt_webhook_blocked_total",
+            "Tries that sent nothing, as the receiver's name led to an address that is not public",
+            registry=self.registry,
+        )
         self.sse_clients = Gauge("xmdpt_sse_clients", "Clients that follow a job's events", registry=self.registry)
         for reason in _REFUSALS:
             self.admission_rejected.labels(reason)
         for when in _CANCELLED_WHEN:
             self.cancelled.labels(when)
+        for outcome in get_args(WebhookOutcome):
+            self.webhook_deliveries.labels(outcome)
 
 
 class WorkerMetrics(_ProcessMetrics):

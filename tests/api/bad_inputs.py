@@ -207,8 +207,8 @@ FORMS = [
     BadInput("form-part-without-name", 400, "malformed_request", None, **as_form(b"--xx\r\nA: b\r\n\r\nx\r\n")),
     BadInput("form-base64-part", 400, "malformed_request", None, **as_form(
         b'--xx\r\nContent-Disposition: form-data; name="source"\r\nContent-Transfer-Encoding: base64\r\n\r\nAA\r\n')),
-    BadInput("form-17-fields", 400, "malformed_request", None, **as_form(
-        *(part(f"f{i}", b"", is_file=False) for i in range(17)))),
+    BadInput("form-33-fields", 400, "malformed_request", None, **as_form(
+        *(part(f"f{i}", b"", is_file=False) for i in range(33)))),
     BadInput("form-70-kb-before", 400, "malformed_request", None, **as_form(b"x" * 70_000 + b"\r\n", SOURCE, SKELETON)),
     BadInput("form-million-line-ends", 422, "validation", "/source", **as_form(b"\r\n" * 10**6)),
     BadInput("form-million-dashes", 400, "malformed_request", None, **as_form(b"--x" * 10**6)),

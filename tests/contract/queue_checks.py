@@ -307,6 +307,7 @@ def check_the_outbox_is_trimmed_by_age(lab: QueueLab) -> None:
     lab.reap()
     assert lab.client.xlen("{xmdpt}:events") == num_events, "nothing younger goes"
     lab.enqueue(num_events, max_live=num_events + 1)
+    lab.plan()
     lab.advance(1)
     lab.reap()
     assert num_events - MAX_TRIMMED < lab.client.xlen("{xmdpt}:events") <= num_events + BLOCK - MAX_TRIMMED

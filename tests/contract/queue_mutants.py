@@ -73,10 +73,14 @@ MUTANTS = {
     "cancelling without event": ("no_outcome_counts_after_a_cancel", "emit(p, now, job.id, 'job.cancelling')", ""),
     "outbox trimmed by length": (
         "the_outbox_is_trimmed_by_age",
-        "'MINID', '~', text(now - EVENTS_KEPT_MS)",
+        "'MINID', '~', text(min_ms)",
         "'MAXLEN', '~', 1",
     ),
-    "outbox trimmed at once": ("the_outbox_is_trimmed_by_age", "'LIMIT', MAX_TRIMMED", "'LIMIT', 0"),
+    "outbox trimmed at once": (
+        "the_outbox_is_trimmed_by_age",
+        "trim_outbox(p, now - EVENTS_KEPT_MS, MAX_TRIMMED)",
+        "trim_outbox(p, now - EVENTS_KEPT_MS, 0)",
+    ),
     "tenants' names among the sums": (
         "no_tenants_name_is_taken_for_another_sum",
         "return 'tenant:' .. tenant",
@@ -345,6 +349,70 @@ MUTANTS = {
         "if key and redis.call('HGET', key, 'job') == job.id then",
         "if key then",
     ),
+    # Webhooks.
+    "told twice": ("a_change_is_told_once", "redis.call('SET', p .. 'planned', entries[#entries][1])", ""),
+    "told unasked": ("only_what_is_wanted_is_told", "if event == kind then", "if true then"),
+    "told of the present": (
+        "a_delivery_tells_the_job_as_it_was",
+        "redis.call('XRANGE', p .. 'history:' .. event.job, event.change, '+', 'COUNT', 1)",
+        "redis.call('XREVRANGE', p .. 'history:' .. event.job, '+', '-', 'COUNT', 1)",
+    ),
+    "lost with its change": (
+        "a_change_that_its_history_lost_is_told_all_the_same",
+        "event.change, '+', 'COUNT', 1)",
+        "event.change, event.change)",
+    ),
+    "two of one job": (
+        "a_jobs_deliveries_keep_their_order",
+        "if redis.call('RPUSH', p .. 'hooks_of:' .. owner, id) == 1 then",
+        "if redis.call('RPUSH', p .. 'hooks_of:' .. owner, id) > 0 then",
+    ),
+    "no pause between tries": ("a_jobs_deliveries_keep_their_order", "now + args[4]", "now"),
+    "the next one forgotten": ("a_jobs_deliveries_keep_their_order", "    if next_id then", "    if false then"),
+    "deliveries without fence": ("only_the_last_claim_settles_a_delivery", "if hook[3] ~= fence then", "if false then"),
+    "deliveries without lease": (
+        "only_the_last_claim_settles_a_delivery",
+        "redis.call('ZADD', p .. 'hooks_sent:' .. host, text(now + lease_ms), id)",
+        "redis.call('ZADD', p .. 'hooks_sent:' .. host, text(now), id)",
+    ),
+    "deliveries of the dead stay": ("only_the_last_claim_settles_a_delivery", "    take_back(p, host, now)\n", ""),
+    "a receiver takes all": (
+        "a_receiver_that_hangs_delays_nobody_else",
+        "if redis.call('ZCARD', sent) < MAX_PER_HOST then",
+        "if true then",
+    ),
+    "claims of any number": ("a_claim_gives_what_is_asked_for", "local room = limit - num_before", "local room = 9"),
+    "gone and told": (
+        "a_receiver_that_is_gone_is_told_nothing_more",
+        "  redis.call('HDEL', p .. owner, 'hook')\n",
+        "",
+    ),
+    "erased and told": (
+        "an_erased_job_is_told_of_no_more",
+        "  stop_hooks(p, 'job:' .. job.id)\n  if job.state ~= 'queued'",
+        "  if job.state ~= 'queued'",
+    ),
+    "deliveries outlive the record": (
+        "deliveries_go_with_the_record",
+        "    stop_hooks(p, 'job:' .. job.id)\n    forget(p, job)",
+        "    forget(p, job)",
+    ),
+    "outbox trimmed before it is planned": (
+        "the_outbox_keeps_what_is_not_planned",
+        "math.min(before_ms, tonumber(planned_ms))",
+        "before_ms",
+    ),
+    "deliveries of nobody": ("an_entry_of_nobody_stops_no_delivery", "if #record == 0 then", "if false then"),
+    "old secrets for ever": (
+        "a_tenants_old_secret_is_good_for_a_day",
+        "if secrets[2] and tonumber(secrets[3]) > now_ms() then",
+        "if secrets[2] then",
+    ),
+    "a rotation is an end": (
+        "a_tenants_old_secret_is_good_for_a_day",
+        "redis.call('HSET', name, 'previous', old, 'until_ms', text(now_ms() + SECRET_KEPT_MS))",
+        "",
+    ),
     # What is over.
     "record goes with the pictures": ("pictures_go_first_and_the_record_later", "if job.expired then", "if true then"),
     "pictures go at the end": (
@@ -370,13 +438,13 @@ MUTANTS = {
     "batch ends early": ("a_batch_ends_with_its_last_item", "batch[3] + batch[4] + batch[5] <", "1 + batch[3] <"),
     "manifest never goes": (
         "a_batch_ends_with_its_last_item",
-        "  redis.call('SADD', p .. 'deletable', id)\n  announce(",
-        "  announce(",
+        "  redis.call('SADD', p .. 'deletable', id)\n  announce_as(",
+        "  announce_as(",
     ),
     "books never go": ("a_batch_ends_with_its_last_item", "  collect_batches(p, now)", ""),
     "end of a batch unannounced": (
         "a_batch_ends_with_its_last_item",
-        "announce(p, now, id, 'batch.completed', 'batch')",
+        "announce_as(p, now, 'batch', id, 'batch.completed')",
         "",
     ),
     "cancelled batch takes items": ("a_cancelled_batch_ends_all_its_items", "(batch[1] ~= 'running' or", "(false or"),

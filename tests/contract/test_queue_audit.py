@@ -12,7 +12,7 @@ from service.adapters.queue_audit import RedisQueueAuditor
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
 from service.domain.errors import StorageError
-from tests.fakes.queue_lab import LEASE_MS, PREFIX, RETENTION_MS, STALL_MS, QueueLab, job_id
+from tests.fakes.queue_lab import LEASE_MS, PREFIX, RETENTION_MS, STALL_MS, QueueLab, a_hook, job_id, message_id
 from tests.fakes.redis_process import RedisProcess
 
 POLICY = QueuePolicy(lease_seconds=LEASE_MS / 1000, stall_timeout_seconds=STALL_MS / 1000)
@@ -37,7 +37,7 @@ def fill(lab: QueueLab) -> None:
     lab.claim("dead")
     lab.lapse()
     for number in (RUNNING, DELAYED, SUCCEEDED, FAILED, CANCELLED):
-        lab.enqueue(number)
+        lab.enqueue(number, hook=a_hook("job.started", "job.succeeded", host=f"host {number}"))
     fences = lab.claim("busy", running=1)
     lab.finish(DELAYED, fences[DELAYED], "retry")
     lab.finish(SUCCEEDED, fences[SUCCEEDED])
@@ -46,6 +46,8 @@ def fill(lab: QueueLab) -> None:
     lab.heartbeat(CANCELLED, fences[CANCELLED], 1)
     lab.finish(CANCELLED, fences[CANCELLED], "cancelled")
     lab.enqueue(QUEUED)
+    lab.plan()
+    lab.claim_hooks(1)
     lab.enqueue(OTHERS_QUEUED, tenant="other", priority="batch")
     lab.check()
 
@@ -155,6 +157,26 @@ DAMAGES: dict[str, tuple[dict[str, list[str]], Callable[[redis.Redis], object]]]
     "a result is missing": (
         {"result": [job_id(SUCCEEDED)]},
         lambda client: client.hdel(job_key(SUCCEEDED), "result"),
+    ),
+    "a delivery has no place": (
+        {"hook": [job_id(SUCCEEDED)]},
+        lambda client: client.zrem(f"{PREFIX}hooks_due:host {SUCCEEDED}", message_id(SUCCEEDED, 2)),
+    ),
+    "two deliveries of one job have a place": (
+        {"hook": [job_id(SUCCEEDED)]},
+        lambda client: client.zadd(f"{PREFIX}hooks_due:host {SUCCEEDED}", {message_id(SUCCEEDED, 3): 1}),
+    ),
+    "a delivery is due and is sent": (
+        {"hook": [job_id(SUCCEEDED)]},
+        lambda client: client.zadd(f"{PREFIX}hooks_sent:host {SUCCEEDED}", {message_id(SUCCEEDED, 2): 1}),
+    ),
+    "a delivery is gone": (
+        {"hook": [job_id(SUCCEEDED)]},
+        lambda client: client.delete(f"{PREFIX}hook:{message_id(SUCCEEDED, 3)}"),
+    ),
+    "a delivery is nobody's": (
+        {"hook": [message_id(SUCCEEDED, 3)]},
+        lambda client: client.rpop(f"{PREFIX}hooks_of:job:{job_id(SUCCEEDED)}"),
     ),
     "the count of all is wrong": ({"live": ["*"]}, lambda client: client.hincrby(f"{PREFIX}live", "*", 1)),
     "a tenant without jobs is counted": (

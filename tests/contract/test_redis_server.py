@@ -115,6 +115,11 @@ def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: re
         "erase",
         *(f"batch_{verb}" for verb in ("open", "read", "cancel", "results", "feed", "skip")),
         *(f"picture_{verb}" for verb in ("add", "use", "delete")),
+        "hook_plan",
+        "hook_claim",
+        "hook_done",
+        "hook_secrets",
+        "hook_rotate",
     }
     assert names == {f"q1_{name}" for name in verbs | others}
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address, ip_network
 
 import kubernetes_validate
 import pytest
@@ -71,7 +72,7 @@ def selectors() -> Iterator[tuple[str, dict]]:
             peers = [peer for rule in spec.get("ingress", []) for peer in rule["from"]]
             peers += [peer for rule in spec.get("egress", []) for peer in rule["to"]]
             for peer in peers:
-                if "namespaceSelector" not in peer:
+                if "podSelector" in peer and "namespaceSelector" not in peer:
                     yield name, peer["podSelector"]
         elif "selector" in spec:
             yield name, spec["selector"]
@@ -250,3 +251,32 @@ def test_network_when_listed_then_only_gateway_and_worker_reach_the_queue() -> N
         ({"gateway", "worker"}, [{"protocol": "TCP", "port": 6379}])
     ]
     assert selected(policies["to-queue"]["spec"]["podSelector"]) == {"gateway", "worker"}
+
+
+def test_network_when_listed_then_only_the_gateway_reaches_the_internet_and_no_private_network() -> None:
+    outward = {
+        name: policy["spec"]
+        for name, policy in manifests("NetworkPolicy").items()
+        for rule in policy["spec"].get("egress", [])
+        if any("ipBlock" in peer for peer in rule["to"])
+    }
+    assert set(outward) == {"to-receivers"}
+    assert selected(outward["to-receivers"]["podSelector"]) == {"gateway"}
+    (rule,) = outward["to-receivers"]["egress"]
+    blocks = [peer["ipBlock"] for peer in rule["to"]]
+    reached = [ip_network(block["cidr"]) for block in blocks]
+    kept_out = [ip_network(network) for block in blocks for network in block.get("except", [])]
+
+    for near in (
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "::1",
+        "fd00::1",
+    ):
+        address = ip_address(near)
+        assert not any(address in network for network in reached) or any(address in network for network in kept_out)
+    assert rule["ports"] == [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 8443}]

@@ -10,6 +10,7 @@ import redis
 from service.adapters.redis_server import functions_source, load_functions
 from tests.fakes.queue_archive_books import check_histories, check_lists
 from tests.fakes.queue_batch_books import check_batches
+from tests.fakes.queue_hook_books import check_hooks
 
 PREFIX = "{xmdpt}:"
 LEASE_MS = 15_000
@@ -22,6 +23,7 @@ MAX_DELIVERIES = 5
 MAX_FAILURES = 3
 RETRY_DELAY_MS = 1_000
 FEEDING_MS = 3_000
+HOOK_LEASE_MS = 60_000
 
 _CLOCK = "local time = redis.call('TIME')"
 _TEST_CLOCK = f"local ms = redis.call('GET', '{PREFIX}now') local time = {{math.floor(ms / 1000), ms % 1000 * 1000}}"
@@ -45,6 +47,16 @@ LAST_EVENTS = {
 
 def job_id(number: int) -> str:
     return f"job_{number:032x}"
+
+
+def a_hook(*events: str, host: str = "receiver") -> str:
+    """As a job's record has it; all ends of a job if no events are named."""
+    return json.dumps({"url": f"https://{host}/", "host": host, "events": events or sorted(END_EVENTS)})
+
+
+def message_id(number: int, change: int) -> str:
+    """Of a delivery."""
+    return f"msg_{number:032x}_{change}"
 
 
 class QueueLab:
@@ -102,12 +114,16 @@ class QueueLab:
         fingerprint: str = "",
         forecast_ms: int = 0,
         max_tenant_live: int = 10_000,
+        hook: str = "",
         item: tuple[str, int] = ("", 0),
     ) -> tuple[str | int, ...]:
-        """Of an enqueue; a key is the digest of a client's, an item a batch and the place in it."""
+        """Of an enqueue.
+
+        A key is the digest of a client's, a hook is made by `a_hook`, an item is a batch and the place in it.
+        """
         whose = (rows, cost, tenant, priority, deadline_ms)
         kept = (f"request {number}", RETENTION_MS, key, fingerprint, forecast_ms)
-        return (job_id(number), *whose, *kept, max_live, max_tenant_live, *item, f"item-{item[1]}")
+        return (job_id(number), *whose, *kept, max_live, max_tenant_live, hook, *item, f"item-{item[1]}")
 
     def cancel(self, number: int, tenant: str = "t") -> str:
         return self.call("q1_cancel", job_id(number), tenant)
@@ -211,6 +227,19 @@ class QueueLab:
             self.reap()
             ms -= LEASE_MS // 3
 
+    def plan(self, limit: int = 10_000) -> int:
+        return self.call("q1_hook_plan", limit)
+
+    def claim_hooks(self, limit: int = 100) -> dict[str, int]:
+        """The fences by delivery."""
+        return {message_id: fence for message_id, fence, *_ in self.claim_hooks_answer(limit)}
+
+    def claim_hooks_answer(self, limit: int = 100) -> list[list[Any]]:
+        return self.call("q1_hook_claim", limit, HOOK_LEASE_MS)
+
+    def end_hook(self, message_id: str, fence: int, outcome: str = "ended", delay_ms: int = 0) -> str:
+        return self.call("q1_hook_done", message_id, fence, outcome, delay_ms)
+
     def record(self, number: int) -> dict[str, str]:
         return self.client.hgetall(f"{PREFIX}job:{job_id(number)}")
 
@@ -249,6 +278,7 @@ class QueueLab:
         check_lists(self.client, PREFIX, jobs)
         check_histories(self.client, PREFIX, jobs)
         check_batches(self.client, PREFIX, jobs)
+        check_hooks(self.client, PREFIX, jobs)
 
     def _check_indexes(self, jobs: dict[str, dict[str, str]]) -> None:
         expected: dict[str, set[str]] = {}

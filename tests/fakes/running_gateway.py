@@ -36,6 +36,7 @@ from service.gateway.library import Library
 from service.gateway.models import ServedModel
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
+from service.gateway.receivers import Receivers
 from service.gateway.workforce import Workforce
 from service.ports.blobs import BlobStore
 from service.telemetry.metrics import GatewayMetrics
@@ -84,6 +85,7 @@ def running_gateway(
     library: MemoryLibrary | None = None,
     worker_patience_seconds: float = math.inf,
     drain_seconds: float = 1,
+    receivers: Receivers | None = None,
 ) -> Iterator[RunningGateway]:
     """Serve until the block ends; with a real queue, the intake plays only the registry of workers."""
     metrics = GatewayMetrics("test")
@@ -93,7 +95,7 @@ def running_gateway(
     pictures = Library(queue.library if queue else memory, blobs, queue.vectors if queue else memory, MODEL.digest)
     # Nothing is kept between two looks: the tests change what there is to see.
     forecasts = Forecasts(intake, taken, fresh_seconds=0)
-    jobs = Jobs(taken, blobs, MODEL, forecasts, metrics)
+    jobs = Jobs(taken, blobs, MODEL, forecasts, metrics, receivers)
     books, manifests = queue.batches if queue else MemoryBooks(), MemoryManifests()
     feeder = BatchFeeder(books, manifests, taken, blobs, pictures, MODEL, metrics)
     batches = Batches(books, manifests, blobs, feeder, forecasts, metrics)

@@ -73,6 +73,7 @@ local function erase(keys, args)
   if job.erase then
     return 'erasing'
   end
+  stop_hooks(p, 'job:' .. job.id)
   if job.state ~= 'queued' and job.state ~= 'delayed' and job.state ~= 'running' then
     redis.call('SADD', p .. 'deletable', job.id)
     forget(p, job)

@@ -5,10 +5,32 @@
 local AUDITED_FIELDS = {'state', 'tenant', 'class', 'cost', 'suspect', 'deadline_ms', 'error_code', 'erase'}
 local AUDITED_INDEXES = {'suspects', 'delayed', 'leases', 'deadlines', 'gc', 'dead'}
 
+-- Of a job's deliveries the first one waits or is being tried, and no other one is.
+local function are_hooks_right(p, id)
+  for i, message in ipairs(redis.call('LRANGE', p .. 'hooks_of:job:' .. id, 0, -1)) do
+    local host = redis.call('HGET', p .. 'hook:' .. message, 'host')
+    local places = 0
+    for _, zset in ipairs({'hooks_due:', 'hooks_sent:'}) do
+      places = places + (host and redis.call('ZSCORE', p .. zset .. host, message) and 1 or 0)
+    end
+    if not host or places ~= (i == 1 and 1 or 0) then
+      return false
+    end
+  end
+  return true
+end
+
+local function is_stray(p, message)
+  local owner = redis.call('HGET', p .. 'hook:' .. message, 'owner')
+  return not (owner and redis.call('LPOS', p .. 'hooks_of:' .. owner, message))
+end
+
 -- One job; `part` is the index through which it was found.
 local function facts_of(p, id, part)
   local record = p .. 'job:' .. id
-  local facts = {id = id, has_result = redis.call('HEXISTS', record, 'result') == 1}
+  local facts = {
+    id = id, has_result = redis.call('HEXISTS', record, 'result') == 1, are_hooks_right = are_hooks_right(p, id),
+  }
   for i, value in ipairs(redis.call('HMGET', record, unpack(AUDITED_FIELDS))) do
     facts[AUDITED_FIELDS[i]] = value or nil
   end
@@ -26,10 +48,10 @@ local function facts_of(p, id, part)
   return facts
 end
 
--- All keys of the queue, a few at a time: ids of jobs, and names of lines and lists. Those lines that should be there
--- come first.
+-- All keys of the queue, a few at a time: ids of jobs, names of lines and lists, and deliveries that are no job's. Those
+-- lines that should be there come first.
 local function scan_keys(p, cursor, limit)
-  local ids, lines = {}, {}
+  local ids, lines, strays = {}, {}, {}
   if cursor == '0' then
     for _, class in ipairs({'interactive', 'batch'}) do
       for _, tenant in ipairs(redis.call('ZRANGE', p .. 'tenants:' .. class, 0, -1)) do
@@ -44,9 +66,11 @@ local function scan_keys(p, cursor, limit)
       ids[#ids + 1] = string.sub(name, 5)
     elseif string.sub(name, 1, 6) == 'ready:' or string.sub(name, 1, 7) == 'listed:' then
       lines[#lines + 1] = name
+    elseif string.sub(name, 1, 5) == 'hook:' and is_stray(p, string.sub(name, 6)) then
+      strays[#strays + 1] = string.sub(name, 6)
     end
   end
-  return found[1], ids, lines
+  return found[1], ids, lines, strays
 end
 
 local function scan_index(p, index, cursor, limit)
@@ -81,9 +105,9 @@ end
 -- `change` names the last change of any job, so that two equal ones say that nothing has changed between.
 local function audit(keys, args)
   local p, part, cursor, limit = keys[1], args[1], args[2], tonumber(args[3])
-  local next_cursor, ids, lines
+  local next_cursor, ids, lines, strays
   if part == 'jobs' then
-    next_cursor, ids, lines = scan_keys(p, cursor, limit)
+    next_cursor, ids, lines, strays = scan_keys(p, cursor, limit)
   else
     next_cursor, ids = scan_index(p, part, cursor, limit)
   end
@@ -93,7 +117,7 @@ local function audit(keys, args)
   end
   local last_event = redis.call('XREVRANGE', p .. 'events', '+', '-', 'COUNT', 1)[1]
   return cjson.encode({
-    cursor = next_cursor, jobs = jobs, lines = lines, now_ms = now_ms(),
+    cursor = next_cursor, jobs = jobs, lines = lines, stray_hooks = strays, now_ms = now_ms(),
     sums = part == 'deadlines' and stored_sums(p) or nil,
     change = last_event and last_event[1] or '', is_listed_rightly = is_listed_rightly(p, part),
   })

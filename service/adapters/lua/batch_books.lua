@@ -28,7 +28,7 @@ local function end_batch_if_done(p, id, now)
   end
   redis.call('ZADD', p .. 'batch_gc', text(now + BOOKS_KEPT_MS), id)
   redis.call('SADD', p .. 'deletable', id)
-  announce(p, now, id, 'batch.completed', 'batch')
+  announce_as(p, now, 'batch', id, 'batch.completed')
 end
 
 -- A job of a batch has ended.

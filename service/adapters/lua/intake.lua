@@ -29,13 +29,13 @@ local function keep_key(p, tenant, digest, id, fingerprint)
 end
 
 -- id, rows, cost, tenant, class, deadline_ms, request, retention_ms, digest of the client's key or '', fingerprint,
--- forecast_ms, max_live, max_tenant_live, batch or '', index in it, custom id
+-- forecast_ms, max_live, max_tenant_live, JSON of its hook or '', batch or '', index in it, custom id
 -- -> {ok | dup | mismatch | full | quota | closed: its batch takes no more, the job that stands for the call}
 local function enqueue(keys, args)
   local p, id, rows, cost, tenant, class = keys[1], args[1], args[2], tonumber(args[3]), args[4], args[5]
   local deadline_ms, request, retention_ms, digest = tonumber(args[6]), args[7], args[8], args[9]
   local fingerprint, forecast_ms, max_live, max_tenant_live = args[10], args[11], tonumber(args[12]), tonumber(args[13])
-  local batch, index, custom_id = args[14], args[15], args[16]
+  local batch, index, custom_id = args[15], args[16], args[17]
   local known = known_by_key(p, tenant, digest, fingerprint)
   if known then
     return known
@@ -62,6 +62,9 @@ local function enqueue(keys, args)
     'forecast_ms', forecast_ms, 'deliveries', 0, 'failures', 0, 'suspect', 0)
   if digest ~= '' then
     write_job(p, job, 'key_digest', digest)
+  end
+  if args[14] ~= '' then
+    write_job(p, job, 'hook', args[14])
   end
   if batch ~= '' then
     begin_in_batch(p, job, batch, custom_id, now)

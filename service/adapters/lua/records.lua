@@ -6,7 +6,8 @@
 --
 -- job:<id> hash    state is queued, delayed (queued with a pause before), running, succeeded, failed or cancelled;
 --                  cancel is why a running job is no longer wanted: client or deadline, the first of them stays;
---                  erase is set once its client wants it forgotten: from then on it is there for its end only
+--                  erase is set once its client wants it forgotten: from then on it is there for its end only;
+--                  hook is there while somebody is to be told of it
 -- history:<id> stream
 --                  its newest changes of state as 0-1, 0-2, ..., each with what a client then saw of it
 -- listed:<tenant> zset
@@ -70,13 +71,16 @@ local function write_job(p, job, ...)
   redis.call('HSET', p .. 'job:' .. job.id, ...)
 end
 
-local function announce(p, now, id, kind, what)
-  redis.call('XADD', p .. 'events', '*', 'type', kind, what or 'job', id, 'at', text(now))
+local function announce_as(p, now, what, id, kind, ...)
+  redis.call('XADD', p .. 'events', '*', 'type', kind, what, id, 'at', text(now), ...)
 end
 
--- A change of state, after everything about it has been written: announced, and kept in the job's own history.
+local function announce(p, now, id, kind, ...)
+  announce_as(p, now, 'job', id, kind, ...)
+end
+
+-- A change of state, after everything about it has been written: kept in the job's own history, and announced.
 local function emit(p, now, id, kind)
-  announce(p, now, id, kind)
   local shown = {}
   for i, value in ipairs(redis.call('HMGET', p .. 'job:' .. id, unpack(SHOWN))) do
     if value then
@@ -84,7 +88,8 @@ local function emit(p, now, id, kind)
       shown[#shown + 1] = value
     end
   end
-  redis.call('XADD', p .. 'history:' .. id, 'MAXLEN', MAX_HISTORY, '0-*', unpack(shown))
+  local change = redis.call('XADD', p .. 'history:' .. id, 'MAXLEN', MAX_HISTORY, '0-*', unpack(shown))
+  announce(p, now, id, kind, 'change', change)
 end
 
 -- Add to a sum over jobs.

@@ -79,6 +79,7 @@ local function collect(p, job, now)
     redis.call('SADD', p .. 'deletable', job.id)
     forget(p, job)
   elseif job.expired then
+    stop_hooks(p, 'job:' .. job.id)
     forget(p, job)
   else
     write_job(p, job, 'expired', 1)
@@ -138,7 +139,7 @@ local function reap(keys, args)
   end
   collect_batches(p, now)
   forget_unused_pictures(p, now, limit)
-  redis.call('XTRIM', p .. 'events', 'MINID', '~', text(now - EVENTS_KEPT_MS), 'LIMIT', MAX_TRIMMED)
+  trim_outbox(p, now - EVENTS_KEPT_MS, MAX_TRIMMED)
   return {requeued, ended, again, collected, redis.call('SRANDMEMBER', p .. 'deletable', limit)}
 end
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.fakes.queue_lab import COST, LEASE_MS, MAX_DELIVERIES, STALL_MS
+from tests.fakes.queue_lab import COST, LEASE_MS, MAX_DELIVERIES, STALL_MS, a_hook
 from tests.simulation.queue.world import Actor, World
 
 MAX_LIVE = 60
@@ -14,6 +14,8 @@ _DEADLINES_MS = (4_000, 30_000, *4 * (24 * 3_600_000,))
 _NUM_SLOTS = 4
 _POISON = 40  # Every so many jobs, one that kills its worker.
 _HOUR_MS = 3_600_000
+_HOOKS = ((), (), ("job.succeeded", "job.failed", "job.cancelled"), ("job.started", "job.succeeded", "job.cancelled"))
+_NUM_RECEIVERS = 3
 
 
 def is_poison(number: int) -> bool:
@@ -49,10 +51,13 @@ def _submit(world: World) -> Actor:
         "max_live": MAX_LIVE,
         "max_tenant_live": MAX_TENANT_LIVE,
     }
+    hook = world.random.choice(_HOOKS)
+    if hook:
+        rest["hook"] = a_hook(*hook, host=f"host {number % _NUM_RECEIVERS}")
     if is_poison(number):
         world.note("poison", number)
     answer = yield from world.ask(partial(world.lab.enqueue_answer, number, **asked, **rest))
-    world.note("submit", number, **asked, verdict=answer[0], answered_id=answer[1])
+    world.note("submit", number, **asked, hook=hook, verdict=answer[0], answered_id=answer[1])
 
 
 def _cancel(world: World) -> Actor:
@@ -91,6 +96,40 @@ def upkeep(world: World) -> Actor:
         answer = yield from world.ask(partial(world.lab.call, *arguments))
         deleted = answer[4]
         world.deleted.update(deleted)
+
+
+def dispatcher(world: World) -> Actor:
+    """Plans, claims and tells; now and then it dies before the queue knows what came of that."""
+    while True:
+        yield world.random.randrange(3_000)
+        yield from world.ask(partial(world.lab.plan, world.random.randrange(1, 40)))
+        # What a lost answer gave is given again later, so the claim is not repeated as such.
+        given = yield from world.ask(partial(world.lab.claim_hooks, world.random.randrange(1, 8)))
+        for message in given:
+            number, change = _change_of(message)
+            world.note("tell", number, change=change)
+        for message, fence in given.items():
+            yield world.random.randrange(200)
+            if world.happens(0.05):
+                break
+            outcome = world.random.choices(("ended", "retry", "disabled"), (30, 10, 0 if world.is_calm else 1))[0]
+            yield from _settle(world, message, fence, outcome)
+
+
+def _settle(world: World, message: str, fence: int, outcome: str) -> Actor:
+    number, change = _change_of(message)
+
+    def seen(verdict: str) -> None:
+        world.note("settle", number, change=change, verdict=verdict)
+
+    delay_ms = world.random.randrange(20_000)
+    yield from world.ask(partial(world.lab.end_hook, message, fence, outcome, delay_ms), seen)
+
+
+def _change_of(message: str) -> tuple[int, int]:
+    """Number of the job, and of its change."""
+    _, job, change = message.split("_")
+    return int(job, 16), int(change)
 
 
 def clock(world: World) -> Actor:

@@ -15,7 +15,8 @@ from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_server import connect
 from tests.fakes.queue_lab import LEASE_MS, PREFIX, RECORD_KEPT_MS, RETENTION_MS, STALL_MS, QueueLab
 from tests.fakes.redis_process import RedisProcess
-from tests.simulation.queue.actors import MAX_LIVE, clock, gateway, upkeep, worker
+from tests.simulation.queue.actors import MAX_LIVE, clock, dispatcher, gateway, upkeep, worker
+from tests.simulation.queue.deliveries import check_deliveries
 from tests.simulation.queue.world import World
 
 _AUDIT_EVERY = 500
@@ -25,7 +26,7 @@ _MAX_REAPED = 200
 _POLICY = QueuePolicy(lease_seconds=LEASE_MS / 1000, stall_timeout_seconds=STALL_MS / 1000)
 # What a queue without jobs may keep: counters, times, and what runs out by itself.
 _LEFTOVERS = (
-    *("now", "latest", "seq", "fence", "reaped_at", "live", "turns", "events", "hold", "forecast_ratios"),
+    *("now", "latest", "seq", "fence", "reaped_at", "live", "turns", "events", "hold", "forecast_ratios", "planned"),
     *("idem:", "claim:", "rested:"),
 )
 
@@ -65,6 +66,7 @@ def _run(world: World, url: str, num_operations: int) -> Counter[str]:
     for _ in range(2):
         world.spawn(gateway(world))
         world.spawn(upkeep(world))
+        world.spawn(dispatcher(world))
     for slot in range(4):
         world.spawn(worker(world, slot))
     world.spawn(clock(world))
@@ -77,13 +79,24 @@ def _run(world: World, url: str, num_operations: int) -> Counter[str]:
     while world.num_live():
         _run_on(world, 20)
         assert world.elapsed_ms - calm_from_ms < _MAX_CALM_MS, "some jobs never end"
+    _deliver(world)
     world.listen()
     world.deleted |= set(world.lab.reap(limit=_MAX_REAPED)[4])  # What was to be erased and has just ended.
     records = world.records()
     world.history.check(world.outbox, records)
+    check_deliveries(world.history, {job: events for job, events in world.outbox.items() if job in records})
     _audit(world, url)
     _collect(world, set(records) | world.history.erased)
     return _summary(world, records)
+
+
+def _deliver(world: World) -> None:
+    """Let all webhooks come to their end; some wait until a clock that was set back is there again."""
+    until_ms = world.elapsed_ms + world.set_back_ms + _MAX_CALM_MS
+    while world.lab.plan(1) or world.lab.zset("hooks"):
+        _run_on(world, 20)
+        world.pass_time(10_000)
+        assert world.elapsed_ms < until_ms, "some webhooks never end"
 
 
 def _run_on(world: World, num_operations: int) -> None:
@@ -121,7 +134,7 @@ def _collect(world: World, jobs: set[str]) -> None:
 def _summary(world: World, records: dict[str, dict[str, str]]) -> Counter[str]:
     summary = Counter(f"job {record['state']}" for record in records.values())
     summary += Counter(f"error {record['error_code']}" for record in records.values() if "error_code" in record)
-    for kind in ("submit", "cancel", "erase", "finish", "release"):
+    for kind in ("submit", "cancel", "erase", "finish", "release", "settle"):
         summary += Counter(f"{kind} {entry.verdict}" for entry in world.history.of(kind))
     summary["operations"] = world.num_operations
     return summary

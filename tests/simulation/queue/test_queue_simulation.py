@@ -9,14 +9,15 @@ import pytest
 from tests.fakes.redis_process import RedisProcess
 from tests.simulation.queue.episode import run_episode, simulation_server
 
-# Some 30,000 in all; python -m tests.simulation.queue makes longer runs.
-NUM_OPERATIONS = 3_500
+# Some 50,000 in all; python -m tests.simulation.queue makes longer runs.
+NUM_OPERATIONS = 5_500
 FIXED_SEEDS = range(5)
 NUM_FRESH = 2
 # Faults that no walk has met prove nothing.
 MET = (
     *("finish fenced", "finish already", "finish retry", "finish expired", "finish cancelled", "release queued"),
     *("cancel cancelling", "cancel notfound", "submit dup", "submit mismatch", "submit full", "submit quota"),
+    *("settle ended", "settle retry", "settle disabled", "settle fenced", "settle gone"),
     *("erase erased", "erase erasing", "erase notfound", "error attempts_exhausted", "error deadline_exceeded"),
 )
 # what is broken: the text of the library, what stands there instead
@@ -35,6 +36,15 @@ MUTANTS = {
     "end without event": ("emit(p, now, job.id, 'job.' .. state)", ""),
     "failures unbounded": ("if may_retry and failures < limits.failures and", "if may_retry and"),
     "erased and kept": ("job.erase and text(now) or expires", "expires"),
+    "told in any order": (
+        "if redis.call('RPUSH', p .. 'hooks_of:' .. owner, id) == 1 then",
+        "if redis.call('RPUSH', p .. 'hooks_of:' .. owner, id) > 0 then",
+    ),
+    "told after erasure": (
+        "  stop_hooks(p, 'job:' .. job.id)\n  if job.state ~= 'queued'",
+        "  if job.state ~= 'queued'",
+    ),
+    "outbox trimmed before it is planned": ("text(min_ms)", "text(before_ms + 3600000)"),
     "cost kept": ("count(p, 'cost:running', -job.cost)", ""),
 }
 MAX_MUTANT_WALKS = 5
