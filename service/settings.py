@@ -99,8 +99,8 @@ class WorkerSettings(BaseModel):
         default=0,
         ge=0,
         le=256,
-        description="Most jobs in flight in one worker; 0 follows from what the start measures. With `whole_loop` "
-        "let it be several batches, so that jobs of equal steps meet.",
+        description="Most pictures in flight in one worker, but that an empty one takes a job of any number; 0 follows "
+        "from what the start measures. With `whole_loop` let it be several batches, so that jobs of equal steps meet.",
     )
     calibration_seconds: float = Field(
         default=2.0,

@@ -19,7 +19,7 @@ from xmdpt_client.errors import (
     XmdptError,
 )
 from xmdpt_client.inputs import KeyPoints, NewPose, Photo, Pose, Source, StoredPose, StoredSource
-from xmdpt_client.values import Eta, Generation, Job, Model, NumberRange, Output, Progress
+from xmdpt_client.values import Eta, Generation, Job, Model, NumberRange, Output, Picture, Progress
 from xmdpt_client.webhooks import WebhookError, verify_webhook
 
 try:
@@ -48,6 +48,7 @@ __all__ = [
     "Output",
     "OverloadedError",
     "Photo",
+    "Picture",
     "Pose",
     "Progress",
     "RequestError",

@@ -14,7 +14,7 @@ from xmdpt_client.errors import (
     family_of,
 )
 from xmdpt_client.inputs import StoredPose, StoredSource
-from xmdpt_client.values import Eta, Generation, Job, Model, NumberRange, Output, Progress
+from xmdpt_client.values import Eta, Job, Model, NumberRange, Output, Picture, Progress
 
 T = TypeVar("T")
 Document = Mapping[str, Any]
@@ -65,12 +65,12 @@ def read_pose(response: httpx.Response) -> StoredPose:
     return _read(response, lambda document: StoredPose(**_stored(document, "pose")))
 
 
-def read_picture(response: httpx.Response, job: Job) -> Generation:
-    """The picture of a job; raises UnexpectedAnswerError for anything else."""
+def read_picture(response: httpx.Response, seed: int) -> Picture:
+    """A picture that this seed has made; raises UnexpectedAnswerError for anything else."""
     content_type = _media_type(response)
     if not content_type.startswith("image/"):
         raise _unexpected(response)
-    return Generation(response.content, content_type, job.id, job.seed)
+    return Picture(response.content, content_type, seed)
 
 
 def is_wait_granted(response: httpx.Response) -> bool:

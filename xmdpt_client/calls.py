@@ -25,6 +25,7 @@ class Options(TypedDict, total=False):
         model: a name of `models()`.
         steps: denoising steps, 2 .. 250.
         seed: 0 .. 2^53 - 1; drawn by the service if absent, and told in the answer.
+        num_images: 1 .. 8; picture i is drawn from seed + i.
         guidance: 1 .. 10; 1 is none.
         sampler: `ddim` or `dpmpp_2m`.
         format: `png`, `jpeg` or `webp`.
@@ -39,6 +40,7 @@ class Options(TypedDict, total=False):
     model: str | None
     steps: int | None
     seed: int | None
+    num_images: int | None
     guidance: float | None
     sampler: str | None
     format: str | None
@@ -77,6 +79,7 @@ def submission(
     model: str | None = None,
     steps: int | None = None,
     seed: int | None = None,
+    num_images: int | None = None,
     guidance: float | None = None,
     sampler: str | None = None,
     format: str | None = None,
@@ -99,6 +102,7 @@ def submission(
         "model": model,
         "steps": steps,
         "seed": seed,
+        "num_images": num_images,
         "guidance": guidance,
         "sampler": sampler,
         "format": format,
@@ -127,9 +131,9 @@ def cancel(job_id: str) -> Call:
     return Call("POST", f"{_job_path(job_id)}/cancel")
 
 
-def picture(job_id: str) -> Call:
-    """The picture of a job."""
-    return Call("GET", f"{_job_path(job_id)}/result")
+def picture(job_id: str, index: int = 0) -> Call:
+    """A picture of a job."""
+    return Call("GET", f"{_job_path(job_id)}/result" + (f"?index={index}" if index else ""))
 
 
 def upload_source(source: Photo, *, warm: bool = False) -> Call:

@@ -89,7 +89,7 @@ class Client:
         on_progress: OnProgress | None = None,
         **options: Unpack[Options],
     ) -> Generation:
-        """Submit a job, wait for it, fetch its picture.
+        """Submit a job, wait for it, fetch its pictures.
 
         Args:
             source: the person's photo, or one of `upload_source`.
@@ -130,7 +130,7 @@ class Client:
         return self._run(self._say.wait(job, timeout, on_progress))
 
     def result(self, job: Job | str) -> Generation:
-        """The picture of a job, or of an id.
+        """The pictures of a job, or of an id.
 
         Raises:
             JobFailedError: the job has failed.

@@ -28,7 +28,7 @@ from xmdpt_client.calls import Call
 from xmdpt_client.errors import JobStateError, WaitOverError
 from xmdpt_client.inputs import StoredPose, StoredSource
 from xmdpt_client.retries import pause_before_retry
-from xmdpt_client.values import Generation, Job, Model, Progress
+from xmdpt_client.values import Generation, Job, Model, Picture, Progress
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class Conversation:
             seen = read_job(response)
 
     def result(self, job: Job | str) -> Flow[Generation]:
-        """Fetch the picture of a job that has ended well."""
+        """Fetch the pictures of a job that has ended well."""
         if not (isinstance(job, Job) and job.has_ended):
             job = yield from self.job(job.id if isinstance(job, Job) else job)
         if job.error:
@@ -106,7 +106,12 @@ class Conversation:
             code = "cancelled" if job.status == "cancelled" else "not_finished"
             detail = f"{job.id} is {job.status} and has no picture"
             raise JobStateError(detail, code=code, status=409, retryable=not job.has_ended, job_id=job.id)
-        return read_picture((yield from self._answer(calls.picture(job.id))), job)
+        pictures: list[Picture] = []
+        # Of a job without any, the service says what became of them.
+        for index in range(len(job.outputs) or 1):
+            response = yield from self._answer(calls.picture(job.id, index))
+            pictures.append(read_picture(response, job.seed + index))
+        return Generation(job.id, tuple(pictures))
 
     def cancel(self, job_id: str) -> Flow[Job]:
         """Cancel a job."""

@@ -95,19 +95,17 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Generation:
-    """A picture and where it comes from.
+class Picture:
+    """One picture.
 
     Attributes:
         content: the file's bytes.
         content_type: such as `image/png`.
-        job_id: of the job that made it.
-        seed: makes it again.
+        seed: makes it again, alone.
     """
 
     content: bytes = field(repr=False)
     content_type: str
-    job_id: str
     seed: int
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -117,6 +115,38 @@ class Generation:
             OSError: the file can't be written.
         """
         Path(path).write_bytes(self.content)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The pictures of a job; without a word of which, the first one is meant.
+
+    Attributes:
+        job_id: of the job that made them.
+        pictures: at least one, in the order of their seeds.
+    """
+
+    job_id: str
+    pictures: tuple[Picture, ...]
+
+    @property
+    def content(self) -> bytes:
+        """The first file's bytes."""
+        return self.pictures[0].content
+
+    @property
+    def content_type(self) -> str:
+        """Of every picture, such as `image/png`."""
+        return self.pictures[0].content_type
+
+    @property
+    def seed(self) -> int:
+        """Makes the first one again; with as many pictures, all of them."""
+        return self.pictures[0].seed
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the first file, over one that is there; raises as `Picture.save`."""
+        self.pictures[0].save(path)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Pictures as files: `in/<job>`, `out/<job>/<fence>`, `lib/<picture>`, on disk before a call returns; `preview/<job>`.
 
-It knows neither what is in them nor which of them are still needed: the queue says what may go.
+A delivery's second picture is `out/<job>/<fence>.1`, and so on. It knows neither what is in them nor which of them are
+still needed: the queue says what may go.
 """
 
 import os
@@ -49,19 +50,19 @@ class FileBlobs:
         """As the port says."""
         return _get(self._inputs, self._inputs / _checked(job_id))
 
-    def put_output(self, job_id: JobId, fence: int, content: bytes) -> None:
+    def put_output(self, job_id: JobId, fence: int, content: bytes, index: int = 0) -> None:
         """As the port says."""
         folder = self._outputs / _checked(job_id)
         with storage_errors():
             with suppress(FileExistsError):
                 folder.mkdir(mode=_PRIVATE_DIR)
-            _put(folder, f"{fence:d}", content)
+            _put(folder, _output_name(fence, index), content)
             # Even if the folder was there: whoever made it may have died before this.
             _sync_dir(self._outputs)
 
-    def get_output(self, job_id: JobId, fence: int) -> bytes:
+    def get_output(self, job_id: JobId, fence: int, index: int = 0) -> bytes:
         """As the port says."""
-        return _get(self._outputs, self._outputs / _checked(job_id) / f"{fence:d}")
+        return _get(self._outputs, self._outputs / _checked(job_id) / _output_name(fence, index))
 
     def put_preview(self, job_id: JobId, content: bytes) -> None:
         """As the port says."""
@@ -75,7 +76,9 @@ class FileBlobs:
     def delete_output(self, job_id: JobId, fence: int) -> None:
         """As the port says; the job's folder stays, as its next delivery may be writing."""
         with storage_errors(), suppress(FileNotFoundError), _opened(self._outputs / _checked(job_id)) as folder:
-            os.unlink(f"{fence:d}", dir_fd=folder)
+            for name in os.listdir(folder):
+                if name.partition(".")[0] == f"{fence:d}":
+                    _unlink(name, folder)
 
     def delete_job(self, job_id: JobId) -> None:
         """As the port says; any number of deliveries may have left an output."""
@@ -144,6 +147,10 @@ def _checked_picture(picture_id: str) -> str:
         msg = "a picture's id is src_ or pos_ and 32 lower-case hex digits"
         raise ValueError(msg)
     return picture_id
+
+
+def _output_name(fence: int, index: int) -> str:
+    return f"{fence:d}.{index:d}" if index else f"{fence:d}"
 
 
 def _temporary_name() -> str:

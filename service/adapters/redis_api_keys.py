@@ -1,6 +1,7 @@
 """API keys in the queue's server, so that every gateway knows them and none needs a restart."""
 
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
@@ -11,6 +12,8 @@ from service.adapters.redis_server import connect, connect_async
 from service.domain.access import MAX_LIVE_KEYS, ApiKey, CallerLimits, Scope
 from service.domain.errors import StorageError
 from service.ports.keys import AddVerdict
+
+_LINK_SECRET_BYTES = 32
 
 
 class RedisKeyRing:
@@ -50,6 +53,17 @@ class RedisKeyRegister:
     def revoke(self, key_id: str) -> bool:
         """As the port says."""
         return bool(self._call("q1_key_revoke", key_id))
+
+    def link_secret(self) -> bytes:
+        """32 random bytes that are made once: every gateway of the queue gets the same."""
+        with queue_errors():
+            # Of several gateways that start at one time, the first one's stays.
+            self._client.set(self._keys.link_secret, secrets.token_hex(_LINK_SECRET_BYTES), nx=True)
+            text = cast("str", self._client.get(self._keys.link_secret))
+        try:
+            return bytes.fromhex(text)
+        except (TypeError, ValueError) as error:
+            raise StorageError("queue_unavailable", "the stored link secret is not one of this version") from error
 
     def list_keys(self) -> Sequence[ApiKey]:
         """As the port says."""

@@ -7,7 +7,7 @@ from typing import Any, cast
 from service.adapters.error_mapping import queue_errors
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_records import job_from_record, key_digest
+from service.adapters.redis_records import job_from_record, key_digest, mapping, webhook_from_json, webhook_to_json
 from service.adapters.redis_server import connect_async
 from service.domain.batch import Batch, BatchEnd, BatchId, BatchStatus, ItemFailure, NewBatch
 from service.domain.job import JobStatus
@@ -44,13 +44,14 @@ class RedisBatchBooks:
             batch.idempotency.fingerprint if batch.idempotency else "",
             _MAX_OPEN,
             _MAX_OPEN_OF_TENANT,
+            webhook_to_json(batch.webhook),
         )
         return Opened(verdict, batch_id)
 
     async def read(self, batch_id: BatchId, tenant: str) -> Batch | None:
         """As the port says."""
         answer = await self._call("q1_batch_read", batch_id, tenant)
-        return _batch(batch_id, _mapping(answer[0]), answer[1]) if answer else None
+        return batch_from_record(batch_id, mapping(answer[0]), answer[1]) if answer else None
 
     async def cancel(self, batch_id: BatchId, tenant: str) -> BatchStatus | None:
         """As the port says."""
@@ -73,8 +74,17 @@ class RedisBatchBooks:
         found = await self._call("q1_batch_feed", feeder, _ms(lease_seconds), *bounds)
         endings = {"": None, "client": "cancelled", "deadline": "overdue"}
         return tuple(
-            FeedingTurn(batch_id, tenant, cursor, num_left, room, cast("Any", endings[cause]), max(0.0, left_ms / 1000))
-            for batch_id, tenant, cursor, num_left, room, cause, left_ms in found
+            FeedingTurn(
+                batch_id,
+                tenant,
+                cursor,
+                num_left,
+                room,
+                cast("Any", endings[cause]),
+                max(0.0, left_ms / 1000),
+                webhook_from_json(hook),
+            )
+            for batch_id, tenant, cursor, num_left, room, cause, left_ms, hook in found
         )
 
     async def skip(self, batch_id: BatchId, index: int, items: Sequence[SkippedItem]) -> None:
@@ -91,10 +101,12 @@ class RedisBatchBooks:
             return cast("Any", await self._client.fcall(function, 1, self._prefix, *arguments))
 
 
-def _batch(batch_id: BatchId, record: Mapping[str, str], num_running: int) -> Batch:
+def batch_from_record(batch_id: BatchId, record: Mapping[str, str], num_running: int = 0) -> Batch:
+    """A batch's record as a client sees it."""
     ended_at = int(record["ended_ms"]) / 1000 if "ended_ms" in record else None
     return Batch(
         id=batch_id,
+        tenant=record["tenant"],
         status=BatchStatus(record["state"]),
         num_items=int(record["total"]),
         num_running=num_running,
@@ -115,7 +127,7 @@ def _end(number: int, entry: str, fields: Sequence[str]) -> BatchEnd:
     state, custom_id, job_id, *failure = entry.split(" ", maxsplit=3)
     if job_id == "-":
         return BatchEnd(number, custom_id, JobStatus(state), failure=_failure_from_json(failure[0]))
-    job = job_from_record(job_id, _mapping(fields)) if fields else None
+    job = job_from_record(job_id, mapping(fields)) if fields else None
     return BatchEnd(number, custom_id, JobStatus(state), job_id, job)
 
 
@@ -128,10 +140,6 @@ def _failure_from_json(text: str) -> ItemFailure | None:
         return None
     code, detail, issues = json.loads(text)
     return ItemFailure(code, detail, tuple((pointer, issue) for pointer, issue in issues))
-
-
-def _mapping(fields: Sequence[str]) -> Mapping[str, str]:
-    return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
 def _ms(seconds: float) -> int:

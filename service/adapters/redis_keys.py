@@ -34,6 +34,11 @@ class RedisKeys:
         return f"{self.prefix}api_keys"
 
     @property
+    def link_secret(self) -> str:
+        """Text: what signs addresses that need no key."""
+        return f"{self.prefix}link_secret"
+
+    @property
     def wake(self) -> str:
         """Pub/sub channel: a job has become claimable."""
         return f"{self.prefix}wake"

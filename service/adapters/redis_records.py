@@ -13,8 +13,8 @@ from typing import Any
 from service.domain.errors import StorageError
 from service.domain.job import ClaimedJob, IdempotencyKey, Job, JobFailure, JobId, JobStatus, Priority, Progress
 from service.domain.request import GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
-from service.domain.result import JobResult
-from service.domain.webhook import Webhook, parse_receiver
+from service.domain.result import JobResult, PictureFile
+from service.domain.webhook import Webhook, WebhookEvent, parse_receiver
 from service.ports.queue import QueueStats
 
 # As `SHOWN` in `lua/records.lua`.
@@ -29,6 +29,15 @@ _SHOWN = frozenset(
 def key_digest(idempotency: IdempotencyKey | None) -> str:
     """A client's key as the queue names it: of a bounded length, whatever the edge lets through; empty if none."""
     return hashlib.sha256(idempotency.key.encode()).hexdigest() if idempotency else ""
+
+
+def webhook_from_json(text: str) -> Webhook | None:
+    """Undo `webhook_to_json`; StorageError if the text is not one of its."""
+    if not text:
+        return None
+    with _reading("webhook"):
+        fields = json.loads(text)
+        return Webhook(fields["url"], tuple(WebhookEvent(event) for event in fields["events"]))
 
 
 def request_to_json(request: GenerationRequest) -> str:
@@ -48,6 +57,7 @@ def request_from_json(text: str) -> GenerationRequest:
             source_digest=fields["source_digest"],
             pose_digest=fields["pose_digest"],
             metadata=dict(fields.get("metadata", {})),
+            num_images=fields.get("num_images", 1),
         )
 
 
@@ -62,13 +72,17 @@ def webhook_to_json(webhook: Webhook | None) -> str:
 
 def result_to_json(result: JobResult) -> str:
     """The result as it lies in a job's record."""
-    return _to_json(vars(result) | {"stage_seconds": dict(result.stage_seconds), "cache": dict(result.cache)})
+    return _to_json(asdict(result))
 
 
 def result_from_json(text: str) -> JobResult:
     """Undo `result_to_json`; StorageError if the text is not one of its."""
     with _reading("result"):
-        return JobResult(**json.loads(text))
+        fields = json.loads(text)
+        if "files" not in fields:
+            # Of a version whose jobs made one picture each.
+            fields["files"] = [{"sha256": fields.pop("sha256"), "num_bytes": fields.pop("num_bytes")}]
+        return JobResult(**(fields | {"files": tuple(PictureFile(**file) for file in fields["files"])}))
 
 
 def claimed_jobs_from_json(text: str) -> tuple[tuple[ClaimedJob, ...], Mapping[JobId, int]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from service.adapters.error_mapping import queue_errors
+from service.adapters.redis_batches import batch_from_record
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_records import job_then, mapping
 from service.adapters.redis_server import connect, connect_async
@@ -93,13 +94,14 @@ def _delivery(
     """None for what this version can't read: its lease runs out, and another version may."""
     kind, _, owner_id = owner.partition(":")
     try:
-        # A batch, whose kind is `batch`, will have its own record here.
-        if kind != "job":
-            raise StorageError("queue_unavailable", f"deliveries of a {kind} are not of this version")
         record = mapping(fields)
         url = json.loads(record["hook"])["url"]
-        job = job_then(owner_id, record, mapping(json.loads(seen)), 0, 0)
-        return Delivery(message_id, num_tries, event, int(at_ms) / 1000, url, job)
+        about = (
+            batch_from_record(owner_id, record)
+            if kind == "batch"
+            else job_then(owner_id, record, mapping(json.loads(seen)), 0, 0)
+        )
+        return Delivery(message_id, num_tries, event, int(at_ms) / 1000, url, about)
     except (StorageError, KeyError, ValueError):
         get_logger().exception("webhook_unreadable", delivery=message_id)
         return None

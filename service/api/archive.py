@@ -50,7 +50,8 @@ async def list_jobs(request: Request, caller: ReaderDep, edge: EdgeDep) -> Respo
     query = list_query(request.query_params)
     page = await edge.services.archive.page(caller.tenant, query.chosen, query.before, query.limit)
     cursor = None if page.next_before is None else cursor_of(page.next_before)
-    view = JobListView(data=[job_view(job, None) for job in page.jobs], next_cursor=cursor)
+    links = edge.services.access.links
+    view = JobListView(data=[job_view(job, None, links=links) for job in page.jobs], next_cursor=cursor)
     return JSONResponse(view.model_dump(mode="json"))
 
 

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from starlette.datastructures import QueryParams
 
-from service.api.schemas import Body, GenerationBody, Metadata, check_body, validated
+from service.api.schemas import Body, GenerationBody, Metadata, WebhookBody, check_body, validated
 from service.api.strict_json import escape
 from service.domain.errors import RequestError
 from service.domain.job import MAX_DEADLINE_SECONDS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS, Priority
+from service.domain.webhook import WebhookEvent
 from service.gateway.batch_draft import MAX_ITEMS
 
 MAX_INLINE_ITEMS = 1000
@@ -26,6 +27,14 @@ class MatrixBody(Body):
     sources: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_ITEMS, description='Each as `{"id": "src_..."}`')
     poses: list[dict[str, Any]] = Field(
         min_length=1, max_length=MAX_ITEMS, description="Each as `pose` of a request, by id, preset or key points"
+    )
+
+
+class BatchWebhookBody(WebhookBody):
+    """Who is to be told what of the batch, and of the jobs that its items become."""
+
+    events: list[Annotated[WebhookEvent, Field(strict=False)]] = Field(
+        default=[WebhookEvent.BATCH_COMPLETED], min_length=1, max_length=len(WebhookEvent), description="What is told"
     )
 
 
@@ -58,6 +67,9 @@ class BatchBody(Body):
         description="How long each picture is kept after its end, unless its item says",
     )
     metadata: Metadata = Field(default={}, description="Notes of yours, returned in the batch object")
+    webhook: BatchWebhookBody | None = Field(
+        default=None, description="Calls to an address of yours; see docs/webhooks.md"
+    )
 
 
 class BatchQuery(Body):
@@ -87,7 +99,7 @@ def batch_query(parameters: QueryParams) -> BatchQuery:
 
 def cost_of(body: GenerationBody) -> int:
     """Row-steps of a request."""
-    return body.steps
+    return body.steps * body.num_images
 
 
 def check_batch(fields: dict[str, Any]) -> BatchBody:

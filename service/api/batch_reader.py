@@ -23,6 +23,7 @@ from service.domain.digest import content_digest
 from service.domain.errors import FieldIssue, NotFoundError, RequestError
 from service.domain.library import PictureKind, StoredPicture
 from service.domain.pose import KeyPoints
+from service.domain.webhook import Webhook
 from service.gateway.batch_draft import MAX_ITEMS, BatchDraft
 from service.gateway.batch_items import BatchItem, ItemPose
 from service.gateway.batches import Batches, BatchOptions
@@ -104,7 +105,8 @@ class BatchReader:
             given = (_Given(number, fields) for number, fields in enumerate(item_fields(body)))
             while chunk := list(islice(given, _ITEMS_AT_ONCE)):
                 await self._add(call, chunk, draft)
-            options = BatchOptions(body.deadline_ms / 1000, body.retention_s, body.metadata)
+            hook = Webhook(body.webhook.url, tuple(body.webhook.events)) if body.webhook else None
+            options = BatchOptions(body.deadline_ms / 1000, body.retention_s, body.metadata, hook)
             is_strict = body.on_invalid == "reject"
         else:
             call = _Call(tenant, {}, query.retention_s, is_from_lines=True)

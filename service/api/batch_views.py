@@ -10,6 +10,7 @@ from service.domain.batch import Batch, BatchEnd, BatchId
 from service.domain.capacity import Eta
 from service.domain.errors import FieldIssue
 from service.domain.job import JobStatus
+from service.gateway.links import Links
 
 
 class RequestCountsView(BaseModel):
@@ -93,9 +94,15 @@ def batch_view(batch: Batch, eta: Eta | None) -> BatchView:
     )
 
 
-def batch_line(end: BatchEnd, files: list[str] | None = None) -> BatchLine:
-    """One line of the results."""
-    job = job_view(end.job, None) if end.job else None
+def batch_line(end: BatchEnd, links: Links, files: list[str] | None = None) -> BatchLine:
+    """One line of the results.
+
+    Args:
+        end: of the item.
+        links: make the addresses of pictures.
+        files: its files in the same ZIP file, if there is one.
+    """
+    job = job_view(end.job, None, links=links) if end.job else None
     error = job.error if job else None
     if end.failure:
         issues = tuple(FieldIssue(pointer, detail) for pointer, detail in end.failure.issues)

@@ -33,6 +33,7 @@ from service.domain.errors import NotFoundError, RequestError, ServiceError
 from service.domain.job import Job, JobStatus
 from service.gateway.batch_draft import BatchDraft
 from service.gateway.jobs import Jobs
+from service.gateway.links import Links
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -123,7 +124,8 @@ async def get_batch_results(request: Request, batch_id: BatchIdPath, caller: Rea
         waiting.enter_context(edge.services.rates.waiting(caller))
         # Before the head is sent: what goes wrong here has a status of its own.
         first = await anext(ends)
-        content = _lines(first, ends) if media_type == NDJSON else _zip(first, ends, edge.services.jobs)
+        links = edge.services.access.links
+        content = _lines(first, ends, links) if media_type == NDJSON else _zip(first, ends, edge.services.jobs, links)
         return _Results(content, media_type, batch_id, ends, waiting.pop_all())
 
 
@@ -152,19 +154,21 @@ class _Results(StreamingResponse):
                 await self._ends.aclose()
 
 
-async def _lines(first: Sequence[BatchEnd], rest: AsyncGenerator[Sequence[BatchEnd]]) -> AsyncGenerator[bytes]:
-    yield _text(first)
+async def _lines(
+    first: Sequence[BatchEnd], rest: AsyncGenerator[Sequence[BatchEnd]], links: Links
+) -> AsyncGenerator[bytes]:
+    yield _text(first, links)
     async for ends in rest:
         # An empty line says that the connection lives.
-        yield _text(ends) or b"\n"
+        yield _text(ends, links) or b"\n"
 
 
-def _text(ends: Sequence[BatchEnd]) -> bytes:
-    return b"".join(batch_line(end).model_dump_json(exclude_none=True).encode() + b"\n" for end in ends)
+def _text(ends: Sequence[BatchEnd], links: Links) -> bytes:
+    return b"".join(batch_line(end, links).model_dump_json(exclude_none=True).encode() + b"\n" for end in ends)
 
 
 async def _zip(
-    first: Sequence[BatchEnd], rest: AsyncGenerator[Sequence[BatchEnd]], jobs: Jobs
+    first: Sequence[BatchEnd], rest: AsyncGenerator[Sequence[BatchEnd]], jobs: Jobs, links: Links
 ) -> AsyncGenerator[bytes]:
     archive, index, names = ZipStream(), bytearray(), set[str]()
     async for ends in _chained(first, rest):
@@ -173,7 +177,7 @@ async def _zip(
             for name, content, ended_at in await _files(end, jobs, names):
                 files.append(name)
                 yield archive.add(name, content, ended_at)
-            index += batch_line(end, files).model_dump_json(exclude_none=True).encode() + b"\n"
+            index += batch_line(end, links, files).model_dump_json(exclude_none=True).encode() + b"\n"
     yield archive.add("results.ndjson", bytes(index), time.time())
     yield archive.end()
 
@@ -191,11 +195,17 @@ async def _files(end: BatchEnd, jobs: Jobs, names: set[str]) -> list[tuple[str, 
     if end.job is None or end.status is not JobStatus.SUCCEEDED:
         return []
     try:
-        result, content = await jobs.picture(end.job)
+        result, contents = await jobs.pictures(end.job)
     except ServiceError:
         return []
+    has_several = len(contents) > 1
+    found: list[tuple[str, bytes, float]] = []
     suffix = result.content_type.removeprefix("image/")
-    return [(_free_name(end.custom_id, end.job, suffix, names), content, end.job.ended_at or 0.0)]
+    for index, content in enumerate(contents):
+        stem = f"{end.custom_id}-{index}" if has_several else end.custom_id
+        name = _free_name(stem, end.job, suffix, names)
+        found.append((name, content, end.job.ended_at or 0.0))
+    return found
 
 
 def _free_name(stem: str, job: Job, suffix: str, names: set[str]) -> str:

@@ -17,6 +17,7 @@ from service.api.openapi import problems
 from service.api.views import job_view, preview_event, progress_event
 from service.domain.errors import RequestError
 from service.gateway.events import JobEvent
+from service.gateway.links import Links
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -53,18 +54,21 @@ async def follow_job(request: Request, job_id: JobIdPath, caller: ReaderDep, edg
     """Begin with the job as it stands, or after `Last-Event-ID`; whoever hangs up cancels nothing."""
     check_id(job_id)
     events = edge.services.events.follow(job_id, caller.tenant, _last_event_id(request.headers))
+    links = edge.services.access.links
     with ExitStack() as held:
         held.enter_context(edge.services.rates.following(caller))
         # Before the head is sent: what goes wrong here has a status of its own.
         first = await anext(events, None)
-        return _EventStream(first, events, held.pop_all()) if first else Response(status_code=204, headers=_HEADERS)
+        return (
+            _EventStream(first, events, links, held.pop_all()) if first else Response(status_code=204, headers=_HEADERS)
+        )
 
 
 class _EventStream(StreamingResponse):
     """Ends what it follows as soon as its client has left, and gives back what it holds."""
 
-    def __init__(self, first: JobEvent, events: AsyncGenerator[JobEvent], held: ExitStack) -> None:
-        super().__init__(_texts(first, events), headers=_HEADERS, media_type="text/event-stream")
+    def __init__(self, first: JobEvent, events: AsyncGenerator[JobEvent], links: Links, held: ExitStack) -> None:
+        super().__init__(_texts(first, events, links), headers=_HEADERS, media_type="text/event-stream")
         self._events, self._held = events, held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,22 +79,22 @@ class _EventStream(StreamingResponse):
             await self._events.aclose()
 
 
-async def _texts(first: JobEvent, events: AsyncIterator[JobEvent]) -> AsyncGenerator[str]:
-    yield _RETRY + _text(first)
+async def _texts(first: JobEvent, events: AsyncIterator[JobEvent], links: Links) -> AsyncGenerator[str]:
+    yield _RETRY + _text(first, links)
     async for event in events:
-        yield _text(event)
+        yield _text(event, links)
 
 
-def _text(event: JobEvent) -> str:
+def _text(event: JobEvent, links: Links) -> str:
     """One event on the wire; its data are one line of JSON."""
     if event.kind == "silence":
         return ": still here\n\n"
     if event.kind == "progress":
         data = progress_event(event.job, event.eta)
     elif event.kind == "preview":
-        data = preview_event(event.job)
+        data = preview_event(event.job, links)
     else:
-        data = job_view(event.job, event.eta)
+        data = job_view(event.job, event.eta, links=links)
     number = "" if event.number is None else f"id: {event.number}\n"
     return f"event: {event.kind}\n{number}data: {data.model_dump_json()}\n\n"
 

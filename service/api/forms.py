@@ -13,7 +13,7 @@ from service.api.strict_json import parse_object
 from service.domain.errors import RequestError
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,400})(\.\d{1,400})?([eE][+-]?\d{1,9})?", re.ASCII)
-_NUMERIC = frozenset({"seed", "steps", "guidance", "quality", "deadline_ms", "retention_s"})
+_NUMERIC = frozenset({"seed", "num_images", "steps", "guidance", "quality", "deadline_ms", "retention_s"})
 # The longest scalar is a model's name of 64 characters; what is cut here is too long for every field.
 _MAX_SCALAR_BYTES = 1000
 # What stands in place of a file, and where it belongs.

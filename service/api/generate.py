@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from service.api.answers import accepted, finished_object, finished_picture
+from service.api.answers import accepted, finished_archive, finished_object, finished_picture
 from service.api.callers import GeneratorDep
 from service.api.departures import unless_client_leaves
 from service.api.dependencies import EdgeDep
@@ -35,7 +35,7 @@ from service.gateway.jobs import Jobs, Submitted
 router = APIRouter(tags=["generate"])
 
 _RESPONSES = {
-    200: picture_answer("The picture, or the job object if `Accept` prefers application/json", is_replayable=True),
+    200: picture_answer("The picture, or by `Accept` the job object or an archive of both", is_replayable=True),
     202: job_answer("Not ended in time, or `Prefer: respond-async`: accepted and durable", is_accepted=True),
     **problems(*GENERATION_PROBLEMS, *JOB_PROBLEMS, "concurrency_limited", "no_worker", "not_acceptable", "expired"),
 }
@@ -50,7 +50,7 @@ _ROUTE: dict[str, Any] = {
 @router.post(
     "/v1/generate",
     operation_id="generate",
-    summary="Make one picture and wait for it",
+    summary="Make pictures and wait for them",
     **_ROUTE,
 )
 @router.post(
@@ -69,8 +69,9 @@ async def generate(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Res
         await edge.services.workforce.check()
     accept = ",".join(request.headers.getlist("accept"))
     submission = await edge.reader.read(request, caller.tenant, functools.partial(_format, accept))
-    answer = negotiate(accept, submission.options.output.format, prefer_json=submission.options.output.is_inline)
-    jobs = edge.services.jobs
+    output, has_several = submission.options.output, submission.options.num_images > 1
+    answer = negotiate(accept, output.format, prefer_json=output.is_inline, has_several=has_several)
+    jobs, links = edge.services.jobs, edge.services.access.links
     with edge.services.rates.waiting(caller) if prefer.seconds else nullcontext():
         submitted = await jobs.submit(submission, caller.tenant, key)
         request.state.job_id, request.state.is_replay = submitted.job_id, submitted.is_replay
@@ -79,11 +80,13 @@ async def generate(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Res
         else:
             job = await jobs.status(submitted.job_id, caller.tenant)
     if not (prefer.seconds and job.status.is_final):
-        return accepted(job, await edge.services.forecasts.of_job(job), prefer.applied)
-    result, content = await jobs.picture(job)
+        return accepted(job, await edge.services.forecasts.of_job(job), links, prefer.applied)
+    result, contents = await jobs.pictures(job)
     if answer == "json":
-        return finished_object(job, result, content, prefer.applied)
-    return finished_picture(job, result, content, preference_applied=prefer.applied)
+        return finished_object(job, result, contents, links, prefer.applied)
+    if answer == "zip":
+        return finished_archive(job, result, contents, links, prefer.applied)
+    return finished_picture(job, result, contents[0], preference_applied=prefer.applied)
 
 
 async def _wait(

@@ -1,12 +1,13 @@
-"""/v1/jobs: submit without waiting, look at a job, cancel it, fetch its picture or a preview."""
+"""/v1/jobs: submit without waiting, look at a job, cancel it, fetch its pictures or a preview."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from service.api.answers import accepted, finished_object, finished_picture, job_object, preview
-from service.api.callers import GeneratorDep, ReaderDep
+from service.api.answers import accepted, finished_archive, finished_object, finished_picture, job_object, preview
+from service.api.callers import GeneratorDep, PictureReaderDep, ReaderDep
 from service.api.conditional import Conditions
 from service.api.departures import unless_client_leaves
 from service.api.dependencies import EdgeDep
@@ -15,6 +16,7 @@ from service.api.openapi import (
     GENERATION_BODY,
     GENERATION_PROBLEMS,
     IDEMPOTENCY_KEY,
+    LINK,
     PREFER,
     RESULT_ANSWERS,
     RESULT_HEADERS,
@@ -25,10 +27,12 @@ from service.api.preferences import negotiate, wait_preference
 from service.api.submissions import or_png
 from service.domain.errors import NotFoundError
 from service.domain.job import JOB_ID, JobId
+from service.gateway.links import PLAIN
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 JobIdPath = Annotated[str, Path(description="`job_` and 32 lower-case hex digits", examples=["job_" + "0" * 32])]
+_INDEX = re.compile(r"0|[1-9][0-9]?")
 # Text, so that everything that is no picture's index is 404.
 IndexQuery = Annotated[str, Query(description="Which picture, from 0", examples=["0"])]
 
@@ -50,7 +54,7 @@ async def create_job(request: Request, caller: GeneratorDep, edge: EdgeDep) -> R
     submitted = await edge.services.jobs.submit(submission, caller.tenant, key)
     request.state.job_id, request.state.is_replay = submitted.job_id, submitted.is_replay
     job = await edge.services.jobs.status(submitted.job_id, caller.tenant)
-    return accepted(job, await edge.services.forecasts.of_job(job))
+    return accepted(job, await edge.services.forecasts.of_job(job), edge.services.access.links)
 
 
 @router.get(
@@ -77,8 +81,9 @@ async def get_job(request: Request, job_id: JobIdPath, caller: ReaderDep, edge: 
             job = await unless_client_leaves(request, waiting)
     else:
         job = await edge.services.jobs.status(job_id, caller.tenant)
-    content = await edge.services.jobs.inline_picture(job)
-    return job_object(job, await edge.services.forecasts.of_job(job), prefer.applied if prefer else None, content)
+    contents = await edge.services.jobs.inline_pictures(job)
+    eta, applied = await edge.services.forecasts.of_job(job), prefer.applied if prefer else None
+    return job_object(job, eta, edge.services.access.links, applied, contents)
 
 
 @router.post(
@@ -91,16 +96,16 @@ async def get_job(request: Request, job_id: JobIdPath, caller: ReaderDep, edge: 
 async def cancel_job(job_id: JobIdPath, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """A queued job ends at once, a running one with its present step; an ended one stays as it is."""
     check_id(job_id)
-    return job_object(await edge.services.jobs.cancel(job_id, caller.tenant), None)
+    return job_object(await edge.services.jobs.cancel(job_id, caller.tenant), None, edge.services.access.links)
 
 
 @router.get(
     "/{job_id}/result",
     operation_id="getJobResult",
-    summary="The picture of a job",
+    summary="A picture of a job, or all of them",
     response_class=Response,
     responses=RESULT_ANSWERS,
-    openapi_extra={"parameters": RESULT_HEADERS},
+    openapi_extra={"parameters": [*RESULT_HEADERS, *LINK]},
 )
 @router.head(
     "/{job_id}/result",
@@ -108,21 +113,26 @@ async def cancel_job(job_id: JobIdPath, caller: GeneratorDep, edge: EdgeDep) -> 
     summary="The headers of `GET .../result`",
     response_class=Response,
     responses=RESULT_ANSWERS,
+    openapi_extra={"parameters": LINK},
 )
 async def get_job_result(
-    request: Request, job_id: JobIdPath, caller: ReaderDep, edge: EdgeDep, index: IndexQuery = "0"
+    request: Request, job_id: JobIdPath, tenant: PictureReaderDep, edge: EdgeDep, index: IndexQuery = "0"
 ) -> Response:
-    """The bytes, or the job object if `Accept` says so; a failed job answers with its own problem and status."""
+    """The bytes of one picture, or what else `Accept` names; a failed job answers with its own problem and status."""
     check_id(job_id)
-    if index != "0":
+    if not _INDEX.fullmatch(index):
         raise NotFoundError("the job has no picture of this index")
-    job = await edge.services.jobs.status(job_id, caller.tenant)
+    # Who came by a signed address is given no newer one by it.
+    jobs, links = edge.services.jobs, edge.services.access.links if tenant else PLAIN
+    job = await jobs.status(job_id, tenant)
     request.state.job_id = job.id
     answer = negotiate(",".join(request.headers.getlist("accept")), job.request.output.format)
-    result, content = await edge.services.jobs.picture(job)
+    result, content = await jobs.picture(job, int(index))
     if answer == "json":
-        return finished_object(job, result, content)
-    return finished_picture(job, result, content, _of(request))
+        return finished_object(job, *await jobs.pictures(job), links)
+    if answer == "zip":
+        return finished_archive(job, *await jobs.pictures(job), links)
+    return finished_picture(job, result, content, int(index), _of(request))
 
 
 @router.get(
@@ -137,11 +147,12 @@ async def get_job_result(
         },
         **problems("not_found", "queue_unavailable", "storage_unavailable"),
     },
+    openapi_extra={"parameters": LINK},
 )
-async def get_job_preview(job_id: JobIdPath, caller: ReaderDep, edge: EdgeDep) -> Response:
-    """A JPEG file, once there is one: ask for them with `preview.every_steps`."""
+async def get_job_preview(job_id: JobIdPath, tenant: PictureReaderDep, edge: EdgeDep) -> Response:
+    """A JPEG file of the first picture, once there is one: ask for them with `preview.every_steps`."""
     check_id(job_id)
-    return preview(await edge.services.jobs.preview(job_id, caller.tenant))
+    return preview(await edge.services.jobs.preview(job_id, tenant))
 
 
 def _of(request: Request) -> Conditions:

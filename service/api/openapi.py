@@ -55,6 +55,7 @@ _FORM = {
         "params": _TEXT | {"description": "The fields of the JSON body without pictures, as JSON"},
         "model": _TEXT,
         "seed": {"type": "integer"},
+        "num_images": {"type": "integer", "description": "1 to 8 pictures; picture i is drawn from seed + i"},
         "steps": {"type": "integer"},
         "guidance": {"type": "number"},
         "sampler": _TEXT,
@@ -167,12 +168,13 @@ def problems(*codes: str, is_open: bool = False) -> dict[int | str, dict[str, An
 
 
 def picture_answer(description: str, *, is_replayable: bool = False) -> dict[str, Any]:
-    """A 200 whose body is a picture or the job object."""
+    """A 200 whose body is a picture, the job object, or an archive of both."""
     content: dict[str, Any] = {image.content_type: _PICTURE for image in ImageFormat}
+    content["application/zip"] = _PICTURE
     content["application/json"] = {"schema": {"$ref": REF.format(model=JobView.__name__)}}
     names = [
         *(f"X-Xmdpt-{name}" for name in ("Job-Id", "Seed", "Steps", "Cache", "Runtime")),
-        *("Server-Timing", "Content-Location", "ETag", "Cache-Control", "Vary", "Accept-Ranges"),
+        *("Server-Timing", "Content-Location", "Content-Disposition", "ETag", "Cache-Control", "Vary", "Accept-Ranges"),
         *(["Idempotency-Replayed"] if is_replayable else []),
     ]
     return {"description": description, "content": content, "headers": {name: {"schema": _TEXT} for name in names}}
@@ -186,8 +188,15 @@ RESULT_HEADERS: list[dict[str, Any]] = [
         ("If-Range", "The tag for which `Range` holds; with another one, all of the picture"),
     )
 ]
+LINK: list[dict[str, Any]] = [
+    {"name": name, "in": "query", "required": False, "schema": _TEXT, "description": description}
+    for name, description in (
+        ("expires", "Until when `signature` holds, POSIX seconds"),
+        ("signature", "Of an address that a job object gave; it stands for a key"),
+    )
+]
 RESULT_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: picture_answer("The picture's bytes, or the job object if `Accept` prefers application/json"),
+    200: picture_answer("The picture's bytes, or by `Accept` the job object or an archive of it and all pictures"),
     206: {
         "description": "The bytes that `Range` names; several ranges as parts",
         "content": {**{image.content_type: _PICTURE for image in ImageFormat}, "multipart/byteranges": _PICTURE},

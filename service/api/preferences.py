@@ -12,10 +12,10 @@ from service.api.limits import WaitLimits
 from service.domain.errors import ServiceError
 from service.domain.request import ImageFormat
 
-Answer = ImageFormat | Literal["json"]
+Answer = ImageFormat | Literal["json", "zip"]
 
 _Q = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
-_JSON = "application/json"
+_TYPES = {"json": "application/json", "zip": "application/zip"}
 
 
 @dataclass(frozen=True)
@@ -46,31 +46,34 @@ def wait_preference(prefer: str, limits: WaitLimits) -> WaitPreference | None:
     return WaitPreference(0, "respond-async") if "respond-async" in names else None
 
 
-def negotiate(accept: str, asked: ImageFormat | None, *, prefer_json: bool = False) -> Answer:
+def negotiate(
+    accept: str, asked: ImageFormat | None, *, prefer_json: bool = False, has_several: bool = False
+) -> Answer:
     """Choose the form of a finished job's answer.
 
     Args:
         accept: the header; empty accepts everything.
         asked: `output.format` of the request, which `Accept` must not contradict.
         prefer_json: what `Accept` wants as much as the picture is the job object.
+        has_several: there are several pictures, which no single file holds.
 
     Returns:
-        The picture's format, or "json" for the job object.
+        The picture's format, "json" for the job object, or "zip" for an archive of both.
 
     Raises:
         ServiceError: `not_acceptable`.
     """
     ranges = _media_ranges(accept or "*/*")
-    formats: list[Answer] = [asked] if asked else list(ImageFormat)
-    answers: list[Answer] = ["json", *formats] if prefer_json else [*formats, "json"]
+    formats: list[Answer] = [] if has_several else [asked] if asked else list(ImageFormat)
+    answers: list[Answer] = ["json", *formats, "zip"] if prefer_json else [*formats, "json", "zip"]
     best: tuple[tuple[float, int, int], Answer] | None = None
     for answer in answers:
-        rank = _rank(ranges, answer.content_type if isinstance(answer, ImageFormat) else _JSON)
+        rank = _rank(ranges, _media_type(answer))
         if rank[0] > 0 and (best is None or rank > best[0]):
             best = (rank, answer)
     if best is None:
-        offer = asked.content_type if asked else "image/png, image/jpeg, image/webp"
-        raise ServiceError("not_acceptable", f"this request can answer {offer} or {_JSON}; Accept names none of them")
+        offer = ", ".join(map(_media_type, answers))
+        raise ServiceError("not_acceptable", f"this request can answer {offer}; Accept names none of them")
     return best[1]
 
 
@@ -81,6 +84,10 @@ def choose_type(accept: str, offers: Sequence[str]) -> str:
     if _rank(ranges, best)[0] == 0:
         raise ServiceError("not_acceptable", f"this address answers {' or '.join(offers)}; Accept names none of them")
     return best
+
+
+def _media_type(answer: Answer) -> str:
+    return answer.content_type if isinstance(answer, ImageFormat) else _TYPES[answer]
 
 
 def _media_ranges(accept: str) -> list[tuple[str, float]]:

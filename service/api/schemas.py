@@ -22,6 +22,7 @@ from service.domain.request import (
     DEFAULT_QUALITY,
     DEFAULT_STEPS,
     MAX_GUIDANCE,
+    MAX_IMAGES,
     MAX_PREVIEW_EVERY_STEPS,
     MAX_SEED,
     MAX_STEPS,
@@ -37,7 +38,6 @@ from service.gateway.pose_presets import PRESETS
 # Part of the contract but not of this version: naming them is kinder than "unknown".
 LATER_FIELDS = frozenset(
     {
-        "/num_images",
         "/source/url", "/pose/photo",
     }
 )  # fmt: skip
@@ -177,7 +177,7 @@ class WebhookBody(Body):
 
 
 class GenerationBody(Body):
-    """One picture asked for."""
+    """What is asked for of one photo and one pose."""
 
     source: SourceBody
     pose: PoseBody
@@ -185,6 +185,9 @@ class GenerationBody(Body):
         default=None, max_length=64, description="A name of `GET /v1/models`; the served one if absent"
     )
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="Drawn by the server if absent, and returned")
+    num_images: int = Field(
+        1, ge=1, le=MAX_IMAGES, description="Picture i is drawn from seed + i, which may be 2^53 - 1 at most"
+    )
     steps: int = Field(DEFAULT_STEPS, ge=MIN_STEPS, le=MAX_STEPS, description="Denoising steps")
     guidance: float = Field(
         DEFAULT_GUIDANCE, ge=MIN_GUIDANCE, le=MAX_GUIDANCE, allow_inf_nan=False, description="1 is no guidance"
@@ -230,6 +233,9 @@ def check_body(fields: dict[str, Any]) -> GenerationBody:
     body = validated(GenerationBody, fields)
     _check_forms("/source", body.source, ("data", "id"))
     _check_pose(body.pose, ("keypoints", "skeleton", "preset", "id"))
+    if body.seed is not None and body.seed + body.num_images - 1 > MAX_SEED:
+        largest = MAX_SEED + 1 - body.num_images
+        raise _invalid([FieldIssue("/seed", f"must be at most {largest} with {body.num_images} pictures")])
     return body
 
 

@@ -167,6 +167,7 @@ class SubmissionReader:
             retention_seconds=body.retention_s or self._default_retention_seconds,
             metadata=body.metadata,
             webhook=Webhook(body.webhook.url, tuple(body.webhook.events)) if body.webhook else None,
+            num_images=body.num_images,
         )
 
     def _pose(self, pose: PoseFormsBody, pointer: str) -> tuple[bytes, KeyPoints | None]:

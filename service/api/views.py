@@ -5,6 +5,7 @@ The request body is `service.api.schemas`'; errors are `service.api.problems`'.
 
 import base64
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -15,6 +16,7 @@ from service.domain.capacity import Eta
 from service.domain.job import Job, JobId, JobStatus, Priority
 from service.domain.request import ImageFormat, Sampler
 from service.domain.result import JobResult
+from service.gateway.links import PLAIN, Links
 
 
 class QueueView(BaseModel):
@@ -47,6 +49,7 @@ class RequestView(BaseModel):
 
     model: str
     seed: int
+    num_images: int
     steps: int
     guidance: float
     sampler: Sampler
@@ -57,11 +60,11 @@ class OutputView(BaseModel):
     """One picture."""
 
     index: int
-    url: str | None = Field(description="Where the bytes are; null once they have expired")
+    url: str | None = Field(description="Where the bytes are; null once they have expired. It holds for an hour")
     content_type: str
     sha256: str
     bytes: int
-    seed: int
+    seed: int = Field(description="Makes this picture alone")
     data: str | None = Field(description="The file in standard base64 if `output.delivery` says so, else null")
 
 
@@ -84,7 +87,7 @@ class UrlsView(BaseModel):
 
     self: str
     events: str = Field(description="What happens to the job, as server-sent events")
-    result: str
+    result: str = Field(description="The first picture, or by `Accept` all of them; it holds for an hour")
     preview: str | None = Field(description="The newest preview; null unless previews were asked for")
     cancel: str
 
@@ -145,18 +148,24 @@ def job_url(job_id: JobId) -> str:
     return f"/v1/jobs/{job_id}"
 
 
-def result_url(job_id: JobId) -> str:
-    """Path of the picture's bytes."""
-    return f"{job_url(job_id)}/result"
+def result_url(job_id: JobId, index: int = 0, links: Links = PLAIN) -> str:
+    """Where the bytes of a picture are."""
+    return links.address(f"{job_url(job_id)}/result", index)
 
 
-def job_view(job: Job, eta: Eta | None, content: bytes | None = None) -> JobView:
+def preview_url(job_id: JobId, links: Links) -> str:
+    """Where the newest preview is."""
+    return links.address(f"{job_url(job_id)}/preview")
+
+
+def job_view(job: Job, eta: Eta | None, contents: Sequence[bytes] = (), links: Links = PLAIN) -> JobView:
     """The job object.
 
     Args:
         job: as it was read just now.
         eta: as forecast just now.
-        content: the picture's file, if the object is to hold it.
+        contents: the pictures' files, if the object is to hold them.
+        links: make the addresses of pictures.
     """
     request, params = job.request, job.request.params
     return JobView(
@@ -176,18 +185,19 @@ def job_view(job: Job, eta: Eta | None, content: bytes | None = None) -> JobView
         request=RequestView(
             model=request.model,
             seed=params.seed,
+            num_images=request.num_images,
             steps=params.num_steps,
             guidance=params.guidance,
             sampler=params.sampler,
             format=request.output.format,
         ),
-        outputs=[_output(job, job.result, content)] if job.result else [],
+        outputs=_outputs(job, job.result, contents, links) if job.result else [],
         cache=CacheView.model_validate(job.result.cache) if job.result and job.result.cache else None,
         timings_ms=timings_ms(job.result) if job.result else {},
         engine=EngineView(runtime=job.result.runtime, model_digest=job.result.model_digest) if job.result else None,
         error=_error(job),
         metadata=dict(request.metadata),
-        urls=_urls(job),
+        urls=_urls(job, links),
     )
 
 
@@ -206,10 +216,10 @@ def _progress(job: Job) -> ProgressView:
     return ProgressView(stage=job.progress.stage or None, step=step, steps=num_steps, ratio=round(step / num_steps, 4))
 
 
-def preview_event(job: Job) -> PreviewEvent:
+def preview_event(job: Job, links: Links = PLAIN) -> PreviewEvent:
     """Where the newest preview is. The worker's last report may be older than it."""
     every = job.request.output.preview_every_steps
-    return PreviewEvent(step=max(every, job.progress.step // every * every), url=f"{job_url(job.id)}/preview")
+    return PreviewEvent(step=max(every, job.progress.step // every * every), url=preview_url(job.id, links))
 
 
 def timings_ms(result: JobResult) -> dict[str, float]:
@@ -225,28 +235,31 @@ def eta_view(eta: Eta) -> EtaView:
     )
 
 
-def _urls(job: Job) -> UrlsView:
+def _urls(job: Job, links: Links) -> UrlsView:
     url = job_url(job.id)
     has_previews = job.request.output.preview_every_steps > 0
     return UrlsView(
         self=url,
         events=f"{url}/events",
-        result=result_url(job.id),
-        preview=f"{url}/preview" if has_previews else None,
+        result=result_url(job.id, 0, links),
+        preview=preview_url(job.id, links) if has_previews else None,
         cancel=f"{url}/cancel",
     )
 
 
-def _output(job: Job, result: JobResult, content: bytes | None) -> OutputView:
-    return OutputView(
-        index=0,
-        url=None if job.is_expired else result_url(job.id),
-        content_type=result.content_type,
-        sha256=result.sha256,
-        bytes=result.num_bytes,
-        seed=job.request.params.seed,
-        data=None if content is None else base64.b64encode(content).decode(),
-    )
+def _outputs(job: Job, result: JobResult, contents: Sequence[bytes], links: Links) -> list[OutputView]:
+    return [
+        OutputView(
+            index=index,
+            url=None if job.is_expired else result_url(job.id, index, links),
+            content_type=result.content_type,
+            sha256=file.sha256,
+            bytes=file.num_bytes,
+            seed=job.request.params.seed + index,
+            data=base64.b64encode(contents[index]).decode() if contents else None,
+        )
+        for index, file in enumerate(result.files)
+    ]
 
 
 def _error(job: Job) -> Problem | None:

@@ -1,9 +1,11 @@
-"""What a webhook tells: the job object of the API, as it was after the change, in an envelope that names the change."""
+"""What a webhook tells: the job or batch object of the API as it was after the change, and which change that was."""
 
 import dataclasses
 import json
 
+from service.api.batch_views import batch_view
 from service.api.views import job_view, moment
+from service.domain.batch import Batch
 from service.domain.job import Job
 from service.ports.webhooks import Delivery
 
@@ -13,8 +15,9 @@ _MAX_DETAIL = 500
 
 def webhook_body(delivery: Delivery) -> bytes:
     """The bytes to sign and send, below 20 kB; no picture is in them."""
-    view = job_view(_with_short_detail(delivery.job), None).model_dump(mode="json")
-    document = {"type": delivery.event, "timestamp": moment(delivery.at), "data": view}
+    about = delivery.about
+    view = batch_view(about, None) if isinstance(about, Batch) else job_view(_with_short_detail(about), None)
+    document = {"type": delivery.event, "timestamp": moment(delivery.at), "data": view.model_dump(mode="json")}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -11,6 +11,7 @@ from service.adapters.redis_keys import RedisKeys
 from service.bootstrap.queue import reachable_queue
 from service.domain.access import MAX_LIVE_KEYS, ApiKey, CallerLimits, Scope, key_text, secret_digest
 from service.domain.errors import ConfigurationError
+from service.gateway.links import PLAIN, Links
 from service.settings import Settings
 from service.telemetry.logs import get_logger
 
@@ -19,8 +20,8 @@ _ID_LENGTH = 8
 _SECRET_BYTES = 32
 
 
-def open_key_ring(settings: Settings) -> RedisKeyRing | None:
-    """The keys that callers must have; None where everybody may call.
+def open_key_ring(settings: Settings) -> tuple[RedisKeyRing | None, Links]:
+    """The keys that callers must have, None where everybody may call; and what signs addresses that need none.
 
     Raises:
         ConfigurationError: other computers could call, and there is no key that would stop them.
@@ -31,15 +32,16 @@ def open_key_ring(settings: Settings) -> RedisKeyRing | None:
     if auth == "off":
         if not _is_this_computer(host):
             get_logger().warning("no API keys are needed: whoever reaches this address may use it", host=host)
-        return None
+        return None, PLAIN
     register = RedisKeyRegister(settings.redis_url, keys)
     try:
         has_keys = bool(register.list_keys())
+        links = Links(register.link_secret())
     finally:
         register.close()
     if auth == "auto" and not has_keys:
         if _is_this_computer(host):
-            return None
+            return None, PLAIN
         msg = (
             f"XMDPT_GATEWAY__HOST={host} lets other computers in: make a key with `xmdpt-serve keys create --tenant "
             "NAME`, or let everybody in with XMDPT_GATEWAY__AUTH=off"
@@ -47,7 +49,7 @@ def open_key_ring(settings: Settings) -> RedisKeyRing | None:
         raise ConfigurationError(msg)
     if not has_keys:
         get_logger().warning("nobody can call yet: make a key with `xmdpt-serve keys create --tenant NAME`")
-    return RedisKeyRing(settings.redis_url, keys)
+    return RedisKeyRing(settings.redis_url, keys), links
 
 
 def create_key(

@@ -86,11 +86,11 @@ def run_gateway(settings: Settings) -> None:
     upkeep = Upkeep(queue_upkeep, auditor, blobs, manifests, policy.lease_seconds, metrics)
     forecasts = Forecasts(registry, intake)
     readiness, workforce = Readiness(intake, blobs), Workforce(forecasts)
-    ring = open_key_ring(settings)
+    ring, links = open_key_ring(settings)
     library = Library(pictures, blobs, vectors, model.digest)
     feeder = BatchFeeder(books, manifests, intake, blobs, library, model, metrics)
-    batches = Batches(books, manifests, blobs, feeder, forecasts, metrics)
     webhooks = Webhooks(settings, metrics)
+    batches = Batches(books, manifests, blobs, feeder, forecasts, metrics, webhooks.receivers)
     edge = settings.gateway
     decoder = PillowPool(edge.decoders, edge.max_pixels)
 
@@ -122,7 +122,7 @@ def run_gateway(settings: Settings) -> None:
             workforce,
             model,
             metrics,
-            Access(ring),
+            Access(ring, links=links),
             Rates(),
         ),
         decoder,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.job import IdempotencyKey, Job, JobId, JobStatus
+from service.domain.webhook import Webhook
 
 BatchId = str
 BATCH_ID = re.compile(r"bat_[0-9a-f]{32}")
@@ -43,6 +44,7 @@ class NewBatch:
         retention_seconds: from the end of each item; how long its picture is kept.
         metadata: the client's own notes.
         idempotency: the client's key, if there is one.
+        webhook: who is to be told of it and of its items, if anybody.
     """
 
     id: BatchId
@@ -53,6 +55,7 @@ class NewBatch:
     retention_seconds: float
     metadata: Mapping[str, str]
     idempotency: IdempotencyKey | None = None
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Batch:
 
     Attributes:
         id: the batch.
+        tenant: whose it is.
         status: where it stands.
         num_items: all of them; likewise how many are running or have succeeded, failed or been cancelled.
         cost_left: row-steps of the items that have not ended.
@@ -70,6 +74,7 @@ class Batch:
     """
 
     id: BatchId
+    tenant: str
     status: BatchStatus
     num_items: int
     num_running: int

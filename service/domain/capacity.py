@@ -59,7 +59,7 @@ class Capacity:
         stage_seconds: time of one row of every other stage, by the stage's name.
         execution: step by step, or whole loops.
         max_batch: most rows of a call.
-        num_slots: jobs in flight.
+        num_slots: pictures in flight.
         is_shortest_first: batching brings nothing here, so the job that needs least goes first.
     """
 

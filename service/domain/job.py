@@ -125,7 +125,6 @@ class NewJob:
     Attributes:
         id: `job_` and 32 lower-case hex digits.
         request: what is asked for.
-        rows: slots that the job takes in a batch.
         tenant: whose it is; the queue is fair between tenants.
         priority: its class.
         deadline_seconds: from acceptance; a job that has not ended by then fails.
@@ -138,7 +137,6 @@ class NewJob:
 
     id: JobId
     request: GenerationRequest
-    rows: int = 1
     tenant: str = DEFAULT_TENANT
     priority: Priority = Priority.INTERACTIVE
     deadline_seconds: float = MAX_DEADLINE_SECONDS
@@ -147,6 +145,11 @@ class NewJob:
     forecast_seconds: float = 0.0
     batch: BatchPlace | None = None
     webhook: Webhook | None = None
+
+    @property
+    def rows(self) -> int:
+        """Slots that the job takes in a worker: one for each picture."""
+        return self.request.num_images
 
     @property
     def cost(self) -> int:

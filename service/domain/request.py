@@ -10,6 +10,7 @@ from enum import StrEnum
 from xmdpt.spec import IMAGE_SIZE
 
 MAX_SEED = 2**53 - 1
+MAX_IMAGES = 8
 MIN_STEPS, MAX_STEPS, DEFAULT_STEPS = 2, 250, 50
 MIN_GUIDANCE, MAX_GUIDANCE, DEFAULT_GUIDANCE = 1.0, 10.0, 2.0
 DEFAULT_QUALITY = 90
@@ -89,6 +90,7 @@ class GenerationRequest:
         source_digest: `sha256:<hex>` of the photo's 256 x 256 x 3 bytes.
         pose_digest: `sha256:<hex>` of the skeleton's 256 x 256 x 3 bytes.
         metadata: the client's own notes, which decide nothing.
+        num_images: 1 .. 8; picture i is drawn from seed + i.
     """
 
     model: str
@@ -97,3 +99,4 @@ class GenerationRequest:
     source_digest: str
     pose_digest: str
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    num_images: int = 1

@@ -1,7 +1,26 @@
-"""What a job makes: where its picture lies and how long each stage took."""
+"""What a job makes: where its pictures lie and how long each stage took."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """One picture as it was stored.
+
+    Attributes:
+        sha256: hex digest of the bytes.
+        num_bytes: their length.
+    """
+
+    sha256: str
+    num_bytes: int
+
+    @classmethod
+    def of(cls, content: bytes) -> "PictureFile":
+        """What is to be known of these bytes."""
+        return cls(hashlib.sha256(content).hexdigest(), len(content))
 
 
 @dataclass(frozen=True)
@@ -11,8 +30,7 @@ class JobResult:
     Attributes:
         fence: of the delivery that finished the job.
         content_type: such as `image/png`.
-        sha256: hex digest of the bytes.
-        num_bytes: their length.
+        files: a picture each, in the order of their seeds.
         model_digest: `sha256:<hex>` of the graphs that made it.
         runtime: what ran them, such as `onnxruntime`.
         stage_seconds: wall time by stage, in the order of the stages: `queue`, then the worker's.
@@ -21,8 +39,7 @@ class JobResult:
 
     fence: int
     content_type: str
-    sha256: str
-    num_bytes: int
+    files: tuple[PictureFile, ...]
     model_digest: str
     runtime: str
     stage_seconds: Mapping[str, float]

@@ -4,7 +4,7 @@ The arrays are `service.engine.executor`'s; which rows run is the scheduler's ch
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from service.domain.errors import BackendError, BackendUnavailableError, ResourceExhaustedError
 from service.domain.execution import Execution
@@ -12,6 +12,7 @@ from service.domain.job import JobFailure
 from service.domain.stage import Stage
 from service.engine.executor import Executor
 from service.engine.flight import Flight
+from service.engine.images import Images
 from service.engine.previews import Previews
 from service.engine.warmup import stage_calls
 from service.engine.wishes import Wish
@@ -31,20 +32,21 @@ class BatchRunner:
         backend: InferenceBackend,
         execution: Execution,
         working_set: WorkingSet,
+        images: Images,
         previews: Previews,
         on_vector: Callable[[Flight, Stage, F32], object],
         before_call: Callable[[Stage], None],
         metrics: WorkerMetrics,
     ) -> None:
         """`on_vector` gets each vector [D] that an encoder has made, to keep; `before_call` is the executor's."""
-        self._backend, self._execution, self._set = backend, execution, working_set
+        self._backend, self._execution, self._set, self._images = backend, execution, working_set, images
         self._executor = Executor(backend, working_set, before_call)
         self._previews, self._on_vector, self._metrics = previews, on_vector, metrics
         self._log = get_logger()
 
-    def run(self, batch: RunBatch, flights: Mapping[str, Flight]) -> BatchFinished | BatchFailed:
+    def run(self, batch: RunBatch) -> BatchFinished | BatchFailed:
         """Run it, whatever happens; with `is_device_gone` no other batch would fare better."""
-        in_batch = [flights[row.job_id] for row in batch.rows]
+        in_batch = [self._images.flight(row.job_id) for row in batch.rows]
         for flight in in_batch:
             flight.stage = batch.stage
         started = time.monotonic()
@@ -98,26 +100,28 @@ class BatchRunner:
         return False
 
     def _account(self, batch: RunBatch, flights: list[Flight], seconds: float) -> None:
-        """Note what the batch has done for its flights."""
+        """Note what the batch has done for the flights of its rows."""
         self._metrics.batch_seconds[batch.stage].observe(seconds)
-        for flight in flights:
+        for flight in dict.fromkeys(flights):  # once, however many of its pictures shared it
             flight.spend(batch.stage, seconds)
         match batch.stage:
             case Stage.ENCODE_SOURCE | Stage.ENCODE_POSE:
                 is_source = batch.stage is Stage.ENCODE_SOURCE
                 vectors = self._set.source_vector if is_source else self._set.pose_vector
-                for flight in flights:
-                    self._on_vector(flight, batch.stage, vectors[self._set.slot(flight.key)].copy())
+                for flight, row in zip(flights, batch.rows, strict=True):
+                    self._on_vector(flight, batch.stage, vectors[self._set.slot(row.job_id)].copy())
             case Stage.DENOISE:
                 for flight, row in zip(flights, batch.rows, strict=True):
-                    flight.step = row.step_index + 1
-                    if flight.job.request.output.preview_every_steps:
-                        self._previews.offer(flight, self._set.previous_denoised[self._set.slot(flight.key)])
+                    flight.advance(1)
+                    if flight.job.request.output.preview_every_steps and self._images.is_first(row.job_id):
+                        denoised = self._set.previous_denoised[self._set.slot(row.job_id)]
+                        self._previews.offer(flight, row.step_index + 1, denoised)
                 self._metrics.count_steps(len(flights), 1)
             case Stage.SAMPLE:
-                for flight in flights:
-                    flight.step = flight.job.request.params.num_steps
                 # The scheduler puts jobs of one number of steps into it.
-                self._metrics.count_steps(len(flights), flights[0].step)
+                num_steps = flights[0].job.request.params.num_steps
+                for flight in flights:
+                    flight.advance(num_steps)
+                self._metrics.count_steps(len(flights), num_steps)
             case Stage.CONDITION | Stage.DECODE:
                 pass

@@ -1,20 +1,19 @@
-"""How a job leaves the worker: with a committed picture, as a failure, or back into the queue.
+"""How a job leaves the worker: with committed pictures, as a failure, or back into the queue.
 
 It owns the order: bytes durable first, then the fenced finish; a result of an old fence is deleted unseen. And it owns
 patience: an outage of the queue or the store is waited out for a while, and then the job goes back.
 """
 
-import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PIL import Image
 
 from service.domain.errors import StorageError
 from service.domain.job import ClaimedJob, JobFailure
 from service.domain.request import ImageFormat, OutputOptions
-from service.domain.result import JobResult
+from service.domain.result import JobResult, PictureFile
 from service.engine.flight import Flight
 from service.engine.provenance import Provenance, exif_block, png_chunks
 from service.ports.backend import U8, InferenceBackend
@@ -75,27 +74,26 @@ class Delivery:
         self._patience_seconds, self._metrics = 2 * lease_seconds, metrics
         self._log = get_logger()
 
-    def succeed(self, flight: Flight, picture: U8, backend: InferenceBackend) -> str:
-        """Encode [256,256,3] uint8 RGB, store it, finish the job if its lease is still ours; returns how it left."""
+    def succeed(self, flight: Flight, pictures: Sequence[U8], backend: InferenceBackend) -> str:
+        """Encode pictures, store them, finish the job if its lease is still ours; returns how it left.
+
+        Args:
+            flight: whose they are.
+            pictures: [256,256,3] uint8 RGB each, in the order of their seeds.
+            backend: made them.
+        """
         job = flight.job
-        started = time.monotonic()
-        seed, software = job.request.params.seed, self._software
-        provenance = Provenance(software, seed, backend.model_digest) if software else None
-        content = picture_file(picture, job.request.output, provenance)
-        seconds = time.monotonic() - started
-        flight.spend("encode_output", seconds)
-        self._metrics.stage_seconds.labels("encode_output").observe(seconds)
+        contents = [self._encode(flight, picture, index, backend) for index, picture in enumerate(pictures)]
         result = JobResult(
             fence=job.fence,
             content_type=job.request.output.format.content_type,
-            sha256=hashlib.sha256(content).hexdigest(),
-            num_bytes=len(content),
+            files=tuple(PictureFile.of(content) for content in contents),
             model_digest=backend.model_digest,
             runtime=backend.runtime,
             stage_seconds=flight.stage_seconds,
             cache=flight.cache,
         )
-        return self._settle(job, lambda: self._commit(job, result, content))
+        return self._settle(job, lambda: self._commit(job, result, contents))
 
     def fail(self, job: ClaimedJob, failure: JobFailure, *, may_retry: bool) -> str:
         """End the job as failed, or send it back while tries are left; returns how it left."""
@@ -110,9 +108,20 @@ class Delivery:
         """Give the job back unharmed; returns how it left."""
         return self._settle(job, lambda: self._leases.release(job.id, job.fence))
 
-    def _commit(self, job: ClaimedJob, result: JobResult, content: bytes) -> FinishVerdict:
-        # Blob before finish: a crash here repeats the job, never loses it.
-        self._blobs.put_output(job.id, job.fence, content)
+    def _encode(self, flight: Flight, picture: U8, index: int, backend: InferenceBackend) -> bytes:
+        started = time.monotonic()
+        request, software = flight.job.request, self._software
+        provenance = Provenance(software, request.params.seed + index, backend.model_digest) if software else None
+        content = picture_file(picture, request.output, provenance)
+        seconds = time.monotonic() - started
+        flight.spend("encode_output", seconds)
+        self._metrics.stage_seconds.labels("encode_output").observe(seconds)
+        return content
+
+    def _commit(self, job: ClaimedJob, result: JobResult, contents: Sequence[bytes]) -> FinishVerdict:
+        # Blobs before finish: a crash here repeats the job, never loses it.
+        for index, content in enumerate(contents):
+            self._blobs.put_output(job.id, job.fence, content, index)
         verdict = self._leases.succeed(job.id, result)
         if verdict != "succeeded":
             self._blobs.delete_output(job.id, job.fence)

@@ -4,7 +4,7 @@ What is told, and in which order bytes and words go, is `service.engine.delivery
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
@@ -40,12 +40,12 @@ class Departures:
         self._on_left, self._metrics = on_left, metrics
         self._log = get_logger()
 
-    def succeed(self, flight: Flight, picture: U8, backend: InferenceBackend) -> None:
-        """With its picture, [256,256,3] uint8 RGB."""
-        self._send_off(flight, partial(self._delivery.succeed, flight, picture, backend))
+    def succeed(self, flight: Flight, pictures: Sequence[U8], backend: InferenceBackend) -> None:
+        """With its pictures, [256,256,3] uint8 RGB each."""
+        self._send_off(flight, partial(self._delivery.succeed, flight, pictures, backend))
 
     def fail(self, flight: Flight, failure: JobFailure, *, may_retry: bool) -> None:
-        """Without one."""
+        """Without any."""
         self._send_off(flight, partial(self._delivery.fail, flight.job, failure, may_retry=may_retry))
 
     def cancel(self, flight: Flight) -> None:

@@ -12,8 +12,10 @@ class Flight:
     Attributes:
         job: the claim.
         arrived: monotonic seconds of the claim.
-        stage: that it is in; empty before the first. Likewise step: denoising steps done.
-        stage_seconds: wall time by stage so far; a batch's time counts whole for each of its rows.
+        stage: that it is in; empty before the first.
+        step: denoising steps done; of several pictures their mean, rounded down.
+        num_row_steps: the same, added up over its pictures.
+        stage_seconds: wall time by stage so far; a batch's time counts whole for each job in it.
         cache: `hit` or `miss` for `source` and `pose`.
         is_lost: the job is no longer ours.
         previewed_at: monotonic seconds of its last preview.
@@ -23,6 +25,7 @@ class Flight:
     arrived: float
     stage: str = ""
     step: int = 0
+    num_row_steps: int = 0
     stage_seconds: dict[str, float] = field(default_factory=dict)
     cache: dict[str, str] = field(default_factory=dict)
     is_lost: bool = False
@@ -34,9 +37,19 @@ class Flight:
         return f"{self.job.id}.{self.job.fence}"
 
     @property
+    def num_images(self) -> int:
+        """Pictures to make, each in a slot of its own."""
+        return self.job.request.num_images
+
+    @property
     def progress(self) -> Progress:
         """As the queue is told."""
         return Progress(self.stage, self.step)
+
+    def advance(self, num_steps: int) -> None:
+        """One of its pictures has taken so many steps."""
+        self.num_row_steps += num_steps
+        self.step = self.num_row_steps // self.num_images
 
     def spend(self, stage: str, seconds: float) -> None:
         """Add to a stage's time."""

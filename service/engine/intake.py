@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain.errors import ServiceError, StorageError
+from service.domain.request import MAX_IMAGES
 from service.domain.stage import Stage
 from service.engine.flight import Flight
 from service.engine.heartbeat import Heartbeat
@@ -81,7 +82,7 @@ class Intake:
         self._claiming = threading.Lock()
         self._may_claim = True
         self._is_stopping = False
-        self._room = 0  # jobs that may have been claimed in all, ever
+        self._room = 0  # pictures that may have been claimed in all, ever
         self._num_claimed = 0
         self._ask_at = 0.0
         self._resume_at = 0.0
@@ -89,6 +90,7 @@ class Intake:
         self._is_parked_due = False
         self._thread = WatchedThread("intake", self._run, targets.died)
         self._is_claim_unanswered = False
+        self._may_have_blocked = False
         self.is_queue_answering = False
 
     def start(self) -> None:
@@ -119,9 +121,11 @@ class Intake:
             self._resume_at = time.monotonic() + seconds
 
     def offer(self, free_slots: int, num_arrived: int) -> None:
-        """Say how many jobs may be claimed now, and how many arrivals have been seen when that was so."""
+        """Say how many pictures may be claimed now, and how many arrivals have been seen when that was so."""
         with self._changed:
             if free_slots + num_arrived != self._room:
+                if self._may_have_blocked:
+                    self._ask_at = 0.0
                 self._room = free_slots + num_arrived
                 self._changed.notify()
 
@@ -147,14 +151,14 @@ class Intake:
         with self._changed:
             if self._parked.pop(flight.key, None) is None:
                 return False
-            self._num_claimed -= 1
+            self._num_claimed -= flight.num_images
             return True
 
     def take_parked(self) -> list[Flight]:
         """Forget all flights that wait for a vector."""
         with self._changed:
             flights = list(self._parked.values())
-            self._num_claimed -= len(flights)
+            self._num_claimed -= sum(flight.num_images for flight in flights)
             self._parked.clear()
             return flights
 
@@ -215,8 +219,11 @@ class Intake:
             self._is_claim_unanswered = True
             self._note_outage(error)
             return []
+        num_images = sum(job.request.num_images for job in jobs)
         # What was given may be the lost answer of an earlier claim, for less room than there is now.
-        may_be_more = self._is_claim_unanswered or len(jobs) >= free
+        may_be_more = self._is_claim_unanswered or num_images >= free
+        # A job may be waiting that needs more room than was left.
+        self._may_have_blocked = free - num_images < MAX_IMAGES
         self._is_claim_unanswered = False
         self.is_queue_answering = True
         flights = [Flight(job, time.monotonic(), stage_seconds={"queue": job.queue_seconds}) for job in jobs]
@@ -224,7 +231,7 @@ class Intake:
             self._flights[flight.key] = flight
             self._heartbeat.track(flight)
         with self._changed:
-            self._num_claimed += len(flights)
+            self._num_claimed += num_images
             if may_be_more:
                 self._ask_at = 0.0
         return flights
@@ -272,7 +279,7 @@ class Intake:
             prepared = prepare(flight.job, self._blobs, self._prediction, _KINDS.keys() - supply.at_hand.keys())
         except ServiceError as error:
             with self._changed:
-                self._num_claimed -= 1
+                self._num_claimed -= flight.num_images
             self._targets.failed(flight, error)
             return
         seconds = time.monotonic() - started

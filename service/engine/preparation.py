@@ -40,7 +40,7 @@ def prepare(job: ClaimedJob, blobs: BlobStore, prediction: Prediction, encoders:
     params = job.request.params
     return PreparedJob(
         pictures=_pictures(job, blobs, encoders) if encoders else {},
-        noise=initial_noise(params.seed),
+        noise=np.stack([initial_noise(params.seed + index) for index in range(job.request.num_images)]),
         plan=_cached_plan(params.num_steps, params.guidance, params.sampler.value, prediction),
     )
 

@@ -26,15 +26,16 @@ class Previews:
         """The projection was fitted to the decoder at hand."""
         self._projection, self._blobs, self._threads, self._metrics = projection, blobs, threads, metrics
 
-    def offer(self, flight: Flight, denoised: F32) -> None:
-        """After a step of a flight that wants previews: write one if it is due.
+    def offer(self, flight: Flight, step: int, denoised: F32) -> None:
+        """After a step of the first picture of a flight that wants previews: write one if it is due.
 
         Args:
-            flight: its `step` is the number of steps done.
+            flight: whose picture it is.
+            step: steps that the picture has done.
             denoised: [4,32,32] float32, what the step predicts the latents to become; copied if needed.
         """
         request = flight.job.request
-        is_due = flight.step % request.output.preview_every_steps == 0 and flight.step < request.params.num_steps
+        is_due = step % request.output.preview_every_steps == 0 and step < request.params.num_steps
         now = time.monotonic()
         if is_due and now - flight.previewed_at >= _PAUSE_SECONDS:
             flight.previewed_at = now

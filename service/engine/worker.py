@@ -15,12 +15,14 @@ from queue import Empty, SimpleQueue
 from service.domain.capacity import WorkerReport
 from service.domain.errors import BackendUnavailableError, ServiceError, StorageError
 from service.domain.job import JobFailure
+from service.domain.request import MAX_IMAGES
 from service.domain.stage import Stage
 from service.engine.batch_runner import BatchRunner
 from service.engine.delivery import Delivery
 from service.engine.departures import Departures
 from service.engine.flight import Flight
 from service.engine.heartbeat import Heartbeat
+from service.engine.images import Departure, Images
 from service.engine.intake import Arrival, Intake, IntakeTargets
 from service.engine.presence import Presence
 from service.engine.preview import PreviewProjection
@@ -34,7 +36,7 @@ from service.ports.queue import JobLeases, News
 from service.ports.vectors import VectorCache
 from service.ports.workers import WorkerAnnouncements
 from service.scheduling.actions import Action, CancelJob, DropJob, EndJob, ReleaseJob, RunBatch
-from service.scheduling.events import BatchFailed, CancelRequested, DrainRequested, JobArrived, LeaseLost
+from service.scheduling.events import BatchFailed, DrainRequested
 from service.scheduling.policy import BatchPolicy
 from service.scheduling.scheduler import Scheduler
 from service.telemetry.logs import get_logger
@@ -44,8 +46,6 @@ from xmdpt.spec import VARIANTS, Variant
 _IDLE_TURN_SECONDS = 1.0
 # Pictures are encoded, made durable and told to the queue beside the device, several at a time: most of it is waiting.
 _NUM_DELIVERERS = 4
-# The queue's clock decides what is late; a worker that is a moment early would find no deadline passed there.
-_DEADLINE_GRACE_SECONDS = 0.1
 # With the store away, claiming would only hand jobs back.
 _STORE_PAUSE_SECONDS = 2.0
 
@@ -104,12 +104,14 @@ class Worker:
         self._num_slots = capacity.num_slots
         policy = BatchPolicy(capacity.max_batch, capacity.num_slots, is_shortest_first=capacity.is_shortest_first)
         self._scheduler = Scheduler(policy, capacity.execution)
-        self._set = WorkingSet(capacity.num_slots, variant.width)
+        # An empty worker is given a job of any size.
+        working_set = WorkingSet(max(capacity.num_slots, MAX_IMAGES), variant.width)
+        self._images = Images(self._scheduler, working_set)
         self._deliverers = ThreadPoolExecutor(_NUM_DELIVERERS, "delivery")
         previews = Previews(projection, ports.blobs, self._deliverers, metrics)
         share_vector = partial(self._deliverers.submit, self._share_vector)
         self._batches = BatchRunner(
-            backend, capacity.execution, self._set, previews, share_vector, self._wake_beside, metrics
+            backend, capacity.execution, working_set, self._images, previews, share_vector, self._wake_beside, metrics
         )
         self._flights: dict[str, Flight] = {}
         delivery = Delivery(ports.leases, ports.blobs, times.lease_seconds, metrics, software)
@@ -149,7 +151,6 @@ class Worker:
         self._drain_at: float | None = None
         self._is_closed = False
         self._fatal_error: BaseException | None = None
-        self._num_arrived = 0
         self._last_turn = time.monotonic()
         metrics.step_slots.set(capacity.num_slots)
         metrics.ready.set_function(lambda: float(self.is_ready))
@@ -223,8 +224,8 @@ class Worker:
             leave()
         self._leaving.clear()
         # Pictures that wait for the store or the queue hold no slot, but memory.
-        most_more = 2 * self._num_slots - len(self._flights)
-        self._intake.offer(min(self._scheduler.free_slots(), most_more), self._num_arrived)
+        most_more = 2 * self._num_slots - sum(flight.num_images for flight in list(self._flights.values()))
+        self._intake.offer(min(self._scheduler.free_slots(), most_more), self._images.num_arrived)
 
     def _idle_seconds(self) -> float:
         """How long nothing needs to be done unless something happens."""
@@ -248,26 +249,11 @@ class Worker:
             self._heartbeat.beat_now()
 
     def _arrive(self, arrival: Arrival) -> None:
-        flight, job = arrival.flight, arrival.flight.job
-        self._num_arrived += 1
-        if flight.is_lost:
-            self._departures.hand_back(flight)
+        if arrival.flight.is_lost:
+            self._images.turn_away(arrival.flight)
+            self._departures.hand_back(arrival.flight)
             return
-        slot = self._set.add(flight.key, arrival.prepared)
-        at_hand = arrival.supply.at_hand
-        if Stage.ENCODE_SOURCE in at_hand:
-            self._set.source_vector[slot] = at_hand[Stage.ENCODE_SOURCE]
-        if Stage.ENCODE_POSE in at_hand:
-            self._set.pose_vector[slot] = at_hand[Stage.ENCODE_POSE]
-        event = JobArrived(
-            flight.key,
-            job.request.params.num_steps,
-            frozenset(at_hand),
-            job.is_suspect,
-            job.priority,
-            flight.arrived + job.seconds_left + _DEADLINE_GRACE_SECONDS,
-        )
-        self._scheduler.handle(event, time.monotonic())
+        self._images.board(arrival, time.monotonic())
 
     def _refuse(self, flight: Flight, error: ServiceError) -> None:
         """Its pictures can't be read: the one failure before the scheduler knows the job."""
@@ -281,12 +267,12 @@ class Worker:
     def _lose(self, flight: Flight) -> None:
         if self._intake.withdraw(flight):
             self._departures.hand_back(flight)
-        self._scheduler.handle(LeaseLost(flight.key), time.monotonic())
+        self._images.lose(flight, time.monotonic())
 
     def _cancel(self, flight: Flight) -> None:
         if self._intake.withdraw(flight):
             self._departures.cancel(flight)
-        self._scheduler.handle(CancelRequested(flight.key), time.monotonic())
+        self._images.cancel(flight, time.monotonic())
 
     def _drain(self, now: float) -> None:
         if self._drain_at is None:
@@ -300,30 +286,30 @@ class Worker:
                 self._departures.hand_back(flight)
 
     def _perform(self, action: Action) -> None:
-        match action:
-            case RunBatch():
-                self._run_batch(action)
-                return
-            case EndJob() | CancelJob() | ReleaseJob() | DropJob():
-                flight = self._flights[action.job_id]
-                picture = self._set.remove(flight.key)
-        match action:
+        if isinstance(action, RunBatch):
+            self._run_batch(action)
+        elif departure := self._images.leave(action, time.monotonic()):
+            self._leaving.append(partial(self._depart, departure))
+
+    def _depart(self, departure: Departure) -> None:
+        flight = departure.flight
+        match departure.how:
             case EndJob(failure=JobFailure() as failure):
-                leave = partial(self._departures.fail, flight, failure, may_retry=True)
+                self._departures.fail(flight, failure, may_retry=True)
             case EndJob():
-                assert picture is not None
-                leave = partial(self._departures.succeed, flight, picture, self._backend)
+                self._departures.succeed(flight, departure.pictures, self._backend)
             case CancelJob():
-                leave = partial(self._departures.cancel, flight)
+                self._departures.cancel(flight)
             case ReleaseJob() | DropJob():
-                leave = partial(self._departures.hand_back, flight)
-        self._leaving.append(leave)
+                self._departures.hand_back(flight)
 
     def _run_batch(self, batch: RunBatch) -> None:
-        outcome = self._batches.run(batch, self._flights)
+        outcome = self._batches.run(batch)
         if isinstance(outcome, BatchFailed) and outcome.is_device_gone:
             self._give_up(BackendUnavailableError(f"{batch.stage}: {outcome.failure.detail}"))
         self._scheduler.handle(outcome, time.monotonic())
+        if not isinstance(outcome, BatchFailed):
+            self._images.follow(batch, time.monotonic())
 
     def _give_up(self, error: BaseException) -> None:
         """Hand everything back and end: this process can do no work, and others may."""

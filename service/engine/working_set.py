@@ -22,7 +22,7 @@ class PreparedJob:
 
     Attributes:
         pictures: [256,256,3] uint8 RGB for each encoder that has to run.
-        noise: [4,32,32] float32, drawn from the seed.
+        noise: [images,4,32,32] float32, drawn from the seed, the seed + 1, and so on.
         plan: timesteps, guidance weights and coefficient rows.
     """
 
@@ -32,17 +32,17 @@ class PreparedJob:
 
 
 class WorkingSet:
-    """Slots 0 .. num_slots-1; each holds one flight's arrays from its arrival until it leaves.
+    """Slots 0 .. num_slots-1; each holds the arrays of one picture of a flight from its arrival until it leaves.
 
     Attributes:
         latents: [slots,4,32,32] float32; likewise previous_denoised.
         step_rows: [slots,250,7] float32; timestep, guidance weight and coefficients of each step.
         source_vector: [slots,D] float32; likewise pose_vector, condition.
-        pictures: [256,256,3] uint8 RGB by flight, once decoded.
+        pictures: [256,256,3] uint8 RGB by key, once decoded.
     """
 
     def __init__(self, num_slots: int, width: int) -> None:
-        """Allocate for num_slots jobs of a model of this width."""
+        """Allocate for num_slots pictures of a model of this width."""
         self.latents = np.zeros((num_slots, *LATENT_SHAPE), np.float32)
         self.previous_denoised = np.zeros_like(self.latents)
         self.step_rows = np.zeros((num_slots, MAX_STEPS, 7), np.float32)
@@ -54,17 +54,17 @@ class WorkingSet:
         self._free = list(range(num_slots))
 
     def __contains__(self, key: str) -> bool:
-        """True while the flight holds a slot."""
+        """True while the picture holds a slot."""
         return key in self._jobs
 
-    def add(self, key: str, job: PreparedJob) -> int:
-        """Give the flight a slot; returns which.
+    def add(self, key: str, job: PreparedJob, index: int = 0) -> int:
+        """Give the job's picture of this index a slot, under a key of its own; returns which.
 
         Raises:
             IndexError: no slot is free; the caller claimed more than the scheduler offered.
         """
         slot = heapq.heappop(self._free)  # the lowest, so that those in use stay neighbours
-        self.latents[slot] = job.noise
+        self.latents[slot] = job.noise[index]
         self.previous_denoised[slot] = 0
         steps = slice(len(job.plan.timesteps))
         self.step_rows[slot, steps, 0] = job.plan.timesteps
@@ -74,15 +74,15 @@ class WorkingSet:
         return slot
 
     def slot(self, key: str) -> int:
-        """The row that is the flight's in every stacked array."""
+        """The row that is the picture's in every stacked array."""
         return self._jobs[key][0]
 
     def job(self, key: str) -> PreparedJob:
-        """What the flight brought along."""
+        """What the picture's job brought along."""
         return self._jobs[key][1]
 
     def remove(self, key: str) -> U8 | None:
-        """Free the flight's slot, absent is fine; returns its picture if it has one."""
+        """Free the slot, absent is fine; returns the picture if it has been decoded."""
         if key in self._jobs:
             heapq.heappush(self._free, self._jobs.pop(key)[0])
         return self.pictures.pop(key, None)

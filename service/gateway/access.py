@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from service.domain.access import ANYBODY, ApiKey, Caller, secret_digest, split_key
 from service.domain.errors import AccessError, OverloadedError
+from service.gateway.links import PLAIN, Links
 from service.ports.keys import KeyRing
 
 T = TypeVar("T")
@@ -24,13 +25,22 @@ _NOBODYS = ApiKey("", secret_digest(""), "", frozenset())
 
 
 class Access:
-    """The keys of one gateway."""
+    """The keys of one gateway.
 
-    def __init__(self, ring: KeyRing | None, now: Callable[[], float] = time.time) -> None:
+    Attributes:
+        links: the addresses that do without a key.
+    """
+
+    def __init__(self, ring: KeyRing | None, now: Callable[[], float] = time.time, links: Links = PLAIN) -> None:
         """Without a ring everybody may do everything."""
-        self._ring, self._now = ring, now
+        self._ring, self._now, self.links = ring, now, links
         self._found: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may do everything."""
+        return self._ring is None
 
     async def caller(self, authorization: str, address: str) -> Caller:
         """Say who calls.

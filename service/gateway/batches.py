@@ -13,10 +13,12 @@ from service.domain.batch import Batch, BatchEnd, BatchId, BatchStatus, NewBatch
 from service.domain.errors import NotFoundError, OverloadedError, RequestError, StorageError
 from service.domain.inputs import pack_inputs
 from service.domain.job import IdempotencyKey
+from service.domain.webhook import Webhook
 from service.gateway.batch_draft import BatchDraft
 from service.gateway.batch_feeder import BatchFeeder
 from service.gateway.forecast import Forecasts
 from service.gateway.patience import queue_answers_within
+from service.gateway.receivers import Receivers, check_webhook
 from service.gateway.submission import Submission
 from service.ports.batches import BatchBooks
 from service.ports.blobs import BlobStore
@@ -32,11 +34,13 @@ class BatchOptions:
         deadline_seconds: from acceptance, 0.1 .. 86,400; what has not ended by then fails.
         retention_seconds: from the end of each item, 60 .. 86,400.
         metadata: the client's own notes, as a job's.
+        webhook: who is to be told of the batch, and of its items, if anybody; its address is still to be checked.
     """
 
     deadline_seconds: float
     retention_seconds: float
     metadata: Mapping[str, str]
+    webhook: Webhook | None = None
 
 
 # Of one look at what has ended.
@@ -57,9 +61,12 @@ class Batches:
         feeder: BatchFeeder,
         forecasts: Forecasts,
         metrics: GatewayMetrics,
+        receivers: Receivers | None = None,
     ) -> None:
+        """Of a deployment without `receivers` nobody is told anything, and webhooks are refused."""
         self._books, self._manifests, self._blobs, self._feeder = books, manifests, blobs, feeder
         self._forecasts, self._metrics = forecasts, metrics
+        self._receivers = receivers
         self._closing = asyncio.Event()
 
     async def store(self, draft: BatchDraft, number: int, submission: Submission) -> None:
@@ -90,10 +97,12 @@ class Batches:
             The batch that stands for the call, and whether an earlier call with the same key has made it.
 
         Raises:
-            RequestError: `idempotency_mismatch`.
+            RequestError: `idempotency_mismatch`, `webhook_url`, `validation` of what a webhook could not tell.
             OverloadedError: `overloaded`, `tenant_queue_full`; nothing was kept.
             StorageError: `queue_unavailable` or `storage_unavailable`.
         """
+        if options.webhook:
+            await check_webhook(self._receivers, options.webhook, options.metadata)
         await asyncio.to_thread(self._manifests.put, draft.id, draft.lines())
         fingerprint = f"{draft.fingerprint} {options}"
         batch = NewBatch(
@@ -105,6 +114,7 @@ class Batches:
             options.retention_seconds,
             options.metadata,
             IdempotencyKey(idempotency_key, fingerprint) if idempotency_key else None,
+            options.webhook,
         )
         # No clean-up if this raises: the queue may have accepted the batch and only its answer was lost.
         async with queue_answers_within():

@@ -62,7 +62,9 @@ class Forecasts:
         ahead = stats.queued_cost
         work_ahead = sum(ahead.values()) if job.priority is Priority.BATCH else ahead.get(Priority.INTERACTIVE, 0)
         num_steps = job.request.params.num_steps
-        seconds = forecast_seconds(reports, num_steps, work_ahead, stats.running_cost, stats.running)
+        seconds = forecast_seconds(
+            reports, num_steps, work_ahead, stats.running_cost, stats.running, num_images=job.request.num_images
+        )
         return None if seconds is None else Forecast(seconds, eta(seconds, stats.forecast_ratios))
 
     async def of_job(self, job: Job) -> Eta | None:
@@ -82,6 +84,7 @@ class Forecasts:
             stats.running,
             steps_done=job.progress.step,
             is_running=is_running,
+            num_images=job.request.num_images,
         )
         return None if seconds is None else eta(seconds, stats.forecast_ratios)
 

@@ -5,8 +5,8 @@ It parses no HTTP and runs no graphs. Every answer of the queue is bounded in ti
 
 import asyncio
 import dataclasses
-import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.domain.capacity import Eta
@@ -20,12 +20,12 @@ from service.domain.errors import (
 )
 from service.domain.inputs import pack_inputs
 from service.domain.job import IdempotencyKey, Job, JobId, JobStatus, NewJob
-from service.domain.result import JobResult
+from service.domain.result import JobResult, PictureFile
 from service.gateway.forecast import MAX_FORECAST_SECONDS, Forecasts
 from service.gateway.models import ServedModel
 from service.gateway.patience import MAX_QUEUE_SECONDS
 from service.gateway.patience import queue_answers_within as _queue_answers_within
-from service.gateway.receivers import Receivers
+from service.gateway.receivers import Receivers, check_webhook
 from service.gateway.submission import Submission
 from service.ports.blobs import BlobStore
 from service.ports.queue import EnqueueVerdict, JobIntake
@@ -86,7 +86,8 @@ class Jobs:
         """
         if submission.options.model not in (None, self._model.name):
             raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}, the model served here")
-        await self._check_webhook(submission)
+        if submission.options.webhook:
+            await check_webhook(self._receivers, submission.options.webhook, submission.options.metadata)
         job_id = f"job_{secrets.token_hex(16)}"
         content = pack_inputs(submission.photo, submission.skeleton)
         # From now on: the disk takes longer than everything that is done meanwhile.
@@ -108,8 +109,12 @@ class Jobs:
         self._metrics.idempotent_replays.inc()
         return Submitted(enqueued.job_id, is_replay=True)
 
-    async def status(self, job_id: JobId, tenant: str) -> Job:
+    async def status(self, job_id: JobId, tenant: str | None) -> Job:
         """The job as it stands.
+
+        Args:
+            job_id: the job.
+            tenant: whose it is; None for a caller who has shown the right to this one job.
 
         Raises:
             NotFoundError: there is none of that id.
@@ -146,14 +151,32 @@ class Jobs:
             self._metrics.cancelled.labels("queued" if verdict == "cancelled" else "running").inc()
         return await self.status(job_id, tenant)
 
-    async def picture(self, job: Job) -> tuple[JobResult, bytes]:
-        """The result of a job that was read just now, checked against its digest.
+    async def picture(self, job: Job, index: int = 0) -> tuple[JobResult, bytes]:
+        """One picture of a job that was read just now, checked against its digest.
+
+        Raises:
+            NotFoundError: the job makes no picture of this index.
+            JobStateError, ServiceError, StorageError: as `pictures`.
+        """
+        num_images = len(job.result.files) if job.result else job.request.num_images
+        if not 0 <= index < num_images:
+            raise NotFoundError("the job has no picture of this index")
+        result = await self._result(job)
+        return result, await asyncio.to_thread(self._read, job, result, index)
+
+    async def pictures(self, job: Job) -> tuple[JobResult, Sequence[bytes]]:
+        """All pictures of a job that was read just now, checked against their digests.
 
         Raises:
             JobStateError: `not_finished`, `cancelled` or `expired`.
             ServiceError: the job failed; with its own code.
-            StorageError: `storage_unavailable`: the picture can't be read, or is damaged.
+            StorageError: `storage_unavailable`: a picture can't be read, or is damaged.
         """
+        result = await self._result(job)
+        indexes = range(len(result.files))
+        return result, await asyncio.to_thread(lambda: [self._read(job, result, index) for index in indexes])
+
+    async def _result(self, job: Job) -> JobResult:
         if not job.status.is_final:
             eta = await self._forecasts.of_job(job)
             seconds = max(1.0, eta.p50_seconds) if eta else 1.0
@@ -164,30 +187,33 @@ class Jobs:
             raise ServiceError(job.failure.code, job.failure.detail)
         if job.is_expired or job.result is None:
             raise JobStateError("expired", "the picture has been deleted after its retention time")
+        return job.result
+
+    def _read(self, job: Job, result: JobResult, index: int) -> bytes:
         try:
-            content = await asyncio.to_thread(self._blobs.get_output, job.id, job.result.fence)
+            content = self._blobs.get_output(job.id, result.fence, index)
         except NotFoundError:
             raise JobStateError("expired", "the picture is no longer stored") from None
-        if hashlib.sha256(content).hexdigest() != job.result.sha256:
+        if PictureFile.of(content) != result.files[index]:
             raise StorageError("storage_unavailable", "the stored picture is damaged")
-        return job.result, content
-
-    async def inline_picture(self, job: Job) -> bytes | None:
-        """The picture that the job object holds, if that was asked for and it is there.
-
-        Raises:
-            StorageError: as `picture`.
-        """
-        if not job.request.output.is_inline or job.result is None:
-            return None
-        try:
-            _, content = await self.picture(job)
-        except JobStateError:
-            return None
         return content
 
-    async def preview(self, job_id: JobId, tenant: str) -> bytes:
-        """The newest preview, a JPEG file.
+    async def inline_pictures(self, job: Job) -> Sequence[bytes]:
+        """The pictures that the job object holds, if that was asked for and they are there; else none.
+
+        Raises:
+            StorageError: as `pictures`.
+        """
+        if not job.request.output.is_inline or job.result is None:
+            return ()
+        try:
+            _, contents = await self.pictures(job)
+        except JobStateError:
+            return ()
+        return contents
+
+    async def preview(self, job_id: JobId, tenant: str | None) -> bytes:
+        """The newest preview, a JPEG file; the tenant as in `status`.
 
         Raises:
             NotFoundError: there is no such job, or no preview of it yet.
@@ -198,14 +224,6 @@ class Jobs:
             return await asyncio.to_thread(self._blobs.get_preview, job_id)
         except NotFoundError:
             raise NotFoundError("there is no preview of this job yet") from None
-
-    async def _check_webhook(self, submission: Submission) -> None:
-        webhook = submission.options.webhook
-        if webhook is None:
-            return
-        if self._receivers is None:
-            raise RequestError.of_field("webhook_url", "/webhook", "is not available here")
-        await self._receivers.check(webhook, submission.options.metadata)
 
     async def _refusal(self, verdict: EnqueueVerdict) -> ServiceError:
         if verdict == "mismatch":
@@ -234,7 +252,7 @@ def new_job(
     )
 
 
-def _found(job: Job | None, tenant: str) -> Job:
-    if job is None or job.tenant != tenant:
+def _found(job: Job | None, tenant: str | None) -> Job:
+    if job is None or tenant not in (None, job.tenant):
         raise NotFoundError("there is no such job")
     return job

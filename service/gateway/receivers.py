@@ -42,3 +42,10 @@ class Receivers:
         # Which address it is stays here: it would tell of the network that this stands in.
         if not all(map(is_public, addresses)):
             raise RequestError.of_field("webhook_url", _POINTER, "must name a host with public addresses only")
+
+
+async def check_webhook(receivers: Receivers | None, webhook: Webhook, metadata: Mapping[str, str]) -> None:
+    """As `Receivers.check`; without any, webhooks are not available."""
+    if receivers is None:
+        raise RequestError.of_field("webhook_url", "/webhook", "is not available here")
+    await receivers.check(webhook, metadata)

@@ -23,6 +23,7 @@ class JobOptions:
     Attributes:
         model: a variant's name, None for the served one.
         seed: None to have one drawn.
+        num_images: 1 .. 8; picture i is drawn from seed + i, which must stay within the range of seeds.
         num_steps: see `SamplingParams`; likewise guidance and sampler.
         output: how to write the picture.
         priority: its class.
@@ -43,6 +44,7 @@ class JobOptions:
     retention_seconds: float = DEFAULT_RETENTION_SECONDS
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     webhook: Webhook | None = None
+    num_images: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Submission:
     def request(self, model: str) -> GenerationRequest:
         """What is asked of this model; an absent seed is drawn, a new one each time."""
         options = self.options
-        seed = secrets.randbelow(MAX_SEED + 1) if options.seed is None else options.seed
+        num_seeds = MAX_SEED + 2 - options.num_images
+        seed = secrets.randbelow(num_seeds) if options.seed is None else options.seed
         return GenerationRequest(
             model=model,
             params=SamplingParams(seed, options.num_steps, options.guidance, options.sampler),
@@ -69,6 +72,7 @@ class Submission:
             source_digest=content_digest(self.photo),
             pose_digest=content_digest(self.skeleton),
             metadata=options.metadata,
+            num_images=options.num_images,
         )
 
     def fingerprint(self, request: GenerationRequest) -> str:

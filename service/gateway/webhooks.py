@@ -118,7 +118,7 @@ class WebhookDispatcher:
             receiver = parse_receiver(delivery.url, is_development=self._is_development)
         except ValueError:
             return ReceiverAnswer(is_blocked=True, detail="the address is not one that may be called here")
-        secrets = await self._queue.secrets(delivery.job.tenant)
+        secrets = await self._queue.secrets(delivery.about.tenant)
         body, now = self._body_of(delivery), int(time.time())
         headers = [
             ("webhook-id", delivery.id),
@@ -141,7 +141,7 @@ class WebhookDispatcher:
             get_logger().warning(
                 "webhook_not_taken",
                 delivery=delivery.id,
-                job=delivery.job.id,
+                job=delivery.about.id,
                 tries=delivery.num_tries,
                 outcome=outcome,
                 detail=answer.detail,

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from service.domain.batch import Batch, BatchEnd, BatchId, BatchStatus, ItemFailure, NewBatch
 from service.domain.job import JobStatus
+from service.domain.webhook import Webhook
 
 OpenVerdict = Literal["ok", "dup", "mismatch", "full", "quota"]
 
@@ -35,6 +36,7 @@ class FeedingTurn:
         room: how many more of its items the queue takes now.
         ending: None; or why the items left are to end without ever being jobs.
         seconds_left: until the batch's deadline.
+        webhook: who is to be told of the jobs, if anybody.
     """
 
     batch_id: BatchId
@@ -44,6 +46,7 @@ class FeedingTurn:
     room: int
     ending: Literal["cancelled", "overdue"] | None
     seconds_left: float
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True)

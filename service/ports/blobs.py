@@ -19,11 +19,11 @@ class BlobStore(Protocol):
         """What `put_input` stored; NotFoundError if it is gone."""
         ...
 
-    def put_output(self, job_id: JobId, fence: int, content: bytes) -> None:
-        """Store what the delivery `fence` made; returns only when it would survive a power cut."""
+    def put_output(self, job_id: JobId, fence: int, content: bytes, index: int = 0) -> None:
+        """Store a picture that the delivery `fence` made; returns only when it would survive a power cut."""
         ...
 
-    def get_output(self, job_id: JobId, fence: int) -> bytes:
+    def get_output(self, job_id: JobId, fence: int, index: int = 0) -> bytes:
         """What `put_output` stored; NotFoundError if it is gone."""
         ...
 
@@ -36,7 +36,7 @@ class BlobStore(Protocol):
         ...
 
     def delete_output(self, job_id: JobId, fence: int) -> None:
-        """Forget what one delivery made; absent is fine."""
+        """Forget every picture that one delivery made; absent is fine."""
         ...
 
     def delete_job(self, job_id: JobId) -> None:

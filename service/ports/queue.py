@@ -86,7 +86,7 @@ class JobLeases(Protocol):
     """The worker's verbs; blocking calls."""
 
     def claim(self, free_rows: int, num_running: int) -> Sequence[ClaimedJob]:
-        """Take jobs of at most free_rows rows in all; never waits."""
+        """Take jobs of at most free_rows rows in all, or one of more rows if none is running; never waits."""
         ...
 
     def wait_for_news(self, timeout_seconds: float) -> AbstractSet[News]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from service.domain.batch import Batch
 from service.domain.job import Job
 from service.domain.webhook import Receiver
 
@@ -20,7 +21,7 @@ class Delivery:
         event: its type.
         at: POSIX seconds of the change.
         url: the receiver's.
-        job: as a client saw it after the change.
+        about: the job, as a client saw it after the change; or the batch.
     """
 
     id: str
@@ -28,7 +29,7 @@ class Delivery:
     event: str
     at: float
     url: str
-    job: Job
+    about: Job | Batch
 
 
 class WebhookQueue(Protocol):

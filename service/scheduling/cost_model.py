@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from service.domain.capacity import Capacity, Eta, StepCurve, WorkerReport
 from service.domain.execution import Execution
+from service.domain.stage import Stage
 
 # Step by step, each step pays for a call; as whole loops, a job pays once, but waits for the loops of others. In
 # virtual time (sizes S and L on a GPU, batches of 16 and 32, 10, 20 and 50 steps mixed, a load of 0.7 of the network
@@ -86,6 +87,7 @@ def forecast_seconds(
     steps_done: int = 0,
     *,
     is_running: bool = False,
+    num_images: int = 1,
 ) -> float | None:
     """How long a job will take from now, as far as the curves tell; None while no worker is calibrated.
 
@@ -100,6 +102,7 @@ def forecast_seconds(
         num_running: running jobs, this one included if it is.
         steps_done: denoising steps of the job that are done.
         is_running: it has a slot.
+        num_images: that it makes, each with a row and a slot of its own.
     """
     if not reports:
         return None
@@ -108,13 +111,16 @@ def forecast_seconds(
     # What is known of the job may be newer than what is known of all.
     num_others = max(0, num_running - is_running)
     num_ahead = 0.0 if is_running else work_ahead / mean_steps
-    num_to_leave = max(0.0, num_others + num_ahead + 1 - num_slots)
+    # More pictures than there are slots at all go one after the other, and wait for nobody else.
+    num_to_leave = max(0.0, num_others + num_ahead + min(num_images, num_slots) - num_slots)
     wait = num_to_leave * mean_steps / _steps_per_second(reports, mean_steps)
-    share = min(1.0, (num_others + num_ahead + 1) / num_slots)
+    share = min(1.0, (num_others + num_ahead + num_images) / num_slots)
     # Whichever worker takes it: one with twice the slots takes twice as many jobs.
     in_flight = sum(
         report.capacity.num_slots
-        * _seconds_in_slot(report.capacity, num_steps, steps_done, mean_steps, share * report.capacity.num_slots)
+        * _seconds_in_slot(
+            report.capacity, num_steps - steps_done, num_images, mean_steps, share * report.capacity.num_slots
+        )
         for report in reports
     )
     return wait + in_flight / num_slots
@@ -174,32 +180,36 @@ def _step_seconds(capacity: Capacity, rows: float) -> float:
     return curve.network_seconds(rows) if capacity.execution is Execution.WHOLE_LOOP else curve.seconds(rows)
 
 
-def _other_seconds(capacity: Capacity) -> float:
-    """A job's rows of all stages but the denoising."""
-    return sum(capacity.stage_seconds.values())
+def _other_seconds(capacity: Capacity, num_images: int = 1) -> float:
+    """A job's rows of all stages but the denoising: encoded once, decoded as often as it has pictures."""
+    decode_seconds = capacity.stage_seconds.get(Stage.DECODE, 0.0)
+    return sum(capacity.stage_seconds.values()) + (num_images - 1) * decode_seconds
 
 
 def _seconds_in_slot(
-    capacity: Capacity, num_steps: int, steps_done: int, mean_steps: float, num_in_flight: float
+    capacity: Capacity, steps_left: int, num_images: int, mean_steps: float, num_in_flight: float
 ) -> float:
-    """From the claim, or from now, to the end of a job among so many in flight at its worker, itself included."""
-    steps_left = num_steps - steps_done
+    """From the claim, or from now, to the end of a job among so many pictures in flight at its worker, its included."""
+    num_in_flight = max(num_in_flight, num_images)
     rows = max(1.0, min(capacity.max_batch, num_in_flight))
-    others = max(0.0, num_in_flight - 1)
+    others = max(0.0, num_in_flight - num_images)
+    own_seconds = _other_seconds(capacity, num_images)
+    # Calls that a step of all its pictures takes.
+    num_calls = max(1.0, num_images / capacity.max_batch)
     if capacity.is_shortest_first:
         # What is left of another job is anything up to its steps, and goes first if it is less than this one's.
         ahead = min(steps_left, mean_steps) ** 2 / (2 * mean_steps) * others
-        return (ahead + steps_left) * _row_step_seconds(capacity, mean_steps) + _other_seconds(capacity)
+        return (ahead + steps_left * num_images) * _row_step_seconds(capacity, mean_steps) + own_seconds
     if capacity.execution is Execution.WHOLE_LOOP:
         # Equal steps share a loop. Of the loops that this makes of the jobs in flight half go first.
         num_loops = min(num_in_flight, max(SLOTS_PER_ROW_OF_LOOPS, num_in_flight / capacity.max_batch))
         rows = max(1.0, num_in_flight / num_loops)
         ahead = num_loops / 2 * mean_steps if others else 0.0
-        steps_seconds = (ahead + steps_left) * _step_seconds(capacity, rows)
-        return steps_seconds + (others + 1) * _other_seconds(capacity)
+        steps_seconds = (ahead + steps_left * num_calls) * _step_seconds(capacity, rows)
+        return steps_seconds + others * _other_seconds(capacity) + own_seconds
     # While it makes a step the others make theirs, and their other stages come between.
     between = (rows - 1) * _other_seconds(capacity) / mean_steps
-    return steps_left * (_step_seconds(capacity, rows) + between) + _other_seconds(capacity)
+    return steps_left * num_calls * (_step_seconds(capacity, rows) + between) + own_seconds
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

@@ -11,6 +11,8 @@ from service.domain.stage import Stage
 class JobArrived:
     """A job was claimed and its arrays are in the working set.
 
+    A job of several pictures is to the scheduler a job for each, with ids of their own.
+
     Attributes:
         job_id: the job; a second arrival of a job in flight changes nothing.
         num_steps: denoising steps to make, >= 1.

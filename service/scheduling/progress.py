@@ -11,7 +11,7 @@ from service.domain.execution import Execution
 from service.domain.job import JobId, Priority
 from service.domain.stage import Stage
 
-SKIPPABLE = frozenset({Stage.ENCODE_SOURCE, Stage.ENCODE_POSE})
+SKIPPABLE = frozenset({Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION})
 
 
 def stage_table(
@@ -21,22 +21,22 @@ def stage_table(
 
     Args:
         num_steps: denoising steps, >= 1.
-        skipped: stages whose output is already at hand; only the two encoders can be.
+        skipped: stages whose output is already at hand; only those before the steps can be.
         execution: whether each step is a row of its own, or all of them together are one.
 
     Raises:
-        ValueError: num_steps is below 1, or a stage is skipped that is no encoder.
+        ValueError: num_steps is below 1, or a stage is skipped that is not before the steps.
     """
     if num_steps < 1:
         raise ValueError(f"num_steps is {num_steps}, must be at least 1")
     if not skipped <= SKIPPABLE:
-        raise ValueError(f"skipped holds {', '.join(sorted(skipped - SKIPPABLE))}: only encoders can be skipped")
-    encoders = (stage for stage in (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE) if stage not in skipped)
+        raise ValueError(f"skipped holds {', '.join(sorted(skipped - SKIPPABLE))}: the steps can't be skipped")
+    before = (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION)
     if execution is Execution.WHOLE_LOOP:
         steps = [(Stage.SAMPLE, 0)]
     else:
         steps = [(Stage.DENOISE, index) for index in range(num_steps)]
-    return (*((stage, 0) for stage in encoders), (Stage.CONDITION, 0), *steps, (Stage.DECODE, 0))
+    return (*((stage, 0) for stage in before if stage not in skipped), *steps, (Stage.DECODE, 0))
 
 
 @dataclass

@@ -154,7 +154,7 @@ class WorkerMetrics(_ProcessMetrics):
         )
         self.steps = Counter("xmdpt_steps_total", "Denoising steps done, counted in rows", registry=self.registry)
         self.jobs = Counter("xmdpt_jobs_total", "Jobs that left the worker", ["state"], registry=self.registry)
-        self.step_slots = Gauge("xmdpt_step_slots", "Jobs that the worker holds at most", registry=self.registry)
+        self.step_slots = Gauge("xmdpt_step_slots", "Pictures that the worker holds at most", registry=self.registry)
         self.lease_lost = Counter(
             "xmdpt_lease_lost_total", "Jobs dropped because their lease had ended", registry=self.registry
         )

@@ -28,10 +28,12 @@ class Edge:
         return self.gateway.client
 
     def work(self, job: NewJob) -> None:
-        """Play a worker that ends each job at once: the picture is a digest of its input."""
+        """Play a worker that ends each job at once: a picture is a digest of its input, and its index unless 0."""
         content = b"picture of " + hashlib.sha256(self.blobs.get_input(job.id)).hexdigest().encode()
-        self.blobs.put_output(job.id, 1, content)
-        self.intake.succeed(job.id, content)
+        contents = [content + (b" %d" % index if index else b"") for index in range(job.rows)]
+        for index, each in enumerate(contents):
+            self.blobs.put_output(job.id, 1, each, index)
+        self.intake.succeed(job.id, *contents)
 
 
 @pytest.fixture(scope="session")

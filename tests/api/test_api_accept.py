@@ -70,7 +70,15 @@ def test_generate_when_json_is_accepted_then_the_job_object_tells_of_the_picture
     assert response.headers["content-location"] == f"/v1/jobs/{job_id}"
     assert response.headers["x-xmdpt-job-id"] == job_id
     assert (job["id"], job["object"], job["status"]) == (job_id, "job", "succeeded")
-    expected = {"model": "tiny", "seed": 1, "steps": 50, "guidance": 2.0, "sampler": "ddim", "format": "png"}
+    expected = {
+        "model": "tiny",
+        "seed": 1,
+        "num_images": 1,
+        "steps": 50,
+        "guidance": 2.0,
+        "sampler": "ddim",
+        "format": "png",
+    }
     assert job["request"] == expected
     assert job["outputs"] == [
         {

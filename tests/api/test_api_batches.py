@@ -238,20 +238,25 @@ def test_results_when_they_are_followed_then_each_comes_as_it_ends(edge: QueueEd
 
 
 def test_results_when_a_zip_is_wanted_then_it_holds_the_pictures_and_the_lines(edge: QueueEdge) -> None:
-    items = [GOOD_BODY | {"custom_id": "a"}, GOOD_BODY | {"custom_id": "b", "steps": 1}]
+    items = [
+        GOOD_BODY | {"custom_id": "a"},
+        GOOD_BODY | {"custom_id": "b", "steps": 1},
+        GOOD_BODY | {"custom_id": "c", "num_images": 2},
+    ]
     batch = submit(edge, {"items": items, "defaults": {"output": {"format": "jpeg"}}})
-    work(edge, 1)
+    work(edge, 2)
     answer = edge.client.get(batch["urls"]["results"], headers={"Accept": "application/zip"})
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
-        (name,) = [name for name in archive.namelist() if name.startswith("a")]
+        names = archive.namelist()
         lines = [json.loads(line) for line in archive.read("results.ndjson").splitlines()]
-        picture = archive.read(name)
+        pictures = {archive.read(name) for name in names[:-1]}
 
     assert answer.headers["content-type"] == "application/zip"
     assert answer.headers["content-disposition"] == f'attachment; filename="{batch["id"]}.zip"'
-    assert picture == PICTURE
-    assert {line["custom_id"]: line.get("files") for line in lines} == {"a": [name], "b": []}
+    assert names == ["a.png", "c-0.png", "c-1.png", "results.ndjson"]
+    assert pictures == {PICTURE}
+    assert {line["custom_id"]: line.get("files") for line in lines} == {"a": names[:1], "b": [], "c": names[1:3]}
 
 
 @pytest.mark.parametrize(

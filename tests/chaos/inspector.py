@@ -118,7 +118,7 @@ def to_record(job_id: str, fields: Mapping[str, str]) -> Record:
     moments = {"ended_at": "ended_ms", "deadline_at": "deadline_ms"}
     found = {name: int(fields[field]) / 1000 for name, field in moments.items() if field in fields}
     if result:
-        found |= {"result_fence": result["fence"], "sha256": result["sha256"]}
+        found |= {"result_fence": result["fence"], "sha256": result["files"][0]["sha256"]}
     return replace(record, **found)
 
 

@@ -101,8 +101,8 @@ def _obey_signals_at_commit(write: Writer) -> None:
     signal.signal(signal.SIGUSR2, lambda *_: asked.append(signal.SIGKILL))
     put = FileBlobs.put_output
 
-    def put_output(self: FileBlobs, job_id: str, fence: int, content: bytes) -> None:
-        put(self, job_id, fence, content)
+    def put_output(self: FileBlobs, job_id: str, fence: int, content: bytes, index: int = 0) -> None:
+        put(self, job_id, fence, content, index)
         if asked:
             write(COMMIT, job_id, fence, "ok")
             # To this very thread: told to the process, the signal may reach it when the finish is already out.

@@ -129,6 +129,21 @@ def test_generation_when_saved_then_the_file_has_the_format_that_was_asked_for(
     assert picture.content_type == "image/webp"
 
 
+def test_generate_when_several_are_asked_for_then_each_is_that_of_its_seed(
+    call: Call, url: str, tmp_path: Path
+) -> None:
+    generation = call(url, "generate", PHOTO, POSE, steps=3, seed=5, num_images=3)
+
+    for index, picture in enumerate(generation.pictures):
+        assert (picture.seed, picture.content_type) == (5 + index, "image/png")
+        assert (pixels(picture.content) == expected(num_steps=3, seed=5 + index)).all()
+        picture.save(tmp_path / f"{index}.png")
+    assert len(generation.pictures) == len(list(tmp_path.iterdir())) == 3
+    first = generation.pictures[0]
+    assert (generation.content, generation.content_type, generation.seed) == (first.content, "image/png", 5)
+    assert call(url, "result", generation.job_id) == generation
+
+
 def test_generate_when_watched_then_progress_grows_to_the_end(call: Call, url: str) -> None:
     seen: list[Progress] = []
 

@@ -55,6 +55,31 @@ def test_generate_when_out_is_a_dash_then_the_picture_goes_to_standard_output(ur
     assert (done.returncode, done.stdout, done.stderr) == (0, picture, b"")
 
 
+def test_generate_when_several_are_asked_for_then_each_goes_to_a_file_of_its_own(
+    url: str, picture: bytes, tmp_path: Path
+) -> None:
+    done = generate(url, tmp_path / "out.png", "--num-images", 3, "--json")
+    again = xmdpt("jobs", "result", json.loads(done.stdout)["id"], "-o", tmp_path / "again.png", XMDPT_URL=url)
+
+    assert (done.returncode, again.returncode, again.stdout) == (0, 0, b"")
+    assert files_in(tmp_path) == [*(f"again-{i}.png" for i in range(3)), *(f"out-{i}.png" for i in range(3))]
+    contents = [(tmp_path / f"out-{index}.png").read_bytes() for index in range(3)]
+    assert contents[0] == picture
+    assert len(set(contents)) == 3
+    assert contents == [(tmp_path / f"again-{index}.png").read_bytes() for index in range(3)]
+
+
+def test_generate_when_several_cannot_all_be_written_then_nothing_is_sent(tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    (tmp_path / "out-1.png").write_bytes(b"precious")
+
+    over_a_file = generate(nobody, tmp_path / "out.png", "--num-images", 2)
+    to_a_pipe = generate(nobody, "-", "--num-images", 2)
+
+    assert (over_a_file.returncode, "out-1.png: File exists" in error_line(over_a_file)) == (2, True)
+    assert (to_a_pipe.returncode, "takes one picture" in error_line(to_a_pipe)) == (2, True)
+
+
 def test_generate_when_the_file_exists_then_only_force_writes_over_it(url: str, picture: bytes, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     out.write_bytes(b"precious")

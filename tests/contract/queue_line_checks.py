@@ -105,6 +105,17 @@ def check_small_jobs_do_not_overtake_what_does_not_fit(lab: QueueLab) -> None:
     lab.check()
 
 
+def check_an_empty_worker_takes_a_job_of_any_size(lab: QueueLab) -> None:
+    lab.enqueue(1)
+    lab.enqueue(2, rows=8)
+    lab.enqueue(3)
+    assert list(lab.claim("busy", free=2, running=0)) == [1]
+    assert list(lab.claim("busy", free=7, running=1)) == []
+    assert list(lab.claim("empty", free=2, running=0)) == [2]
+    assert list(lab.claim("busy", free=7, running=1)) == [3]
+    lab.check()
+
+
 def check_the_way_ahead_is_known(lab: QueueLab) -> None:
     num_jobs = MAX_SUMMED + 8
     for number in range(num_jobs):

@@ -148,8 +148,23 @@ MUTANTS = {
     ),
     "what fits overtakes": (
         "small_jobs_do_not_overtake_what_does_not_fit",
-        "while job and job.rows <= free_rows do",
-        "while job do",
+        "(job.rows <= free_rows or (running == 0 and #given == 0))",
+        "true",
+    ),
+    "what is too large never runs": (
+        "an_empty_worker_takes_a_job_of_any_size",
+        "or (running == 0 and #given == 0)",
+        "",
+    ),
+    "a busy worker takes what is too large": (
+        "an_empty_worker_takes_a_job_of_any_size",
+        "(running == 0 and #given == 0)",
+        "#given == 0",
+    ),
+    "something comes along with what is too large": (
+        "an_empty_worker_takes_a_job_of_any_size",
+        "(running == 0 and #given == 0)",
+        "running == 0",
     ),
     # Failures, suspects, stalls.
     "no back-off": ("retries_are_delayed_and_counted", "text(now + limits.delay_ms * 2 ^ (failures - 1))", "text(now)"),

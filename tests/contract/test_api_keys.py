@@ -97,3 +97,30 @@ async def test_key_when_its_record_is_not_ours_then_nobody_is_let_in_and_it_is_s
             await find(server, "broken00")
     else:
         assert await find(server, "broken00") is None
+
+
+def test_link_secret_when_asked_for_by_several_gateways_then_it_is_made_once(
+    server: RedisProcess, client: redis.Redis, register: RedisKeyRegister
+) -> None:
+    secrets = [register.link_secret(), register.link_secret()]
+    other = RedisKeyRegister(server.url, KEYS)
+    elsewhere = RedisKeyRegister(server.url, RedisKeys("{other}:"))
+    try:
+        secrets.append(other.link_secret())
+        assert elsewhere.link_secret() not in secrets, "each queue has its own"
+    finally:
+        other.close()
+        elsewhere.close()
+
+    assert len(set(secrets)) == 1
+    assert len(secrets[0]) == 32
+    assert client.ttl(KEYS.link_secret) == -1, "it never goes"
+
+
+def test_link_secret_when_what_is_stored_is_none_then_the_queue_is_to_blame(
+    client: redis.Redis, register: RedisKeyRegister
+) -> None:
+    client.set(KEYS.link_secret, "not hex")
+
+    with pytest.raises(StorageError):
+        register.link_secret()

@@ -92,11 +92,26 @@ def test_output_when_two_deliveries_made_one_then_each_keeps_its_own(blobs: Blob
         blobs.get_output(JOB, 2)
 
 
+def test_output_when_a_delivery_made_several_then_each_is_kept_and_they_are_deleted_together(blobs: BlobStore) -> None:
+    for fence, index in ((1, 0), (1, 1), (1, 7), (11, 1)):
+        blobs.put_output(JOB, fence, b"%d of %d" % (index, fence), index)
+    kept = [blobs.get_output(JOB, 1, index) for index in (0, 1, 7)]
+
+    blobs.delete_output(JOB, 1)
+
+    assert kept == [b"0 of 1", b"1 of 1", b"7 of 1"]
+    assert blobs.get_output(JOB, 11, 1) == b"1 of 11"
+    for index in (0, 1, 7):
+        with pytest.raises(NotFoundError):
+            blobs.get_output(JOB, 1, index)
+
+
 def test_job_when_deleted_then_all_of_it_goes_and_other_jobs_stay(blobs: BlobStore) -> None:
     for job_id in (JOB, OTHER):
         blobs.put_input(job_id, b"in")
         blobs.put_output(job_id, 1, b"out")
         blobs.put_output(job_id, 23, b"out")
+        blobs.put_output(job_id, 23, b"out", 1)
         blobs.put_preview(job_id, b"preview")
 
     blobs.delete_job(JOB)
@@ -105,6 +120,7 @@ def test_job_when_deleted_then_all_of_it_goes_and_other_jobs_stay(blobs: BlobSto
         lambda: blobs.get_input(JOB),
         lambda: blobs.get_output(JOB, 1),
         lambda: blobs.get_output(JOB, 23),
+        lambda: blobs.get_output(JOB, 23, 1),
         lambda: blobs.get_preview(JOB),
     ):
         with pytest.raises(NotFoundError):

@@ -43,7 +43,7 @@ def a_prepared_job(pixels: NDArray[np.uint8], number: int, variant: str = "tiny"
     params, prediction = some_params(number), VARIANTS[variant].prediction
     plan = sampling_plan(params.num_steps, params.guidance, params.sampler.value, prediction)
     pictures = {Stage.ENCODE_SOURCE: pixels[number], Stage.ENCODE_POSE: pixels[number - 1]}
-    return PreparedJob(pictures, initial_noise(params.seed), plan)
+    return PreparedJob(pictures, initial_noise(params.seed)[None], plan)
 
 
 def a_loop() -> tuple[NDArray[np.float32], ...]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +11,7 @@ from service.domain.capacity import Capacity, StepCurve, WorkerReport
 from service.domain.errors import StorageError
 from service.domain.execution import Execution
 from service.domain.job import IdempotencyKey, Job, JobFailure, JobStatus, NewJob, Priority, Progress
-from service.domain.result import JobResult
+from service.domain.result import JobResult, PictureFile
 from service.ports.archive import EraseVerdict, JobHistory, JobPage
 from service.ports.audit import InvariantKind
 from service.ports.queue import CancelVerdict, Enqueued, QueueStats
@@ -162,13 +161,12 @@ class FakeIntake:
             work_ahead=0,
         )
 
-    def succeed(self, job_id: str, content: bytes) -> None:
-        """A worker has stored `content` under fence 1 and finished the job."""
+    def succeed(self, job_id: str, *contents: bytes) -> None:
+        """A worker has stored these pictures under fence 1 and finished the job."""
         result = JobResult(
             fence=1,
             content_type=self.jobs[job_id].request.output.format.content_type,
-            sha256=hashlib.sha256(content).hexdigest(),
-            num_bytes=len(content),
+            files=tuple(map(PictureFile.of, contents)),
             model_digest="sha256:" + "ab" * 32,
             runtime="fake",
             stage_seconds={"queue": 0.012, "tdnet_step": 0.25},

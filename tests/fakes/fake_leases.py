@@ -35,8 +35,14 @@ class FakeLeases:
 
     def claim(self, free_rows: int, num_running: int) -> Sequence[ClaimedJob]:
         self._answer()
-        taken, self.waiting = self.waiting[:free_rows], self.waiting[free_rows:]
-        if not taken and not num_running:
+        taken: list[ClaimedJob] = []
+        while self.waiting and free_rows > 0:
+            num_rows = self.waiting[0].request.num_images
+            if num_rows > free_rows and (taken or num_running):
+                break
+            taken.append(self.waiting.pop(0))
+            free_rows -= num_rows
+        if not self.waiting and not taken and not num_running:
             self.is_idle.set()
         return taken
 

@@ -1,10 +1,11 @@
 """A blob store in memory, and scripted trouble."""
 
 from service.domain.errors import NotFoundError, StorageError
+from service.domain.request import MAX_IMAGES
 
 
 class MemoryBlobs:
-    """Keeps `in/<job>`, `out/<job>.<fence>`, `preview/<job>`, `lib/<picture>` in `content`; `is_down` fails all."""
+    """Keeps `in/<job>`, `out/<job>.<fence>[.<index>]`, `preview/<job>`, `lib/<picture>`; `is_down` fails every call."""
 
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
@@ -23,11 +24,11 @@ class MemoryBlobs:
     def get_input(self, job_id: str) -> bytes:
         return self._get(f"in/{job_id}")
 
-    def put_output(self, job_id: str, fence: int, content: bytes) -> None:
-        self._put(f"out/{job_id}.{fence}", content)
+    def put_output(self, job_id: str, fence: int, content: bytes, index: int = 0) -> None:
+        self._put(_output(job_id, fence, index), content)
 
-    def get_output(self, job_id: str, fence: int) -> bytes:
-        return self._get(f"out/{job_id}.{fence}")
+    def get_output(self, job_id: str, fence: int, index: int = 0) -> bytes:
+        return self._get(_output(job_id, fence, index))
 
     def put_preview(self, job_id: str, content: bytes) -> None:
         self._put(f"preview/{job_id}", content)
@@ -37,7 +38,8 @@ class MemoryBlobs:
 
     def delete_output(self, job_id: str, fence: int) -> None:
         self.check_writable()
-        self.content.pop(f"out/{job_id}.{fence}", None)
+        for index in range(MAX_IMAGES):
+            self.content.pop(_output(job_id, fence, index), None)
 
     def delete_job(self, job_id: str) -> None:
         self.check_writable()
@@ -75,3 +77,7 @@ class MemoryBlobs:
         if name not in self.content:
             raise NotFoundError("there is no such picture")
         return self.content[name]
+
+
+def _output(job_id: str, fence: int, index: int) -> str:
+    return f"out/{job_id}.{fence}" + (f".{index}" if index else "")

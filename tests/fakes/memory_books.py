@@ -26,7 +26,7 @@ class MemoryBooks:
         now = time.time()
         counts = (new.num_items, 0, 0, 0, new.num_items)
         times = (now, now + new.deadline_seconds, now, now, now + new.retention_seconds)
-        return Batch(batch_id, BatchStatus.CANCELLED, *counts, 0, *times, new.metadata)
+        return Batch(batch_id, tenant, BatchStatus.CANCELLED, *counts, 0, *times, new.metadata)
 
     async def cancel(self, batch_id: BatchId, tenant: str) -> BatchStatus | None:
         return BatchStatus.CANCELLED if await self.read(batch_id, tenant) else None

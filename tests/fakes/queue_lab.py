@@ -146,7 +146,14 @@ class QueueLab:
 
     def open_batch(self, name: str, total: int, **fields: Any) -> list[str]:
         """The verdict, and what stands for the call."""
-        bounds = {"tenant": "t", "key": "", "fingerprint": "", "max_open": 10, "max_tenant_open": 10} | fields
+        bounds = {
+            "tenant": "t",
+            "key": "",
+            "fingerprint": "",
+            "max_open": 10,
+            "max_tenant_open": 10,
+            "hook": "",
+        } | fields
         whose = (
             name,
             bounds["tenant"],
@@ -156,13 +163,13 @@ class QueueLab:
             RETENTION_MS,
             "{}",
         )
-        kept = (bounds["key"], bounds["fingerprint"], bounds["max_open"], bounds["max_tenant_open"])
+        kept = (bounds["key"], bounds["fingerprint"], bounds["max_open"], bounds["max_tenant_open"], bounds["hook"])
         return self.call("q1_batch_open", *whose, *kept)
 
     def turns(self, feeder: str = "f", max_live: int = 100, max_tenant_live: int = 100) -> dict[str, tuple[Any, ...]]:
         """By batch: cursor, items left, room, why no more are wanted."""
         found = self.call("q1_batch_feed", feeder, FEEDING_MS, max_live, max_tenant_live)
-        return {name: (cursor, left, room, cause) for name, _, cursor, left, room, cause, _ in found}
+        return {name: (cursor, left, room, cause) for name, _, cursor, left, room, cause, *_ in found}
 
     def skip(self, name: str, index: int, *states: str) -> str:
         """End the items from that place on as these states."""

@@ -17,6 +17,7 @@ from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases
 from service.adapters.redis_server import connect, load_functions
 from service.adapters.redis_vectors import RedisKnownVectors
 from service.domain.job import ClaimedJob, Progress
+from service.domain.result import PictureFile
 from tests.api.bad_inputs import GOOD_BODY
 from tests.contract.queue_parts import POLICY
 from tests.fakes.fake_intake import FakeIntake
@@ -54,7 +55,10 @@ class QueueEdge:
 
     def succeed(self, job: ClaimedJob) -> None:
         self.blobs.put_output(job.id, job.fence, PICTURE)
-        result = a_result(job.fence, sha256=hashlib.sha256(PICTURE).hexdigest(), num_bytes=len(PICTURE))
+        file = PictureFile(hashlib.sha256(PICTURE).hexdigest(), len(PICTURE))
+        for index in range(1, job.request.num_images):
+            self.blobs.put_output(job.id, job.fence, PICTURE, index)
+        result = a_result(job.fence, files=(file,) * job.request.num_images)
         assert self.leases.succeed(job.id, result) == "succeeded"
 
     def reap(self) -> list[str]:

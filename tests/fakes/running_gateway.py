@@ -98,7 +98,7 @@ def running_gateway(
     jobs = Jobs(taken, blobs, MODEL, forecasts, metrics, receivers)
     books, manifests = queue.batches if queue else MemoryBooks(), MemoryManifests()
     feeder = BatchFeeder(books, manifests, taken, blobs, pictures, MODEL, metrics)
-    batches = Batches(books, manifests, blobs, feeder, forecasts, metrics)
+    batches = Batches(books, manifests, blobs, feeder, forecasts, metrics, receivers)
     events = JobEvents(archive, blobs, forecasts, metrics, max_event_streams)
     readiness = Readiness(taken, blobs)
     workforce = Workforce(forecasts, worker_patience_seconds)

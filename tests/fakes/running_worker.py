@@ -24,14 +24,17 @@ from tests.fakes.memory_vectors import MemoryVectors
 SLOTS = 4
 
 
-def a_job(number: int, blobs: BlobStore | None, *, num_steps: int = 4, is_suspect: bool = False) -> ClaimedJob:
+def a_job(
+    number: int, blobs: BlobStore | None, *, num_steps: int = 4, is_suspect: bool = False, num_images: int = 1
+) -> ClaimedJob:
     """A claimed job whose pictures are in the store, unless there is none to put them into."""
     photo, skeleton = (np.full(256 * 256 * 3, level, np.uint8).tobytes() for level in (number, 2 * number))
     job_id = f"job_{number:032x}"
     if blobs:
         blobs.put_input(job_id, pack_inputs(photo, skeleton))
     params = SamplingParams(seed=number, num_steps=num_steps)
-    request = GenerationRequest("tiny", params, OutputOptions(), content_digest(photo), content_digest(skeleton))
+    digests = content_digest(photo), content_digest(skeleton)
+    request = GenerationRequest("tiny", params, OutputOptions(), *digests, num_images=num_images)
     return ClaimedJob(job_id, number, request, is_suspect, queue_seconds=0.1)
 
 
@@ -49,12 +52,13 @@ def a_worker(
     execution: Execution = Execution.STEPWISE,
     metrics: WorkerMetrics | None = None,
     vectors: VectorCache | None = None,
+    slots: int = SLOTS,
 ) -> Worker:
     """A worker that nobody has started."""
     times = WorkerTimes(0.02, lease_seconds=2, drain_seconds=drain_seconds, max_turn_seconds=5)
     ports = WorkerPorts(leases, blobs, vectors or MemoryVectors(), leases)
     projection = PreviewProjection(np.zeros((5, 3), np.float32))
-    return Worker(backend, ports, a_report(execution), projection, times, metrics or WorkerMetrics("test"))
+    return Worker(backend, ports, a_report(execution, slots), projection, times, metrics or WorkerMetrics("test"))
 
 
 def run_until_idle(
@@ -65,10 +69,11 @@ def run_until_idle(
     execution: Execution = Execution.STEPWISE,
     vectors: VectorCache | None = None,
     metrics: WorkerMetrics | None = None,
+    slots: int = SLOTS,
 ) -> WorkerMetrics:
     """Run a worker in a thread until it has nothing left, then stop it; what it has counted."""
     metrics = metrics or WorkerMetrics("test")
-    worker = a_worker(leases, blobs, backend, drain_seconds, execution, metrics, vectors)
+    worker = a_worker(leases, blobs, backend, drain_seconds, execution, metrics, vectors, slots)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:

@@ -9,7 +9,7 @@ from service.domain.digest import content_digest
 from service.domain.inputs import PICTURE_BYTES, pack_inputs
 from service.domain.job import ClaimedJob, Job, JobStatus, NewJob
 from service.domain.request import GenerationRequest, OutputOptions, Sampler, SamplingParams
-from service.domain.result import JobResult
+from service.domain.result import JobResult, PictureFile
 from service.gateway.submission import JobOptions, Submission
 
 # The same examples each time, on a machine of any speed.
@@ -56,8 +56,7 @@ def a_job(number: int = 1, status: JobStatus = JobStatus.QUEUED, **fields: Any) 
 def a_result(fence: int = 1, **fields: Any) -> JobResult:
     defaults: dict[str, Any] = {
         "content_type": "image/png",
-        "sha256": "ab" * 32,
-        "num_bytes": 1234,
+        "files": (PictureFile("ab" * 32, 1234),),
         "model_digest": "sha256:" + "cd" * 32,
         "runtime": "fake",
         "stage_seconds": {"queue": 0.5, "tdnet_step": 0.125},

@@ -172,6 +172,22 @@ def test_forecast_when_the_shortest_goes_first_then_a_short_job_hardly_waits() -
     assert forecast_seconds(reports(capacity), 50, 0, 50, 1) == pytest.approx(0.1 * (50 + 25))
 
 
+def test_forecast_when_a_job_makes_several_pictures_then_they_share_steps_as_far_as_batches_go() -> None:
+    curve = StepCurve(((1, 0.1), (4, 0.4)))
+    capacity = Capacity(curve, {"source_encoder": 0.25, "vae_decoder": 0.5}, Execution.STEPWISE, 4, 8)
+    one, two, eight = (forecast_seconds(reports(capacity), 10, 0, 0, 0, num_images=count) for count in (1, 2, 8))
+    assert one == pytest.approx(10 * 0.1 + 0.75)
+    # Encoded once, and decoded each; a step of both rows takes what two rows take.
+    assert two == pytest.approx(10 * (0.2 + 0.75 / 10) + 0.75 + 0.5)
+    assert eight == pytest.approx(10 * 2 * (0.4 + 3 * 0.75 / 10) + 0.75 + 7 * 0.5)
+
+
+def test_forecast_when_rows_go_one_by_one_then_a_picture_more_takes_all_its_steps_more() -> None:
+    capacity = Capacity(StepCurve(((1, 0.1),)), {}, Execution.STEPWISE, 1, 2, is_shortest_first=True)
+    assert forecast_seconds(reports(capacity), 10, 0, 0, 0, num_images=8) == pytest.approx(8)
+    assert forecast_seconds(reports(capacity), 10, 0, 80, 1, 5, is_running=True, num_images=8) == pytest.approx(4)
+
+
 @pytest.mark.parametrize("execution", Execution)
 def test_forecast_when_nothing_takes_time_then_zero(execution: Execution) -> None:
     capacity = Capacity(StepCurve(((1, 0.0),)), {}, execution, 1, 1)

@@ -46,7 +46,7 @@ def deliver(leases: FakeLeases, blobs: MemoryBlobs, lease_seconds: float = 60) -
     """One successful end."""
     metrics = WorkerMetrics("test")
     flight = Flight(JOB, time.monotonic(), stage_seconds={"queue": 0.1, "tdnet_step": 0.2})
-    Delivery(leases, blobs, lease_seconds, metrics).succeed(flight, PICTURE, FakeBackend())
+    Delivery(leases, blobs, lease_seconds, metrics).succeed(flight, [PICTURE], FakeBackend())
     return metrics
 
 
@@ -59,8 +59,8 @@ def test_delivery_when_a_job_succeeds_then_its_bytes_are_stored_before_the_finis
     content = picture_file(PICTURE, JOB.request.output)
     assert leases.stored == [{NAME: content}]
     result = leases.succeeded[JOB.id]
-    assert (result.fence, result.num_bytes, result.content_type) == (7, len(content), "image/png")
-    assert result.sha256 == hashlib.sha256(content).hexdigest()
+    assert (result.fence, result.files[0].num_bytes, result.content_type) == (7, len(content), "image/png")
+    assert result.files[0].sha256 == hashlib.sha256(content).hexdigest()
     assert (result.runtime, result.model_digest) == (FakeBackend.runtime, FakeBackend.model_digest)
     assert list(result.stage_seconds) == ["queue", "tdnet_step", "encode_output"]
     assert metrics.finish.labels("succeeded")._value.get() == 1
@@ -81,11 +81,11 @@ def test_delivery_when_the_store_is_away_for_a_moment_then_nothing_is_told_befor
     class AwayOnce(MemoryBlobs):
         num_calls = 0
 
-        def put_output(self, job_id: str, fence: int, content: bytes) -> None:
+        def put_output(self, job_id: str, fence: int, content: bytes, index: int = 0) -> None:
             self.num_calls += 1
             if self.num_calls == 1:
                 raise StorageError("storage_unavailable", "scripted")
-            super().put_output(job_id, fence, content)
+            super().put_output(job_id, fence, content, index)
 
     blobs = AwayOnce()
     leases = VerdictLeases(blobs)
@@ -176,7 +176,7 @@ def test_delivery_when_it_is_told_its_name_then_files_carry_it_with_the_jobs_see
     flight = Flight(JOB, time.monotonic(), stage_seconds={})
 
     delivery = Delivery(VerdictLeases(blobs), blobs, 60, WorkerMetrics("test"), software)
-    delivery.succeed(flight, PICTURE, FakeBackend())
+    delivery.succeed(flight, [PICTURE], FakeBackend())
 
     described = f"generated; seed {JOB.request.params.seed}; model {FakeBackend.model_digest}" if software else None
     assert marks_of(blobs.content[NAME]) == (described, software)
@@ -220,7 +220,7 @@ def test_delivery_when_the_queue_has_answered_then_the_job_left_as_it_says(verdi
     leases.outages = 0 if verdict else 1000
     flight = Flight(JOB, time.monotonic(), stage_seconds={})
 
-    left = Delivery(leases, blobs, 0.01, WorkerMetrics("test")).succeed(flight, PICTURE, FakeBackend())
+    left = Delivery(leases, blobs, 0.01, WorkerMetrics("test")).succeed(flight, [PICTURE], FakeBackend())
 
     assert left == state
     assert left in LEAVING

@@ -47,7 +47,7 @@ def test_worker_when_a_job_is_cancelled_then_it_leaves_early_and_others_are_as_e
 
     assert set(leases.cancelled) == {jobs[0].id}
     assert len(steps_of(backend)) < 250
-    assert leases.succeeded[jobs[1].id].sha256 == undisturbed.succeeded[jobs[1].id].sha256
+    assert leases.succeeded[jobs[1].id].files == undisturbed.succeeded[jobs[1].id].files
 
 
 def test_worker_when_jobs_are_cancelled_then_those_that_wait_take_their_slots(blobs: FileBlobs) -> None:
@@ -137,7 +137,7 @@ def test_worker_when_a_backend_has_profiles_then_every_call_has_one_of_their_siz
     run_until_idle(plain, blobs, FakeBackend())
 
     assert {rows for _, rows in backend.calls} <= {2, 4}
-    assert {i: r.sha256 for i, r in leases.succeeded.items()} == {i: r.sha256 for i, r in plain.succeeded.items()}
+    assert {i: r.files for i, r in leases.succeeded.items()} == {i: r.files for i, r in plain.succeeded.items()}
 
 
 def with_previews(job: ClaimedJob, every_steps: int) -> ClaimedJob:

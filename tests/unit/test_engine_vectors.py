@@ -91,7 +91,7 @@ def test_worker_when_a_person_comes_again_then_no_encoder_runs_and_the_job_says_
     assert [rows for graph, rows in backend.calls if graph.endswith("encoder")] == [1, 1]
     (cold,), (warm,) = first.succeeded.values(), second.succeeded.values()
     assert (cold.cache, warm.cache) == ({"source": "miss", "pose": "miss"}, {"source": "hit", "pose": "hit"})
-    assert cold.sha256 == warm.sha256
+    assert cold.files == warm.files
     assert "source_encoder" in warm.stage_seconds
     for kind in ("source", "pose"):
         assert metrics.cache_requests.labels(kind, "hit")._value.get() == 1
@@ -124,7 +124,7 @@ def test_worker_when_many_ask_for_one_person_at_one_time_then_its_encoders_run_o
 
     assert len(leases.succeeded) == 9
     assert [rows for graph, rows in backend.calls if graph.endswith("encoder")] == [1, 1]
-    assert len({result.sha256 for result in leases.succeeded.values()}) == 1
+    assert len({result.files for result in leases.succeeded.values()}) == 1
 
 
 def test_worker_when_the_maker_of_a_vector_fails_then_those_who_wait_make_it_themselves(blobs: FileBlobs) -> None:

@@ -32,7 +32,7 @@ def test_worker_when_jobs_wait_then_each_is_committed_once_with_its_file(blobs: 
     assert leases.succeeded.keys() == {job.id for job in jobs}
     for job in jobs:
         result = leases.succeeded[job.id]
-        assert len(blobs.get_output(job.id, job.fence)) == result.num_bytes
+        assert len(blobs.get_output(job.id, job.fence)) == result.files[0].num_bytes
         assert list(result.stage_seconds)[:2] == ["queue", "decode_input"]
 
 

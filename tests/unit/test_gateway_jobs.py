@@ -1,7 +1,7 @@
 """Submitting a job and fetching its picture: in which order things happen, and what is left when one of them fails."""
 
 import asyncio
-import hashlib
+import dataclasses
 import re
 import selectors
 from typing import Any
@@ -18,6 +18,7 @@ from service.domain.errors import (
 )
 from service.domain.job import DEFAULT_TENANT, Job, JobFailure, JobStatus, NewJob, Priority
 from service.domain.request import MAX_SEED
+from service.domain.result import PictureFile
 from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs, Submitted
 from service.gateway.patience import MAX_QUEUE_SECONDS
@@ -336,7 +337,7 @@ async def test_preview_when_there_is_none_or_no_job_then_not_found(jobs: Jobs, b
 
 def succeeded(content: bytes = b"picture", fence: int = 7, **fields: Any) -> Job:
     """A job that ended well; its record tells of this content."""
-    result = a_result(fence, sha256=hashlib.sha256(content).hexdigest(), num_bytes=len(content))
+    result = a_result(fence, files=(PictureFile.of(content),))
     return a_job(status=JobStatus.SUCCEEDED, result=result, **fields)
 
 
@@ -349,13 +350,28 @@ async def test_picture_when_the_job_ended_well_then_the_bytes_of_its_own_fence(j
     assert (result.fence, content) == (7, b"picture")
 
 
+async def test_picture_when_a_worker_of_an_older_version_made_only_one_then_the_others_are_not_there(
+    jobs: Jobs, blobs: MemoryBlobs
+) -> None:
+    blobs.put_output(a_job_id(), 7, b"picture")
+    job = succeeded()
+    job = dataclasses.replace(job, request=dataclasses.replace(job.request, num_images=2))
+
+    _, contents = await jobs.pictures(job)
+
+    assert contents == [b"picture"]
+    with pytest.raises(NotFoundError):
+        await jobs.picture(job, 1)
+
+
 async def test_picture_when_its_bytes_are_not_those_of_the_record_then_it_is_not_given(
     jobs: Jobs, blobs: MemoryBlobs
 ) -> None:
     blobs.put_output(a_job_id(), 7, b"Picture")
 
-    with pytest.raises(StorageError, match="damaged"):
-        await jobs.picture(succeeded())
+    for fetch in (jobs.picture, jobs.pictures):
+        with pytest.raises(StorageError, match="damaged"):
+            await fetch(succeeded())
 
 
 @pytest.mark.parametrize(
@@ -376,7 +392,7 @@ async def test_picture_when_there_is_none_then_the_error_says_why(
 ) -> None:
     blobs.put_output(a_job_id(), 7, b"picture")
 
-    with pytest.raises(kind) as error:
-        await jobs.picture(job)
-
-    assert error.value.code == code
+    for fetch in (jobs.picture, jobs.pictures):
+        with pytest.raises(kind) as error:
+            await fetch(job)
+        assert error.value.code == code

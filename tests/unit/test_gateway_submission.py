@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.domain.job import Priority
-from service.domain.request import ImageFormat, OutputOptions, Sampler
+from service.domain.request import MAX_SEED, ImageFormat, OutputOptions, Sampler
 from service.gateway.submission import Submission
 from tests.unit.builders import a_submission, pixels, with_changes
 
@@ -52,11 +52,23 @@ def test_fingerprint_when_the_seed_is_drawn_then_equal_though_the_seeds_differ()
         {"deadline_seconds": 60.0},
         {"retention_seconds": 60.0},
         {"metadata": {"sku": "A1"}},
+        {"num_images": 2},
     ],
     ids="+".join,
 )
 def test_fingerprint_when_one_thing_differs_then_it_does(change: dict[str, Any]) -> None:
     assert fingerprint(CALL) != fingerprint(with_changes(CALL, **change))
+
+
+@pytest.mark.parametrize("num_images", [1, 8])
+def test_seed_when_it_is_drawn_then_that_of_the_last_picture_is_one_too(
+    monkeypatch: pytest.MonkeyPatch, num_images: int
+) -> None:
+    monkeypatch.setattr("service.gateway.submission.secrets.randbelow", lambda limit: limit - 1)
+
+    request = with_changes(CALL, seed=None, num_images=num_images).request("tiny")
+
+    assert request.params.seed + num_images - 1 == MAX_SEED
 
 
 def test_fingerprint_when_the_model_differs_then_it_does() -> None:

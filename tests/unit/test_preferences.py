@@ -62,6 +62,32 @@ def test_accept_when_a_format_was_asked_for_then_it_is_that_or_json(asked: Image
     assert asked.content_type in error.value.detail
 
 
+@pytest.mark.parametrize(
+    ("accept", "answer"),
+    [
+        ("", "json"),
+        ("*/*", "json"),
+        ("text/html, image/png, */*;q=0.1", "json"),
+        ("application/*", "json"),
+        ("application/zip", "zip"),
+        ("application/json;q=0.5, application/zip", "zip"),
+        ("image/png, application/zip;q=0.1", "zip"),
+    ],
+)
+def test_accept_when_there_are_several_pictures_then_no_file_of_one_is_answered(accept: str, answer: str) -> None:
+    assert negotiate(accept, None, has_several=True) == answer
+    assert negotiate(accept, ImageFormat.PNG, prefer_json=True, has_several=True) == answer
+
+
+@pytest.mark.parametrize("accept", ["image/png", "image/*", "image/webp, image/png;q=0.1"])
+def test_accept_when_there_are_several_pictures_and_only_pictures_are_accepted_then_not_acceptable(accept: str) -> None:
+    with pytest.raises(ServiceError) as error:
+        negotiate(accept, ImageFormat.PNG, has_several=True)
+
+    assert error.value.code == "not_acceptable"
+    assert "application/json, application/zip" in error.value.detail
+
+
 @pytest.mark.parametrize("accept", ["text/html", "image/gif", "*/*;q=0", "image/png;q=0", "image", "*/png", "q=1"])
 def test_accept_when_nothing_fits_then_not_acceptable(accept: str) -> None:
     with pytest.raises(ServiceError) as error:
@@ -90,7 +116,7 @@ def test_accept_when_types_are_named_then_none_of_a_higher_quality_is_left_out(a
 def test_accept_when_it_is_any_text_then_an_answer_or_our_own_error(accept: str, asked: ImageFormat | None) -> None:
     with suppress(ServiceError):
         answer = negotiate(accept, asked)
-        assert answer == "json" or asked in (None, answer)
+        assert answer in ("json", "zip") or asked in (None, answer)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from service.adapters.redis_records import (
 from service.domain.errors import StorageError
 from service.domain.job import ClaimedJob, JobFailure, JobStatus, Priority, Progress
 from service.domain.request import MAX_SEED, GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
-from service.domain.result import JobResult
+from service.domain.result import JobResult, PictureFile
 from service.ports.queue import QueueStats
 from tests.unit.builders import a_job_id, a_request, a_result, repeatable
 
@@ -48,8 +48,7 @@ RESULTS = st.builds(
     JobResult,
     fence=st.integers(1, 2**53),
     content_type=TEXTS,
-    sha256=TEXTS,
-    num_bytes=st.integers(0, 10**9),
+    files=st.lists(st.builds(PictureFile, TEXTS, st.integers(0, 10**9)), min_size=1, max_size=8).map(tuple),
     model_digest=TEXTS,
     runtime=TEXTS,
     stage_seconds=st.dictionaries(TEXTS, NUMBERS, max_size=6),
@@ -101,6 +100,20 @@ def test_result_when_written_and_read_then_it_is_the_same_in_the_same_order(resu
 
     assert read == result
     assert list(read.stage_seconds) == list(result.stage_seconds)
+
+
+def test_result_when_it_is_of_a_version_with_one_picture_a_job_then_that_is_the_first() -> None:
+    fields = json.loads(result_to_json(a_result()))
+    (file,) = fields.pop("files")
+
+    assert result_from_json(json.dumps(fields | file)) == a_result()
+
+
+def test_request_when_it_is_of_a_version_with_one_picture_a_job_then_it_asks_for_one() -> None:
+    fields = json.loads(request_to_json(a_request()))
+    del fields["num_images"]
+
+    assert request_from_json(json.dumps(fields)) == a_request()
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"model": "tiny"}', '{"params": 1, "output": 2}'])

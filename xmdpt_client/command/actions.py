@@ -9,7 +9,7 @@ from typing import Any
 from xmdpt_client.client import Client
 from xmdpt_client.command.arguments import FORMATS
 from xmdpt_client.command.bar import progress_bar
-from xmdpt_client.command.out_file import check_out, write_out
+from xmdpt_client.command.out_file import check_out, files_of, write_out
 from xmdpt_client.errors import XmdptError
 from xmdpt_client.values import Generation, Job, NumberRange
 
@@ -35,12 +35,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _generate(client: Client, options: argparse.Namespace) -> None:
-    check_out(options.out, force=options.force)
+    for file in files_of(options.out, options.num_images):
+        check_out(file, force=options.force)
     job = client.submit(
         options.source,
         options.pose,
         steps=options.steps,
         seed=options.seed,
+        num_images=options.num_images,
         guidance=options.guidance,
         sampler=options.sampler,
         format=options.format or FORMATS.get(options.out.suffix.lower()),
@@ -63,21 +65,24 @@ def _cancelled(client: Client, job: Job) -> str:
 
 
 def _result(client: Client, options: argparse.Namespace) -> None:
-    check_out(options.out, force=options.force)
     job = client.job(options.id)
+    for file in files_of(options.out, len(job.outputs) or 1):
+        check_out(file, force=options.force)
     _deliver(client.result(job), job, options)
 
 
-def _deliver(picture: Generation, job: Job, options: argparse.Namespace) -> None:
-    try:
-        write_out(picture, options.out, force=options.force)
-    except OSError as error:
-        advice = f"{error.strerror}; `xmdpt jobs result {picture.job_id}` fetches the picture again"
-        raise OSError(error.errno, advice, str(options.out)) from None
+def _deliver(generation: Generation, job: Job, options: argparse.Namespace) -> None:
+    files = files_of(options.out, len(generation.pictures))
+    for picture, file in zip(generation.pictures, files, strict=True):
+        try:
+            write_out(picture, file, force=options.force)
+        except OSError as error:
+            advice = f"{error.strerror}; `xmdpt jobs result {job.id}` fetches the picture again"
+            raise OSError(error.errno, advice, str(file)) from None
+        if not (options.json or options.quiet) and sys.stderr.isatty():
+            _print_line(f"{file}: seed {picture.seed}, {job.id}", sys.stderr)
     if options.json:
         _print_json(job.document)
-    elif not options.quiet and sys.stderr.isatty():
-        _print_line(f"{options.out}: seed {picture.seed}, {picture.job_id}", sys.stderr)
 
 
 def _job(client: Client, options: argparse.Namespace) -> None:

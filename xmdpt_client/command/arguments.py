@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         ("show", "the job as it stands"),
         ("wait", "wait until it has ended"),
         ("cancel", "end a job that is no longer wanted"),
-        ("result", "write the picture of a job that has ended"),
+        ("result", "write the pictures of a job that has ended"),
     ):
         command = _add(verbs.add_parser, verb, text)
         command.add_argument("id", metavar="ID", help="job_ and 32 hex digits")
@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_generate(add_parser: AddParser) -> None:
-    command = _add(add_parser, "generate", "make a picture and write it to a file")
+    command = _add(add_parser, "generate", "make pictures and write them to files")
     command.add_argument("source", type=Path, metavar="PHOTO", help="the person: a PNG, JPEG or WebP file")
     command.add_argument(
         "--pose", type=Path, required=True, help="18 key points (.json, docs/api.md) or a skeleton picture"
@@ -67,6 +67,9 @@ def _add_generate(add_parser: AddParser) -> None:
     _add_out(command)
     command.add_argument("--steps", type=int, help="denoising steps, 2 to 250 (50)")
     command.add_argument("--seed", type=int, help="the same request with the same seed gives the same picture (drawn)")
+    command.add_argument(
+        "--num-images", type=int, default=1, metavar="N", help="1 to 8 (1); several are written to OUT-0, OUT-1, ..."
+    )
     command.add_argument("--guidance", type=float, help="1 to 10; 1 is none (2)")
     command.add_argument("--sampler", help="ddim or dpmpp_2m (ddim)")
     command.add_argument("--format", choices=("png", "jpeg", "webp"), help="(what OUT ends in, else png)")

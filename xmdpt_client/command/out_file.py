@@ -3,14 +3,28 @@
 import errno
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from xmdpt_client.command.arguments import STANDARD_OUTPUT
-from xmdpt_client.values import Generation
+from xmdpt_client.values import Picture
+
+
+def files_of(out: Path, num_images: int) -> Sequence[Path]:
+    """Where each of the pictures goes: out.png, or of several out-0.png, out-1.png and so on.
+
+    Raises:
+        ValueError: several are to go to standard output.
+    """
+    if num_images == 1:
+        return [out]
+    if out == STANDARD_OUTPUT:
+        raise ValueError(f"standard output takes one picture, not {num_images}; give a file as -o")
+    return [out.with_stem(f"{out.stem}-{index}") for index in range(num_images)]
 
 
 def check_out(out: Path, *, force: bool) -> None:
-    """The picture can go there as far as can be seen now.
+    """A picture can go there as far as can be seen now.
 
     Raises:
         OSError: it can't; says why.
@@ -25,7 +39,7 @@ def check_out(out: Path, *, force: bool) -> None:
         raise FileExistsError(errno.EEXIST, "File exists; --force writes over it", str(out))
 
 
-def write_out(picture: Generation, out: Path, *, force: bool) -> None:
+def write_out(picture: Picture, out: Path, *, force: bool) -> None:
     """Write the picture.
 
     Raises:

@@ -1,7 +1,8 @@
 
 -- API keys. Not here: what a key may do, and its secret, of which only a digest is kept.
 --
--- api_keys hash    id -> JSON of the key, in which tenant and expires_at (POSIX seconds, null for never) are read here
+-- api_keys hash     id -> JSON of the key, in which tenant and expires_at (POSIX seconds, null for never) are read here
+-- link_secret       64 hex digits that sign addresses which need no key; no function touches it
 
 -- id, JSON, tenant, how many live ones a tenant may have -> ok | full
 local function key_add(keys, args)

@@ -102,7 +102,8 @@ local function start(p, job, worker, lease_ms, now)
 end
 
 -- What this worker gets, in its order, and whether it is being emptied. The first that does not fit ends the choice:
--- smaller ones behind it must not starve it.
+-- smaller ones behind it must not starve it. An empty worker takes any job, also one of more rows than it ever has
+-- free: it has room for the largest.
 local function give(p, worker, free_rows, running, lease_ms, now)
   if free_rows < 1 or redis.call('HEXISTS', p .. 'alone', worker) == 1 then
     return {}, false
@@ -118,7 +119,7 @@ local function give(p, worker, free_rows, running, lease_ms, now)
   end
   local given = {}
   local job = next_wanted(p, next_job, budget, now)
-  while job and job.rows <= free_rows do
+  while job and (job.rows <= free_rows or (running == 0 and #given == 0)) do
     free_rows = free_rows - job.rows
     charge(p, job)
     given[#given + 1] = start(p, job, worker, lease_ms, now)

@@ -93,6 +93,7 @@ end
 local function collect_batches(p, now)
   local ids = redis.call('ZRANGEBYSCORE', p .. 'batch_gc', '-inf', text(now), 'LIMIT', 0, MAX_BATCHES)
   for _, id in ipairs(ids) do
+    stop_hooks(p, 'batch:' .. id)
     redis.call('UNLINK', batch_key(p, 'batch', id), batch_key(p, 'batch_ends', id), batch_key(p, 'batch_live', id))
     redis.call('ZREM', p .. 'batch_gc', id)
   end

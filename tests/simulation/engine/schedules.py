@@ -3,7 +3,7 @@
 The scheduler, the working set and the executor are the service's; only the queue and the clock are missing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
@@ -11,13 +11,18 @@ from random import Random
 import numpy as np
 
 from service.domain.execution import Execution
-from service.domain.job import Priority
+from service.domain.job import ClaimedJob, Priority
+from service.domain.request import MAX_IMAGES, GenerationRequest, OutputOptions, Sampler, SamplingParams
 from service.domain.stage import Stage
 from service.engine.executor import Executor
+from service.engine.flight import Flight
+from service.engine.images import Images
+from service.engine.intake import Arrival
+from service.engine.vectors import Supply
 from service.engine.working_set import PreparedJob, WorkingSet
 from service.ports.backend import U8, InferenceBackend
-from service.scheduling.actions import Action, CancelJob, DropJob, EndJob, RunBatch
-from service.scheduling.events import BatchFinished, CancelRequested, JobArrived, LeaseLost
+from service.scheduling.actions import Action, CancelJob, DropJob, EndJob, ReleaseJob, RunBatch
+from service.scheduling.events import BatchFinished
 from service.scheduling.policy import BatchPolicy
 from service.scheduling.scheduler import Scheduler
 from xmdpt.sampler import initial_noise, sampling_plan
@@ -36,14 +41,22 @@ class Wish:
     num_steps: int
     guidance: float
     sampler: str
+    num_images: int = 1
 
-    def prepared(self) -> PreparedJob:
+    def arrival(self, number: int, priority: Priority) -> Arrival:
+        params = SamplingParams(self.seed, self.num_steps, self.guidance, Sampler(self.sampler))
+        request = GenerationRequest("tiny", params, OutputOptions(), "", "", num_images=self.num_images)
+        job = ClaimedJob(f"job-{number}", 0, request, is_suspect=False, queue_seconds=0.0, priority=priority)
+        return Arrival(Flight(job, 0.0), self._prepared(), Supply())
+
+    def _prepared(self) -> PreparedJob:
         plan = sampling_plan(self.num_steps, self.guidance, self.sampler)
         pictures = {
             Stage.ENCODE_SOURCE: picture(self.photo),
             Stage.ENCODE_POSE: picture(NUM_PICTURES + self.skeleton),
         }
-        return PreparedJob(pictures, initial_noise(self.seed), plan)
+        noise = np.stack([initial_noise(self.seed + index) for index in range(self.num_images)])
+        return PreparedJob(pictures, noise, plan)
 
 
 def picture(number: int) -> U8:
@@ -60,34 +73,48 @@ def a_wish(random: Random) -> Wish:
         random.choice((2, 3, 5)),
         random.choice((1.0, 2.0)),
         random.choice(("ddim", "dpmpp_2m")),
+        random.choice((1, 1, 1, 1, 1, 1, 2, 3, MAX_IMAGES)),
     )
 
 
 @dataclass
 class Device:
-    """One backend with its scheduler; `pictures` are those of the jobs that ended, by key."""
+    """One backend with its scheduler; `pictures` are of jobs that ended well, `steps` of each picture."""
 
     backend: InferenceBackend
     policy: BatchPolicy
     execution: Execution = Execution.STEPWISE
     wishes: dict[str, Wish] = field(default_factory=dict)
-    pictures: dict[str, U8] = field(default_factory=dict)
+    pictures: dict[str, Sequence[U8]] = field(default_factory=dict)
     steps: dict[str, list[int]] = field(default_factory=dict)
     num_left_early: int = 0
+    num_claimed: int = 0
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(self.policy, self.execution)
-        self._set = WorkingSet(self.policy.max_slots, VARIANTS[self.backend.variant].width)
+        self._set = WorkingSet(max(self.policy.max_slots, MAX_IMAGES), VARIANTS[self.backend.variant].width)
+        self._images = Images(self.scheduler, self._set)
+        self._flights: list[Flight] = []
 
     @cached_property
     def _executor(self) -> Executor:
         return Executor(self.backend, self._set)
 
+    @property
+    def room(self) -> int:
+        """Pictures that fit, as the intake counts them."""
+        return self.scheduler.free_slots() + self._images.num_arrived - self.num_claimed
+
+    def has_room_for(self, wish: Wish) -> bool:
+        """As the queue has it: an empty device takes any job."""
+        return self.scheduler.is_idle or self.room >= wish.num_images
+
     def arrive(self, wish: Wish, priority: Priority = Priority.INTERACTIVE) -> None:
-        key = f"job-{len(self.wishes)}"
-        self.wishes[key], self.steps[key] = wish, []
-        self._set.add(key, wish.prepared())
-        self.scheduler.handle(JobArrived(key, wish.num_steps, priority=priority), 0.0)
+        arrival = wish.arrival(len(self.wishes), priority)
+        self.wishes[arrival.flight.key] = wish
+        self.num_claimed += wish.num_images
+        self._flights.append(arrival.flight)
+        self._images.board(arrival, 0.0)
 
     def turn(self, random: Random | None = None) -> bool:
         """Perform what is to be done once; jobs may leave while a batch runs. Returns whether there was anything."""
@@ -97,31 +124,32 @@ class Device:
         return bool(actions)
 
     def _perform(self, action: Action, random: Random | None) -> None:
-        match action:
-            case RunBatch():
-                if random and random.random() < 0.05:
-                    event = random.choice((CancelRequested, LeaseLost))
-                    self.scheduler.handle(event(random.choice(list(self.wishes))), 0.0)
-                self._executor.run(action)
-                for row in action.rows:
-                    if action.stage is Stage.DENOISE:
-                        self.steps[row.job_id].append(row.step_index)
-                self.scheduler.handle(BatchFinished(action.batch_id), 0.0)
-            case EndJob(job_id, None):
-                self.pictures[job_id] = self._vacate(job_id)
-            case CancelJob(job_id) | DropJob(job_id):
-                self._vacate(job_id)
-                self.num_left_early += 1
-            case _:
-                raise AssertionError(action)
+        if not isinstance(action, RunBatch):
+            self._vacate(action)
+            return
+        if random and random.random() < 0.05:
+            end = random.choice((self._images.cancel, self._images.lose))
+            end(random.choice(self._flights), 0.0)
+        self._executor.run(action)
+        for row in action.rows:
+            if action.stage is Stage.DENOISE:
+                self.steps.setdefault(row.job_id, []).append(row.step_index)
+        self.scheduler.handle(BatchFinished(action.batch_id), 0.0)
+        self._images.follow(action, 0.0)
 
-    def _vacate(self, key: str) -> U8:
-        slot = self._set.slot(key)
-        left = self._set.remove(key)
+    def _vacate(self, action: EndJob | CancelJob | ReleaseJob | DropJob) -> None:
+        slot = self._set.slot(action.job_id)
+        departure = self._images.leave(action, 0.0)
         # Whoever read a slot that is nobody's would not be finite.
         for rows in (self._set.latents, self._set.previous_denoised, self._set.condition):
             rows[slot] = np.nan
-        return left if left is not None else np.zeros(0, np.uint8)
+        if not departure:
+            return
+        if isinstance(departure.how, EndJob):
+            assert departure.how.failure is None
+            self.pictures[departure.flight.key] = departure.pictures
+        else:
+            self.num_left_early += 1
 
 
 def run_random_schedule(random: Random, backends: Mapping[Execution, InferenceBackend], most_rows: int) -> Device:
@@ -133,18 +161,22 @@ def run_random_schedule(random: Random, backends: Mapping[Execution, InferenceBa
     execution = Execution.WHOLE_LOOP if random.random() < 0.2 else Execution.STEPWISE
     device = Device(backends[execution], policy, execution)
     num_waiting = random.randint(3, 8)
+    wish = a_wish(random)
     while num_waiting or not device.scheduler.is_idle:
-        while num_waiting and device.scheduler.free_slots() and random.random() < 0.6:
-            device.arrive(a_wish(random), random.choice(list(Priority)))
+        while num_waiting and device.has_room_for(wish) and random.random() < 0.6:
+            device.arrive(wish, random.choice(list(Priority)))
+            wish = a_wish(random)
             num_waiting -= 1
         device.turn(random)
+    assert device.room == policy.max_slots, "all slots are free again"
     return device
 
 
 def alone(wish: Wish, backend: InferenceBackend, execution: Execution = Execution.STEPWISE) -> U8:
-    """The picture of a job that has the device for itself."""
+    """The picture of a job of one that has the device for itself."""
     device = Device(backend, BatchPolicy(1, 1), execution)
     device.arrive(wish)
     while device.turn():
         pass
-    return device.pictures["job-0"]
+    ((picture,),) = device.pictures.values()
+    return picture
