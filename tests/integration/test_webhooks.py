@@ -62,10 +62,21 @@ def test_job_when_it_names_a_webhook_then_the_documented_receiver_believes_what_
             job = client.submit(EXAMPLES / "person.png", EXAMPLES / "pose.json", steps=2, webhook=hook)
             wait_until(lambda: is_told(job.id), 60, "the old secret signs too")
             assert printed.read_text().splitlines()[-2:] == [f"job.started {job.id}", f"job.succeeded {job.id}"]
+            source = client.upload_source(EXAMPLES / "person.png")
+            call = {
+                "matrix": {"sources": [{"id": source.id}], "poses": [{"preset": "back"}]},
+                "defaults": {"steps": 2},
+                "webhook": {"url": url, "events": ["job.succeeded", "batch.completed"]},
+            }
+            batch = service.client.post("/v1/batches", json=call).raise_for_status().json()
+            # Of what has different names nothing is promised about the order.
+            wait_until(lambda: len(printed.read_text().splitlines()) == 5, 60, "the ends of item and batch are told")
+            told = sorted(printed.read_text().splitlines()[-2:])
+            assert (told[0], told[1][:18]) == (f"batch.completed {batch['id']}", "job.succeeded job_")
             forged = {"webhook-id": "msg_1", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
             assert httpx.post(url, headers=forged, content=b"{}").status_code == httpx.codes.BAD_REQUEST
         metrics = service.client.get("/metrics").text
-        assert 'xmdpt_webhook_deliveries_total{outcome="delivered"} 3.0' in metrics
+        assert 'xmdpt_webhook_deliveries_total{outcome="delivered"} 5.0' in metrics
         assert secret not in service.log_path.read_text()
 
 
