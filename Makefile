@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality export verify triton bench load chaos docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality export verify triton bench load chaos soak docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -91,6 +91,9 @@ load: $(DEV)  ## Locust against a running service (HOST=), report in build/load/
 
 chaos: $(DEV)  ## kill, stop and restart real processes under load; report in build/chaos/ (CHAOS="--minutes 2")
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+soak: $(DEV)  ## call the API in every way that its description allows, and in those that it does not; 20 minutes (SOAK="--minutes 2")
+	$(BIN)/python -m tests.fuzz $(SOAK)
 
 docs: $(DEV)  ## write the generated pages anew
 	$(BIN)/xmdpt-serve configuration > docs/configuration.md

@@ -11,6 +11,7 @@ from service.api.jobs import JobIdPath, check_id
 from service.api.list_query import DEFAULT_LIMIT, MAX_LIMIT, cursor_of, list_query
 from service.api.openapi import list_answer, problems
 from service.api.views import JobListView, job_view
+from service.domain.batch import BATCH_ID
 from service.domain.job import JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -27,7 +28,11 @@ _QUERY = [
     _parameter(
         "status", {"type": "string", "enum": [status.value for status in JobStatus]}, "Only jobs of this status"
     ),
-    _parameter("batch", {"type": "string"}, "Only items of this batch; one that is not there has none"),
+    _parameter(
+        "batch",
+        {"type": "string", "pattern": f"^{BATCH_ID.pattern}$"},
+        "Only items of this batch; one that is not there has none",
+    ),
     _parameter("cursor", {"type": "string"}, "`next_cursor` of the page before"),
     _parameter(
         "limit",

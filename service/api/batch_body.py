@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from starlette.datastructures import QueryParams
 
-from service.api.schemas import Body, GenerationBody, Metadata, WebhookBody, check_body, validated
+from service.api.schemas import WHOLE, Body, GenerationBody, Metadata, WebhookBody, check_body, validated
 from service.api.strict_json import escape
 from service.domain.errors import RequestError
 from service.domain.job import MAX_DEADLINE_SECONDS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS, Priority
@@ -54,16 +54,12 @@ class BatchBody(Body):
     on_invalid: Literal["fail_item", "reject"] = Field(
         default="fail_item", description="`fail_item`: a bad item fails alone; `reject`: the whole call does"
     )
-    deadline_ms: int = Field(
+    deadline_ms: Annotated[int, Field(ge=100, le=_MAX_DEADLINE_MS), WHOLE] = Field(
         default=_MAX_DEADLINE_MS,
-        ge=100,
-        le=_MAX_DEADLINE_MS,
         description="From acceptance to the end of the whole batch; what has not ended by then fails",
     )
-    retention_s: int = Field(
+    retention_s: Annotated[int, Field(ge=MIN_RETENTION_SECONDS, le=MAX_RETENTION_SECONDS), WHOLE] = Field(
         default=MAX_RETENTION_SECONDS,
-        ge=MIN_RETENTION_SECONDS,
-        le=MAX_RETENTION_SECONDS,
         description="How long each picture is kept after its end, unless its item says",
     )
     metadata: Metadata = Field(default={}, description="Notes of yours, returned in the batch object")
@@ -76,8 +72,10 @@ class BatchQuery(Body):
     """The options of a batch as texts of the query, for a body that holds an item a line."""
 
     on_invalid: Literal["fail_item", "reject"] = "fail_item"
-    deadline_ms: int = Field(default=_MAX_DEADLINE_MS, ge=100, le=_MAX_DEADLINE_MS)
-    retention_s: int = Field(default=MAX_RETENTION_SECONDS, ge=MIN_RETENTION_SECONDS, le=MAX_RETENTION_SECONDS)
+    deadline_ms: Annotated[int, Field(ge=100, le=_MAX_DEADLINE_MS), WHOLE] = _MAX_DEADLINE_MS
+    retention_s: Annotated[int, Field(ge=MIN_RETENTION_SECONDS, le=MAX_RETENTION_SECONDS), WHOLE] = (
+        MAX_RETENTION_SECONDS
+    )
 
 
 _WHOLE = re.compile(r"[0-9]{1,9}")

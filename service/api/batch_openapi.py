@@ -6,6 +6,7 @@ from service.api.batch_body import BatchBody, BatchQuery
 from service.api.batch_views import BatchLine
 from service.api.openapi import REF, problems
 
+MAX_AFTER = 10**9 - 1
 NDJSON, ZIP = "application/x-ndjson", "application/zip"
 _TEXT = {"type": "string"}
 _MATRIX = {
@@ -47,7 +48,11 @@ BATCH_QUERY = [
     for name, schema in BatchQuery.model_json_schema()["properties"].items()
 ]
 RESULTS_QUERY = [
-    _parameter("after", {"type": "integer", "minimum": 0, "default": 0}, "`n` of the line that was read last"),
+    _parameter(
+        "after",
+        {"type": "integer", "minimum": 0, "maximum": MAX_AFTER, "default": 0},
+        "`n` of the line that was read last",
+    ),
     _parameter("follow", {"type": "boolean", "default": True}, "`false`: only what has ended by now"),
 ]
 BATCH_RESULTS: dict[int | str, dict[str, Any]] = {

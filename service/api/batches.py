@@ -15,6 +15,7 @@ from service.api.batch_openapi import (
     BATCH_BODY,
     BATCH_QUERY,
     BATCH_RESULTS,
+    MAX_AFTER,
     NDJSON,
     RESULTS_QUERY,
     ZIP,
@@ -38,7 +39,6 @@ from service.gateway.links import Links
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 BatchIdPath = Annotated[str, Path(description="`bat_` and 32 lower-case hex digits", examples=["bat_" + "0" * 32])]
-_MAX_AFTER = 10**9
 
 
 def _batch_answer(description: str, *names: str) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def _results_query(parameters: QueryParams) -> tuple[int, bool]:
             raise RequestError.of_field("validation", f"/{name}", "must be given once")
     after, follow = parameters.get("after", "0"), parameters.get("follow", "true")
     if not (after.isascii() and after.isdigit() and len(after) < 10):
-        raise RequestError.of_field("validation", "/after", f"must be a whole number from 0 to {_MAX_AFTER - 1}")
+        raise RequestError.of_field("validation", "/after", f"must be a whole number from 0 to {MAX_AFTER}")
     if follow not in ("true", "false"):
         raise RequestError.of_field("validation", "/follow", "must be true or false")
     return int(after), follow == "true"

@@ -34,6 +34,17 @@ _LAST_EVENT_ID: dict[str, Any] = {
 }
 
 
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "Each of the stream; `data` is JSON",
+    "properties": {
+        "event": {"type": "string", "enum": ["status", "progress", "preview", "end"]},
+        "id": {"type": "string", "description": "The number of the job's change"},
+        "data": {"type": "string"},
+    },
+}
+
+
 @router.get(
     "/{job_id}/events",
     operation_id="followJob",
@@ -43,7 +54,7 @@ _LAST_EVENT_ID: dict[str, Any] = {
         200: {
             "description": "Events `status` and `end` with an id and the job object, `progress` (ProgressEvent) and "
             "`preview` (PreviewEvent) without; closed after `end`",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": _EVENT}},
         },
         204: {"description": "The job has ended and its `end` has been seen"},
         **problems("bad_header", "not_found", "concurrency_limited", "overloaded", "queue_unavailable"),

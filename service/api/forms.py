@@ -9,6 +9,7 @@ from typing import Any
 
 from service.api.limits import UploadLimits
 from service.api.multipart import Part
+from service.api.picture_headers import picture_format
 from service.api.strict_json import parse_object
 from service.domain.errors import RequestError
 
@@ -69,9 +70,11 @@ def _value(part: Part, limits: UploadLimits) -> Any:
     if part.name == "source":
         return {"data": bytes(part.content)}
     if part.name == "pose":
-        # By the first byte too: curl calls a .json file application/octet-stream, and no picture begins with a brace.
-        is_json = not part.is_file or part.content_type == "application/json" or part.content.lstrip().startswith(b"{")
-        return _pose(bytes(part.content), limits) if is_json else {"skeleton": {"data": bytes(part.content)}}
+        # By its first bytes too: curl calls a .json file application/octet-stream, and other clients name no file.
+        content = bytes(part.content)
+        is_text = content.lstrip().startswith(b"{") or not (part.is_file or picture_format(content))
+        is_json = is_text or part.content_type == "application/json"
+        return _pose(content, limits) if is_json else {"skeleton": {"data": content}}
     text = _text(part)
     match = _NUMBER.fullmatch(text) if part.name in _NUMERIC else None
     if not match:

@@ -27,10 +27,14 @@ _SECURITY_SCHEMES = {
     }
 }
 _PICTURE = {"schema": {"type": "string", "format": "binary"}}
+# A square of 16 px, so that the example can be sent as it is.
+_EXAMPLE_PICTURE = (
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAGUlEQVR42mOsiLJhIAUwMZAIRjWMahg6GgBtPQEukLlOCQAAAABJRU5ErkJggg=="
+)
 _EXAMPLE = {
-    "source": {"data": "<base64 of a PNG, JPEG or WebP file>"},
+    "source": {"data": _EXAMPLE_PICTURE},
     "pose": {
-        "keypoints": [[128, 40], [128, 70, 0.98], None] + [[128, 90 + 5 * i] for i in range(15)],
+        "keypoints": [[128, 40], [128, 70, 0.98], None] + [[100 + 4 * i, 90 + 5 * i] for i in range(15)],
         "size": [256, 256],
     },
     "seed": 42,

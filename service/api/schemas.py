@@ -58,6 +58,13 @@ def _decode_base64(value: object) -> object:
         raise PydanticCustomError("base64", "must be standard base64 (RFC 4648, section 4, with padding)") from None
 
 
+def _whole(value: object) -> object:
+    """A number without a fraction is an integer, as JSON Schema has it, however it is written."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""After the range in an `Annotated`, so that the range is described too."""
 PictureFile = Annotated[
     bytes,
     BeforeValidator(_decode_base64),
@@ -140,8 +147,8 @@ class OutputBody(Body):
     format: Annotated[ImageFormat, Field(strict=False)] | None = Field(
         default=None, description="If absent: what `Accept` prefers on generate, else png"
     )
-    quality: int | None = Field(
-        default=None, ge=1, le=100, description=f"Of jpeg and webp; {DEFAULT_QUALITY} if absent"
+    quality: Annotated[int, Field(ge=1, le=100), WHOLE] | None = Field(
+        default=None, description=f"Of jpeg and webp; {DEFAULT_QUALITY} if absent"
     )
     delivery: Literal["url", "base64"] = Field(
         default="url", description="`base64`: the job object holds the file, as `outputs[].data`"
@@ -156,10 +163,8 @@ class OutputBody(Body):
 class PreviewBody(Body):
     """Small pictures of what is to come."""
 
-    every_steps: int = Field(
+    every_steps: Annotated[int, Field(ge=0, le=MAX_PREVIEW_EVERY_STEPS), WHOLE] = Field(
         default=0,
-        ge=0,
-        le=MAX_PREVIEW_EVERY_STEPS,
         description="One each so many steps, as `GET .../preview`; 0 for none",
     )
 
@@ -184,11 +189,15 @@ class GenerationBody(Body):
     model: str | None = Field(
         default=None, max_length=64, description="A name of `GET /v1/models`; the served one if absent"
     )
-    seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="Drawn by the server if absent, and returned")
-    num_images: int = Field(
-        1, ge=1, le=MAX_IMAGES, description="Picture i is drawn from seed + i, which may be 2^53 - 1 at most"
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED), WHOLE] | None = Field(
+        default=None, description="Drawn by the server if absent, and returned"
     )
-    steps: int = Field(DEFAULT_STEPS, ge=MIN_STEPS, le=MAX_STEPS, description="Denoising steps")
+    num_images: Annotated[int, Field(ge=1, le=MAX_IMAGES), WHOLE] = Field(
+        1, description="Picture i is drawn from seed + i, which may be 2^53 - 1 at most"
+    )
+    steps: Annotated[int, Field(ge=MIN_STEPS, le=MAX_STEPS), WHOLE] = Field(
+        DEFAULT_STEPS, description="Denoising steps"
+    )
     guidance: float = Field(
         DEFAULT_GUIDANCE, ge=MIN_GUIDANCE, le=MAX_GUIDANCE, allow_inf_nan=False, description="1 is no guidance"
     )
@@ -196,16 +205,12 @@ class GenerationBody(Body):
     output: OutputBody = OutputBody()
     preview: PreviewBody = PreviewBody()
     priority: Annotated[Priority, Field(strict=False)] = Priority.INTERACTIVE
-    deadline_ms: int = Field(
+    deadline_ms: Annotated[int, Field(ge=_MIN_DEADLINE_MS, le=_MAX_DEADLINE_MS), WHOLE] = Field(
         _MAX_DEADLINE_MS,
-        ge=_MIN_DEADLINE_MS,
-        le=_MAX_DEADLINE_MS,
         description="From acceptance to the end, waiting included; then the job fails with `deadline_exceeded`",
     )
-    retention_s: int | None = Field(
+    retention_s: Annotated[int, Field(ge=MIN_RETENTION_SECONDS, le=MAX_RETENTION_SECONDS), WHOLE] | None = Field(
         default=None,
-        ge=MIN_RETENTION_SECONDS,
-        le=MAX_RETENTION_SECONDS,
         description="How long the picture is kept after the end; as the deployment has it if absent",
     )
     metadata: Metadata = Field(default={}, description="Notes of yours, returned in the job object")
