@@ -41,6 +41,11 @@ class GatewaySettings(BaseModel):
         description="`keys` lets in only callers with an API key (`xmdpt-serve keys create`), `off` everybody; `auto` "
         "is `keys` as soon as there is one at the start, and else serves this computer alone.",
     )
+    docs: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Whether /docs shows the API as a page to try it on; `auto`: where this computer alone is served, "
+        "without keys.",
+    )
     port: Port = Field(default=8080, description="Port of the API; 0 takes a free one and logs it.")
     max_body_bytes: int = Field(
         default=12_000_000, ge=1_000, le=100_000_000, description="Longest request body, bytes."

@@ -18,8 +18,21 @@ from xmdpt_client.errors import (
     WaitOverError,
     XmdptError,
 )
-from xmdpt_client.inputs import KeyPoints, NewPose, Photo, Pose, Source, StoredPose, StoredSource
-from xmdpt_client.values import Eta, Generation, Job, Model, NumberRange, Output, Picture, Progress
+from xmdpt_client.inputs import KeyPoints, Matrix, NewPose, Photo, Pose, Source, StoredPose, StoredSource
+from xmdpt_client.values import (
+    Batch,
+    BatchCounts,
+    BatchResult,
+    Eta,
+    Generation,
+    Job,
+    JobPage,
+    Model,
+    NumberRange,
+    Output,
+    Picture,
+    Progress,
+)
 from xmdpt_client.webhooks import WebhookError, verify_webhook
 
 try:
@@ -32,14 +45,19 @@ except ModuleNotFoundError as error:
 __all__ = [
     "AccessError",
     "AsyncClient",
+    "Batch",
+    "BatchCounts",
+    "BatchResult",
     "Client",
     "Eta",
     "FieldError",
     "Generation",
     "Job",
     "JobFailedError",
+    "JobPage",
     "JobStateError",
     "KeyPoints",
+    "Matrix",
     "Model",
     "NewPose",
     "NotFoundError",

@@ -3,8 +3,9 @@
 import sys
 
 from xmdpt_client.command.actions import InterruptedJobError, run
-from xmdpt_client.command.arguments import STANDARD_OUTPUT, parser
-from xmdpt_client.command.endings import INTERRUPTED, UNUSABLE, ending_of, one_line
+from xmdpt_client.command.arguments import STANDARD_OUTPUT, check_batch, parser
+from xmdpt_client.command.batches import InterruptedBatchError, MissingPicturesError
+from xmdpt_client.command.endings import FAILED, INTERRUPTED, UNUSABLE, ending_of, one_line
 from xmdpt_client.errors import XmdptError
 
 
@@ -14,13 +15,17 @@ def main() -> None:
     options = command_line.parse_args()
     if options.json and getattr(options, "out", None) == STANDARD_OUTPUT:
         command_line.error("--json and -o - both write to standard output; give a file as -o")
+    if options.command == "batch":
+        check_batch(command_line, options)
     try:
         run(options)
         return
     except XmdptError as error:
         status, line = ending_of(error)
-    except InterruptedJobError as error:
+    except (InterruptedJobError, InterruptedBatchError) as error:
         status, line = INTERRUPTED, str(error)
+    except MissingPicturesError as error:
+        status, line = FAILED, str(error)
     except KeyboardInterrupt:
         status, line = INTERRUPTED, "interrupted"
     except OSError as error:

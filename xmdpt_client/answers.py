@@ -1,6 +1,8 @@
 """The service's answers become values or errors: pure functions of one answer each."""
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -14,7 +16,21 @@ from xmdpt_client.errors import (
     family_of,
 )
 from xmdpt_client.inputs import StoredPose, StoredSource
-from xmdpt_client.values import Eta, Job, Model, NumberRange, Output, Picture, Progress
+from xmdpt_client.streams import Event
+from xmdpt_client.values import (
+    Batch,
+    BatchCounts,
+    BatchResult,
+    Eta,
+    Generation,
+    Job,
+    JobPage,
+    Model,
+    NumberRange,
+    Output,
+    Picture,
+    Progress,
+)
 
 T = TypeVar("T")
 Document = Mapping[str, Any]
@@ -65,12 +81,67 @@ def read_pose(response: httpx.Response) -> StoredPose:
     return _read(response, lambda document: StoredPose(**_stored(document, "pose")))
 
 
+def read_jobs(response: httpx.Response) -> JobPage:
+    """A page of the list of jobs; raises UnexpectedAnswerError for anything else."""
+    return _read(
+        response,
+        lambda document: JobPage(tuple(job_of(item) for item in document["data"]), document["next_cursor"]),
+    )
+
+
+def read_batch(response: httpx.Response) -> Batch:
+    """A batch object; raises UnexpectedAnswerError for anything else."""
+    return _read(response, _batch)
+
+
+def read_batch_line(response: httpx.Response, line: str) -> BatchResult:
+    """A line of a batch's results; raises UnexpectedAnswerError for anything else."""
+    try:
+        return _batch_result(json.loads(line))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise _unexpected(response) from None
+
+
 def read_picture(response: httpx.Response, seed: int) -> Picture:
     """A picture that this seed has made; raises UnexpectedAnswerError for anything else."""
-    content_type = _media_type(response)
-    if not content_type.startswith("image/"):
+    if not is_picture(response):
         raise _unexpected(response)
-    return Picture(response.content, content_type, seed)
+    return Picture(response.content, _media_type(response), seed)
+
+
+def read_generation(response: httpx.Response) -> Generation | Job:
+    """What a submission that was to be waited for has become; raises UnexpectedAnswerError for anything else."""
+    if not is_picture(response):
+        return read_job(response)
+    try:
+        headers = response.headers
+        picture = read_picture(response, int(headers["x-xmdpt-seed"]))
+        return Generation(headers["x-xmdpt-job-id"], (picture,))
+    except (KeyError, ValueError):
+        raise _unexpected(response) from None
+
+
+def is_picture(response: httpx.Response) -> bool:
+    """Whether the answer's body is a picture."""
+    return _media_type(response).startswith("image/")
+
+
+def is_event_stream(response: httpx.Response) -> bool:
+    """Whether what comes are server-sent events."""
+    return response.status_code == 200 and _media_type(response) == "text/event-stream"
+
+
+def job_after(job: Job, event: Event) -> Job:
+    """The job as one of its events tells it; an event that can't be read tells nothing."""
+    try:
+        document = json.loads(event.data)
+        if event.kind in ("status", "end"):
+            return job_of(document)
+        if event.kind == "progress":
+            return replace(job, progress=_progress(document, job.status, document["eta"]))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    return job
 
 
 def is_wait_granted(response: httpx.Response) -> bool:
@@ -88,14 +159,7 @@ def job_of(document: Document) -> Job:
         status=status,
         seed=int(document["request"]["seed"]),
         position=int(document["queue"]["position"]),
-        progress=Progress(
-            status=status,
-            stage=progress["stage"],
-            step=int(progress["step"]),
-            steps=int(progress["steps"]),
-            ratio=float(progress["ratio"]),
-            eta=_eta(document["eta"]) if document["eta"] else None,
-        ),
+        progress=_progress(progress, status, document["eta"]),
         outputs=tuple(_output(item) for item in document["outputs"]),
         error=_failure(document["error"], str(document["id"])) if document["error"] else None,
         document=document,
@@ -106,6 +170,43 @@ def _stored(document: Document, kind: str) -> dict[str, Any]:
     if document["object"] != kind:
         raise ValueError(f"not a {kind} object")
     return {"id": str(document["id"]), "is_encoded": document["vector"] == "ready", "document": document}
+
+
+def _progress(document: Document, status: str, eta: Document | None) -> Progress:
+    return Progress(
+        status=status,
+        stage=document["stage"],
+        step=int(document["step"]),
+        steps=int(document["steps"]),
+        ratio=float(document["ratio"]),
+        eta=_eta(eta) if eta else None,
+    )
+
+
+def _batch(document: Document) -> Batch:
+    if document["object"] != "batch":
+        raise ValueError("not a batch object")
+    counts = document["request_counts"]
+    return Batch(
+        id=str(document["id"]),
+        status=str(document["status"]),
+        counts=BatchCounts(**{name: int(counts[name]) for name in BatchCounts.__dataclass_fields__}),
+        eta=_eta(document["eta"]) if document["eta"] else None,
+        document=document,
+    )
+
+
+def _batch_result(document: Document) -> BatchResult:
+    job_id, error = document.get("job_id"), document.get("error")
+    return BatchResult(
+        number=int(document["n"]),
+        custom_id=str(document["custom_id"]),
+        status=str(document["status"]),
+        job_id=job_id,
+        outputs=tuple(_output(item) for item in document.get("outputs") or ()),
+        error=_failure(error, job_id) if error else None,
+        document=document,
+    )
 
 
 def _eta(document: Document) -> Eta:
@@ -122,7 +223,7 @@ def _output(document: Document) -> Output:
     )
 
 
-def _failure(document: Document, job_id: str) -> JobFailedError:
+def _failure(document: Document, job_id: str | None) -> JobFailedError:
     return JobFailedError(status=int(document["status"]), **_problem(document, job_id))
 
 

@@ -6,15 +6,17 @@ It sends nothing and reads no answer.
 import json
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from xmdpt_client.inputs import FilePart, NewPose, Photo, Pose, Source, pose_field, pose_part, source_field, source_part
 
 # The service waits for an encoder no longer than this.
 _WARM_SECONDS = 5
+# On a stream something is to be read at least this often.
+SILENCE_SECONDS = 15
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
 
 
@@ -61,7 +63,9 @@ class Call:
         headers: besides those of the connection.
         files: of a form, and ids in place of them.
         fields: of a form, as text.
+        content: a whole body in the place of a form.
         wait_seconds: how long the service may hold its answer back, because it was asked to.
+        is_stream: the answer's body is read line by line as it comes.
     """
 
     method: str
@@ -69,7 +73,9 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     files: Mapping[str, FilePart] = field(default_factory=dict[str, FilePart])
     fields: Mapping[str, str] = field(default_factory=dict[str, str])
+    content: bytes | None = None
     wait_seconds: int = 0
+    is_stream: bool = False
 
 
 def submission(
@@ -120,10 +126,28 @@ def submission(
     )
 
 
+def waited_for(call: Call, wait_seconds: int) -> Call:
+    """The same submission, answered with the picture if that is there within so many whole seconds."""
+    headers = {**call.headers, "Prefer": f"wait={wait_seconds}"}
+    return replace(call, path="/v1/generate", headers=headers, wait_seconds=wait_seconds)
+
+
 def look(job_id: str, wait_seconds: int = 0) -> Call:
     """The job as it stands, or once it has ended if that happens within so many whole seconds."""
     headers = {"Prefer": f"wait={wait_seconds}"} if wait_seconds else {}
     return Call("GET", _job_path(job_id), headers=headers, wait_seconds=wait_seconds)
+
+
+def follow(job_id: str, last_event_id: str | None) -> Call:
+    """What happens to the job, after an event that was seen already if there is one."""
+    headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
+    return Call("GET", f"{_job_path(job_id)}/events", headers=headers, wait_seconds=SILENCE_SECONDS, is_stream=True)
+
+
+def jobs(status: str | None, batch_id: str | None, limit: int, cursor: str | None) -> Call:
+    """A page of the list of jobs."""
+    query = {"status": status, "batch": batch_id, "limit": limit, "cursor": cursor}
+    return Call("GET", f"/v1/jobs?{urlencode({name: value for name, value in query.items() if value is not None})}")
 
 
 def cancel(job_id: str) -> Call:
@@ -134,6 +158,51 @@ def cancel(job_id: str) -> Call:
 def picture(job_id: str, index: int = 0) -> Call:
     """A picture of a job."""
     return Call("GET", f"{_job_path(job_id)}/result" + (f"?index={index}" if index else ""))
+
+
+def batch_of_lines(lines: Sequence[Mapping[str, Any]], deadline: float | None, idempotency_key: str | None) -> Call:
+    """Ask for many pictures, an item a line; ValueError if one holds what JSON can't."""
+    query = "" if deadline is None else f"?deadline_ms={round(deadline * 1000)}"
+    content = b"".join(json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines)
+    return _batch(query, "application/x-ndjson", content, idempotency_key)
+
+
+def batch_of_json(
+    form: Mapping[str, Any],
+    deadline: float | None,
+    webhook: str | Mapping[str, Any] | None,
+    idempotency_key: str | None,
+) -> Call:
+    """Likewise by `matrix` and `defaults`, or `items`, 1,000 at most."""
+    body = dict(form)
+    if deadline is not None:
+        body["deadline_ms"] = round(deadline * 1000)
+    if webhook is not None:
+        body["webhook"] = _webhook(webhook)
+    return _batch("", "application/json", json.dumps(body, allow_nan=False).encode(), idempotency_key)
+
+
+def batch(batch_id: str) -> Call:
+    """The batch as it stands."""
+    return Call("GET", _batch_path(batch_id))
+
+
+def cancel_batch(batch_id: str) -> Call:
+    """End a batch that is no longer wanted."""
+    return Call("POST", f"{_batch_path(batch_id)}/cancel")
+
+
+def batch_results(batch_id: str, after: int) -> Call:
+    """The items that end, behind the line of that number."""
+    path = f"{_batch_path(batch_id)}/results?after={after}"
+    headers = {"Accept": "application/x-ndjson"}
+    return Call("GET", path, headers=headers, wait_seconds=SILENCE_SECONDS, is_stream=True)
+
+
+def keep(part: FilePart) -> Call:
+    """Keep the photo or the pose that is the form's `source` or `pose`."""
+    name = part[0] or ""
+    return _upload(f"/v1/{name}s", {name: part}, warm=False)
 
 
 def upload_source(source: Photo, *, warm: bool = False) -> Call:
@@ -179,6 +248,15 @@ def _upload(path: str, files: Mapping[str, FilePart], warm: bool) -> Call:
 
 def _webhook(webhook: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"url": webhook} if isinstance(webhook, str) else dict(webhook)
+
+
+def _batch(query: str, content_type: str, content: bytes, idempotency_key: str | None) -> Call:
+    headers = {"Content-Type": content_type, "Idempotency-Key": idempotency_key or secrets.token_hex(16)}
+    return Call("POST", f"/v1/batches{query}", headers=headers, content=content)
+
+
+def _batch_path(batch_id: str) -> str:
+    return f"/v1/batches/{quote(batch_id, safe='')}"
 
 
 def _job_path(job_id: str) -> str:

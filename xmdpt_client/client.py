@@ -1,49 +1,19 @@
-"""Client and AsyncClient: they send what `xmdpt_client.conversation` says, and pause when it says so."""
+"""Client and AsyncClient: the calls of the service as methods; what is said in them is the conversations'."""
 
 import asyncio
-import time
-from typing import Any, Self, TypeVar, Unpack
-
-import httpx
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, Self, Unpack
 
 from xmdpt_client import calls
-from xmdpt_client.calls import Call, Options, check_visible_ascii, submission
-from xmdpt_client.conversation import Conversation, Flow, OnProgress
-from xmdpt_client.inputs import NewPose, Photo, Pose, Source, StoredPose, StoredSource
-from xmdpt_client.values import Generation, Job, Model
+from xmdpt_client.batch_conversation import BatchReading, OnPrepared
+from xmdpt_client.calls import Options, submission
+from xmdpt_client.conversation import OnProgress
+from xmdpt_client.exchanges import Flow, T
+from xmdpt_client.inputs import Matrix, NewPose, Photo, Pose, Source, StoredPose, StoredSource
+from xmdpt_client.values import Batch, BatchResult, Generation, Job, JobPage, Model, Picture
+from xmdpt_client.wires import AsyncWire, Connection, Wire
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-
-T = TypeVar("T")
-
-
-class _Settings:
-    """What both clients are told, checked."""
-
-    def __init__(self, base_url: str, api_key: str | None, timeout: float, max_retries: int) -> None:
-        try:
-            url = httpx.URL(base_url)
-        except httpx.InvalidURL as error:
-            raise ValueError(f"base_url is no address: {error}") from None
-        if url.scheme not in ("http", "https") or not url.host:
-            raise ValueError(f"base_url must begin with http:// or https:// and name a host: {base_url!r}")
-        if api_key is not None:
-            check_visible_ascii("api_key", api_key)
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self.connection: dict[str, Any] = {"base_url": url, "headers": headers}
-        self.conversation = Conversation(max_retries)
-        self._timeout = timeout
-
-    def request(self, call: Call) -> dict[str, Any]:
-        """Arguments of httpx for a call; the service may be silent for as long as it was asked to wait."""
-        return {
-            "method": call.method,
-            "url": call.path,
-            "headers": call.headers,
-            "files": call.files or None,
-            "data": call.fields or None,
-            "timeout": httpx.Timeout(self._timeout, read=self._timeout + call.wait_seconds),
-        }
 
 
 class Client:
@@ -66,9 +36,9 @@ class Client:
     def __init__(
         self, base_url: str = DEFAULT_URL, api_key: str | None = None, *, timeout: float = 30.0, max_retries: int = 4
     ) -> None:
-        self._settings = _Settings(base_url, api_key, timeout, max_retries)
-        self._say = self._settings.conversation
-        self._http = httpx.Client(**self._settings.connection)
+        self._connection = Connection(base_url, api_key, timeout, max_retries)
+        self._say, self._of_batches = self._connection.conversation, self._connection.batch_conversation
+        self._http = self._connection.client()
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +65,7 @@ class Client:
             source: the person's photo, or one of `upload_source`.
             pose: what is asked for, or one of `upload_pose`.
             wait: seconds to wait at most; None until it has ended.
-            on_progress: called about once a second while it is waited for, and once at the end.
+            on_progress: called with what changes while it is waited for, as it changes, and once at the end.
             options: see `Options`.
 
         Raises:
@@ -121,7 +91,7 @@ class Client:
         Args:
             job: or its id.
             timeout: seconds to wait at most; None until it has ended.
-            on_progress: called about once a second, and once at the end.
+            on_progress: called with what changes, as it changes, and once at the end.
 
         Raises:
             WaitOverError: not ended in time.
@@ -139,9 +109,74 @@ class Client:
         """
         return self._run(self._say.result(job))
 
+    def jobs(
+        self, *, status: str | None = None, batch: Batch | str | None = None, limit: int = 20, cursor: str | None = None
+    ) -> JobPage:
+        """The jobs of this caller, the newest first.
+
+        Args:
+            status: only those that stand so.
+            batch: only those that its items have become.
+            limit: 1 to 100 jobs at most.
+            cursor: `next_cursor` of the page before.
+        """
+        return self._run(self._say.jobs(status, _id_or_none(batch), limit, cursor))
+
     def cancel(self, job_id: str) -> Job:
         """End a job: at once while it is queued, with its present step while it runs; an ended one stays as it is."""
         return self._run(self._say.cancel(job_id))
+
+    def batch(
+        self,
+        items: Sequence[Mapping[str, Any]] | Matrix,
+        *,
+        on_progress: OnPrepared | None = None,
+        **options: Unpack[Options],
+    ) -> Batch:
+        """Ask for many pictures at once, and don't wait: when this returns, the service has all of it on disk.
+
+        Args:
+            items: 1 to 10,000 of them. Each holds the fields of a request (docs/api.md), a name of its own as
+                `custom_id` if it is to have one, and `source` and `pose` as `generate` takes them, or as the API does.
+                A photo or a skeleton picture that is no upload yet is uploaded, each content once.
+            on_progress: called with the number of items whose pictures the service has, and that of all items; for a
+                matrix its sources and poses are counted.
+            options: for all items; what an item says itself comes first. `deadline` and `webhook` are for the whole
+                batch, which with a webhook may have 1,000 items, or be a matrix.
+
+        Raises:
+            RequestError: the batch, or a picture, can't be used, and there is none; an unusable item fails alone.
+            OverloadedError: there is no room for it, or too many pictures are kept.
+            OSError, ValueError, TypeError: a picture, a pose or the key can't be used; nothing was asked for.
+        """
+        return self._run(self._of_batches.submit(items, options, on_progress))
+
+    def get_batch(self, batch: Batch | str) -> Batch:
+        """The batch as it stands; NotFoundError if there is none."""
+        return self._run(self._of_batches.batch(_id_of(batch)))
+
+    def batch_results(self, batch: Batch | str, after: int = 0) -> Iterator[BatchResult]:
+        """The items of a batch as they end, until all have; a broken connection is taken up again.
+
+        Args:
+            batch: or its id.
+            after: `number` of a result that was read before: begins behind it.
+
+        Raises:
+            NotFoundError: there is no such batch.
+        """
+        reading = BatchReading(self._connection.max_retries, _id_of(batch), after)
+        with Wire(self._http, self._connection) as wire:
+            while (result := wire.run(reading.next())) is not None:
+                yield result
+
+    def batch_picture(self, result: BatchResult, index: int = 0) -> Picture:
+        """A picture of an item that has ended, of those in its `outputs`; raises as `result`."""
+        return self._run(self._of_batches.picture(result, index))
+
+    def cancel_batch(self, batch: Batch | str) -> Batch:
+        """End a batch: no more items begin, and those that have end soon; what has ended stays."""
+        return self._run(self._of_batches.cancel(_id_of(batch)))
 
     def upload_source(self, source: Photo, *, warm: bool = False) -> StoredSource:
         """Have the service keep a photo, to be given as `source` as often as wanted.
@@ -178,18 +213,8 @@ class Client:
         return self._run(self._say.models())
 
     def _run(self, flow: Flow[T]) -> T:
-        try:
-            exchange = next(flow)
-            while True:
-                time.sleep(exchange.pause_seconds)
-                try:
-                    response = self._http.request(**self._settings.request(exchange.call))
-                except httpx.RequestError as fault:
-                    exchange = flow.throw(fault)
-                else:
-                    exchange = flow.send(response)
-        except StopIteration as end:
-            return end.value
+        with Wire(self._http, self._connection) as wire:
+            return wire.run(flow)
 
 
 class AsyncClient:
@@ -201,9 +226,9 @@ class AsyncClient:
     def __init__(
         self, base_url: str = DEFAULT_URL, api_key: str | None = None, *, timeout: float = 30.0, max_retries: int = 4
     ) -> None:
-        self._settings = _Settings(base_url, api_key, timeout, max_retries)
-        self._say = self._settings.conversation
-        self._http = httpx.AsyncClient(**self._settings.connection)
+        self._connection = Connection(base_url, api_key, timeout, max_retries)
+        self._say, self._of_batches = self._connection.conversation, self._connection.batch_conversation
+        self._http = self._connection.async_client()
 
     async def __aenter__(self) -> Self:
         return self
@@ -250,9 +275,44 @@ class AsyncClient:
         """See `Client.result`."""
         return await self._run(self._say.result(job))
 
+    async def jobs(
+        self, *, status: str | None = None, batch: Batch | str | None = None, limit: int = 20, cursor: str | None = None
+    ) -> JobPage:
+        """See `Client.jobs`."""
+        return await self._run(self._say.jobs(status, _id_or_none(batch), limit, cursor))
+
     async def cancel(self, job_id: str) -> Job:
         """See `Client.cancel`."""
         return await self._run(self._say.cancel(job_id))
+
+    async def batch(
+        self,
+        items: Sequence[Mapping[str, Any]] | Matrix,
+        *,
+        on_progress: OnPrepared | None = None,
+        **options: Unpack[Options],
+    ) -> Batch:
+        """See `Client.batch`; `on_progress` is a plain function."""
+        return await self._run(self._of_batches.submit(items, options, on_progress))
+
+    async def get_batch(self, batch: Batch | str) -> Batch:
+        """See `Client.get_batch`."""
+        return await self._run(self._of_batches.batch(_id_of(batch)))
+
+    async def batch_results(self, batch: Batch | str, after: int = 0) -> AsyncIterator[BatchResult]:
+        """See `Client.batch_results`; it is iterated by `async for`."""
+        reading = BatchReading(self._connection.max_retries, _id_of(batch), after)
+        async with AsyncWire(self._http, self._connection) as wire:
+            while (result := await wire.run(reading.next())) is not None:
+                yield result
+
+    async def batch_picture(self, result: BatchResult, index: int = 0) -> Picture:
+        """See `Client.batch_picture`."""
+        return await self._run(self._of_batches.picture(result, index))
+
+    async def cancel_batch(self, batch: Batch | str) -> Batch:
+        """See `Client.cancel_batch`."""
+        return await self._run(self._of_batches.cancel(_id_of(batch)))
 
     async def upload_source(self, source: Photo, *, warm: bool = False) -> StoredSource:
         """See `Client.upload_source`."""
@@ -277,19 +337,13 @@ class AsyncClient:
         return await self._run(self._say.models())
 
     async def _run(self, flow: Flow[T]) -> T:
-        try:
-            exchange = next(flow)
-            while True:
-                await asyncio.sleep(exchange.pause_seconds)
-                try:
-                    response = await self._http.request(**self._settings.request(exchange.call))
-                except httpx.RequestError as fault:
-                    exchange = flow.throw(fault)
-                else:
-                    exchange = flow.send(response)
-        except StopIteration as end:
-            return end.value
+        async with AsyncWire(self._http, self._connection) as wire:
+            return await wire.run(flow)
 
 
-def _id_of(stored: StoredSource | StoredPose | str) -> str:
-    return stored if isinstance(stored, str) else stored.id
+def _id_of(kept: StoredSource | StoredPose | Batch | str) -> str:
+    return kept if isinstance(kept, str) else kept.id
+
+
+def _id_or_none(kept: Batch | str | None) -> str | None:
+    return None if kept is None else _id_of(kept)

@@ -82,6 +82,20 @@ NewPose = KeyPoints | Mapping[str, Any] | Photo
 Pose = NewPose | StoredPose
 """One of these, or one that was uploaded before."""
 
+
+@dataclass(frozen=True)
+class Matrix:
+    """Every source in every pose, as the items of a batch, which are named `s<i>-p<j>`.
+
+    Attributes:
+        sources: each as `generate` takes it, or the API's own source object.
+        poses: each as `generate` takes it.
+    """
+
+    sources: Sequence[Source | Mapping[str, Any]]
+    poses: Sequence[Pose]
+
+
 FilePart = tuple[str | None, bytes, str]
 """Name, None of a plain field, content and media type of a part of a form."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from xmdpt_client.errors import JobFailedError
 
 FINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
+FINAL_BATCH_STATUSES = frozenset({"completed", "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,78 @@ class Generation:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the first file, over one that is there; raises as `Picture.save`."""
         self.pictures[0].save(path)
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """Some jobs of the list, the newest first.
+
+    Attributes:
+        jobs: without forecasts.
+        next_cursor: for the next page; None on the last.
+    """
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class BatchCounts:
+    """How many items of a batch stand where; `queued` are those that have not begun."""
+
+    total: int
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Many pictures that were asked for at once, as they stood when the service answered.
+
+    Attributes:
+        id: `bat_` and 32 hex digits.
+        status: `running`, `cancelling`, `completed` or `cancelled`.
+        counts: of its items.
+        eta: when all of them will have ended; None once they have, and while the service can't tell.
+        document: the whole batch object of docs/api.md.
+    """
+
+    id: str
+    status: str
+    counts: BatchCounts
+    eta: Eta | None
+    document: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def has_ended(self) -> bool:
+        """True once all of its items have ended."""
+        return self.status in FINAL_BATCH_STATUSES
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """An item of a batch that has ended.
+
+    Attributes:
+        number: from 1, in the order of ending; `batch_results` goes on behind it.
+        custom_id: its name.
+        status: `succeeded`, `failed` or `cancelled`.
+        job_id: of the job that it became; None if it never was one.
+        outputs: its pictures, if it has succeeded.
+        error: why it failed; None unless it did.
+        document: the whole line of docs/api.md.
+    """
+
+    number: int
+    custom_id: str
+    status: str
+    job_id: str | None
+    outputs: tuple[Output, ...]
+    error: JobFailedError | None
+    document: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Lifespan
 
-from service.api import archive, batches, events, generate, health, jobs, library, poses, problem_pages
+from service.api import archive, batches, events, generate, health, jobs, library, poses, problem_pages, swagger_page
 from service.api.batch_reader import BatchReader
 from service.api.dependencies import Edge, GatewayServices
 from service.api.envelope import Envelope
@@ -46,6 +46,8 @@ def create_app(
     waits: WaitLimits = WaitLimits(),  # noqa: B008 - frozen
     default_retention_seconds: float = DEFAULT_RETENTION_SECONDS,
     lifespan: Lifespan[FastAPI] | None = None,
+    *,
+    has_docs: bool = False,
 ) -> FastAPI:
     """Build the application.
 
@@ -56,8 +58,11 @@ def create_app(
         waits: how long a call may wait.
         default_retention_seconds: how long a picture is kept whose request does not say.
         lifespan: what runs beside it, such as the upkeep.
+        has_docs: /docs is served: the description as a page to try it on.
     """
     app = bare_app(lifespan)
+    if has_docs:
+        app.include_router(swagger_page.router)
     for code in PROBLEMS:
         # From the start: a rate over the first event of a series that did not exist would miss it.
         services.metrics.input_rejected.labels(code)

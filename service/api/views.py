@@ -95,6 +95,7 @@ class UrlsView(BaseModel):
 class ProgressEvent(BaseModel):
     """Data of an event `progress`."""
 
+    stage: str | None = Field(description="At work; null before the first")
     step: int
     steps: int
     ratio: float
@@ -205,7 +206,11 @@ def progress_event(job: Job, eta: Eta | None) -> ProgressEvent:
     """How far a running job is."""
     progress = _progress(job)
     return ProgressEvent(
-        step=progress.step, steps=progress.steps, ratio=progress.ratio, eta=eta_view(eta) if eta else None
+        stage=progress.stage,
+        step=progress.step,
+        steps=progress.steps,
+        ratio=progress.ratio,
+        eta=eta_view(eta) if eta else None,
     )
 
 

@@ -12,7 +12,7 @@ from service.bootstrap.queue import reachable_queue
 from service.domain.access import MAX_LIVE_KEYS, ApiKey, CallerLimits, Scope, key_text, secret_digest
 from service.domain.errors import ConfigurationError
 from service.gateway.links import PLAIN, Links
-from service.settings import Settings
+from service.settings import GatewaySettings, Settings
 from service.telemetry.logs import get_logger
 
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -50,6 +50,11 @@ def open_key_ring(settings: Settings) -> tuple[RedisKeyRing | None, Links]:
     if not has_keys:
         get_logger().warning("nobody can call yet: make a key with `xmdpt-serve keys create --tenant NAME`")
     return RedisKeyRing(settings.redis_url, keys), links
+
+
+def shows_docs(edge: GatewaySettings, *, needs_keys: bool) -> bool:
+    """Whether /docs is served; by itself only to whoever develops on this computer."""
+    return edge.docs == "on" or (edge.docs == "auto" and not needs_keys and _is_this_computer(edge.host))
 
 
 def create_key(

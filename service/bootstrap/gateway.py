@@ -27,7 +27,7 @@ from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.http_protocol import ConnectionLimits, GuardedProtocol
 from service.api.limits import UploadLimits, WaitLimits
-from service.bootstrap.access import open_key_ring
+from service.bootstrap.access import open_key_ring, shows_docs
 from service.bootstrap.backend import served_model
 from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
@@ -135,6 +135,7 @@ def run_gateway(settings: Settings) -> None:
         WaitLimits(edge.default_wait_seconds, edge.max_wait_seconds),
         settings.queue.retention_seconds,
         lifespan,
+        has_docs=shows_docs(edge, needs_keys=ring is not None),
     )
     listener = _listen(edge.host, edge.port)
     _say_what_is_served(model, listener)

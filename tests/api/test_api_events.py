@@ -75,7 +75,7 @@ def test_events_when_a_worker_tells_of_its_steps_then_progress_without_an_id(edg
 
     assert shape([first]) == [("status", 2, "running")]
     assert (progress.kind, progress.number) == ("progress", None)
-    assert progress.data == {"step": 18, "steps": 50, "ratio": 0.36, "eta": None}
+    assert progress.data == {"stage": "tdnet_step", "step": 18, "steps": 50, "ratio": 0.36, "eta": None}
 
 
 def test_events_when_previews_were_asked_for_then_each_new_one_is_told_once(edge: QueueEdge) -> None:

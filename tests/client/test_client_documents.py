@@ -37,6 +37,7 @@ def test_page_when_its_python_is_run_then_it_does_what_it_says(url: str, tmp_pat
     said = run_in(tmp_path, url, sys.executable, "-c", program)
 
     assert said.startswith("image/png 7 job_")
+    assert {pixels(tmp_path / f"{number}.png").shape for number in range(4)} == {(256, 256, 3)}
     assert "succeeded 50/50" in said
     assert said.endswith("/steps must be greater than or equal to 2\n")
     assert pixels(tmp_path / "picture.png").shape == (256, 256, 3)
@@ -47,7 +48,10 @@ def test_page_when_its_commands_are_run_then_they_do_what_they_say(url: str, tmp
 
     said = run_in(tmp_path, url, "bash", "-euo", "pipefail", "-c", names + "\n".join(blocks("bash")))
 
-    assert said.count("succeeded") == 3  # shown, waited for, and too late to be cancelled
+    # One job shown, waited for, and too late to be cancelled; and those of a batch.
+    assert said.count("succeeded") == 3 + 2
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"mine.png", "walking.png", "results.jsonl"}
+    assert {path.name for path in (tmp_path / "more").iterdir()} == {"s0-p0.png", "s0-p1.png", "results.jsonl"}
     assert (tmp_path / "out.jpg").read_bytes() == (tmp_path / "again.jpg").read_bytes()
 
 

@@ -65,7 +65,7 @@ def test_generate_when_every_call_fails_once_then_the_picture_comes(call: Call) 
 
     assert (picture.content, picture.content_type, picture.seed) == (b"picture", "image/png", 9)
     job = f"/v1/jobs/{JOB_ID}"
-    assert server.starts()[::2] == ["POST /v1/jobs", f"GET {job}", f"GET {job}/result"]
+    assert server.starts()[::2] == ["POST /v1/generate", f"GET {job}", f"GET {job}/result"]
     assert server.header(2, "Prefer") == "wait=20"
 
 

@@ -160,8 +160,8 @@ def test_generate_when_watched_then_progress_grows_to_the_end(call: Call, url: s
 
 
 def test_generate_when_it_takes_too_long_then_the_job_goes_on(call: Call, url: str) -> None:
-    with pytest.raises(WaitOverError) as caught:
-        call(url, "generate", PHOTO, POSE, steps=150, wait=0)
+    with pytest.raises(WaitOverError, match=r"after 0\.5 s; it goes on") as caught:
+        call(url, "generate", PHOTO, POSE, steps=250, wait=0.5)
 
     error = caught.value
     assert (error.code, error.status, error.retryable) == ("wait_over", None, True)

@@ -64,12 +64,14 @@ def test_wait_when_the_service_does_not_wait_then_it_is_not_asked_without_pause(
     assert [look.pause_seconds for look in looks] == [0, 0, 1, 0]
 
 
-def test_wait_when_watched_then_looks_are_short() -> None:
+def test_wait_when_watched_and_there_are_no_events_then_looks_are_short() -> None:
     seen: list[Progress] = []
-    looks = first_looks(Conversation(0).wait(JOB_ID, None, seen.append), answer("queued"), answer("running"))
+    looks = first_looks(
+        Conversation(0).wait(JOB_ID, None, seen.append), answer("queued"), answer("queued"), answer("running")
+    )
 
-    assert [look.call.wait_seconds for look in looks] == [0, 1, 1]
-    assert [progress.status for progress in seen] == ["queued", "running"]
+    assert [look.call.wait_seconds for look in looks] == [0, 15, 1, 1]
+    assert [progress.status for progress in seen] == ["queued", "queued", "running"]
 
 
 def test_wait_when_little_time_is_left_then_no_longer_look_is_asked_for() -> None:

@@ -219,11 +219,13 @@ def test_models_when_asked_for_then_people_and_machines_are_told(url: str) -> No
     assert documents == httpx.get(f"{url}/v1/models").json()["data"]
 
 
-def on_a_terminal(url: str, out: Path, *more: str) -> subprocess.Popen[bytes]:
+GENERATE = ("generate", PHOTO, "--pose", POSE, "-o")
+
+
+def on_a_terminal(url: str, *arguments: object) -> subprocess.Popen[bytes]:
     """Start the command with its standard error on a terminal; the terminal's other end is `stderr`."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))  # a terminal without a size has no room for a bar
-    arguments = ["generate", PHOTO, "--pose", POSE, "-o", out, *more]
     environment = clean_environment() | {"XMDPT_URL": url}
     process = subprocess.Popen(
         command(*arguments), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs
@@ -248,7 +250,7 @@ def read_until(process: subprocess.Popen[bytes], word: bytes = b"never on the te
 
 
 def test_generate_when_on_a_terminal_then_a_bar_moves_and_the_seed_is_told(url: str, tmp_path: Path) -> None:
-    with on_a_terminal(url, tmp_path / "out.png", "--steps", "100", "--seed", "8") as process:
+    with on_a_terminal(url, *GENERATE, tmp_path / "out.png", "--steps", "100", "--seed", "8") as process:
         shown = read_until(process).decode()
 
     assert process.returncode == 0
@@ -258,7 +260,7 @@ def test_generate_when_on_a_terminal_then_a_bar_moves_and_the_seed_is_told(url: 
 
 
 def test_generate_when_told_to_be_quiet_then_a_terminal_shows_nothing(url: str, tmp_path: Path) -> None:
-    with on_a_terminal(url, tmp_path / "out.png", "--steps", "2", "--quiet") as process:
+    with on_a_terminal(url, *GENERATE, tmp_path / "out.png", "--steps", "2", "--quiet") as process:
         shown = read_until(process)
 
     assert (process.returncode, shown) == (0, b"")
@@ -267,7 +269,7 @@ def test_generate_when_told_to_be_quiet_then_a_terminal_shows_nothing(url: str, 
 def test_generate_when_interrupted_then_its_job_is_cancelled(url: str, tmp_path: Path) -> None:
     # A shell that starts the tests in the background has them ignore it, and so would the command.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with on_a_terminal(url, tmp_path / "out.png", "--steps", "250") as process:
+    with on_a_terminal(url, *GENERATE, tmp_path / "out.png", "--steps", "250") as process:
         read_until(process, b"/250")
         process.send_signal(signal.SIGINT)
         said = read_until(process).decode()

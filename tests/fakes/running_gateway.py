@@ -86,6 +86,7 @@ def running_gateway(
     worker_patience_seconds: float = math.inf,
     drain_seconds: float = 1,
     receivers: Receivers | None = None,
+    has_docs: bool = False,
 ) -> Iterator[RunningGateway]:
     """Serve until the block ends; with a real queue, the intake plays only the registry of workers."""
     metrics = GatewayMetrics("test")
@@ -116,7 +117,8 @@ def running_gateway(
         access or Access(None),
         Rates(),
     )
-    app = create_app(services, DECODER, uploads or UploadLimits(), WaitLimits(default_seconds=5, max_seconds=60))
+    waits = WaitLimits(default_seconds=5, max_seconds=60)
+    app = create_app(services, DECODER, uploads or UploadLimits(), waits, has_docs=has_docs)
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
     started = threading.Event()

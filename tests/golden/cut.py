@@ -16,11 +16,12 @@ KEPT = {
     "pose_render": ("kp_in_", "kp_px_", "pose_", "pose224_noaa_0"),
     "forward_S": ("cond.", "uncond.", "cfg_"),
     "forward_S_strong": ("cond.", "uncond.", "cfg_", "masked."),
-    "sampling_S": ("timesteps", "ddim_eta0.samples", "ddpm.samples"),
     "train_S": ("plain.vb", "plain.mse", "masked.vb", "masked.mse", "masked.loss", "total_loss"),
 }
-# Of the encoders' arrays the first entries along each axis: one picture and its crop, few tokens, few channels.
+# Of these arrays the first entries along each axis: one picture and its crop, few tokens, few channels; of each step's
+# latents a quarter, which all others have gone into by the second step.
 CORNERS = {
+    "sampling_S": {"timesteps": (10,), "ddim_eta0.samples": (10, 2, 4, 16, 16), "ddpm.samples": (10, 2, 4, 16, 16)},
     "dinov2_resize": {"img256_u8": (1, 3, 256, 256), "x224": (1, 1, 48, 224)},
     "dinov2_cut": {
         f"{cut}.{rule}.{name}": corner

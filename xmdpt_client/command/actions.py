@@ -9,6 +9,7 @@ from typing import Any
 from xmdpt_client.client import Client
 from xmdpt_client.command.arguments import FORMATS
 from xmdpt_client.command.bar import progress_bar
+from xmdpt_client.command.batches import make_batch
 from xmdpt_client.command.out_file import check_out, files_of, write_out
 from xmdpt_client.errors import XmdptError
 from xmdpt_client.values import Generation, Job, NumberRange
@@ -26,8 +27,12 @@ def run(options: argparse.Namespace) -> None:
     with Client(options.url, options.key, max_retries=_MAX_RETRIES) as client:
         if options.command == "generate":
             _generate(client, options)
+        elif options.command == "batch":
+            make_batch(client, options)
         elif options.command == "models":
             _models(client, options)
+        elif options.verb == "list":
+            _list(client, options)
         elif options.verb == "result":
             _result(client, options)
         else:
@@ -100,6 +105,20 @@ def _job(client: Client, options: argparse.Namespace) -> None:
         _print_line(_job_line(job))
     if options.verb == "wait" and job.status != "succeeded":
         client.result(job)  # raises why it has no picture
+
+
+def _list(client: Client, options: argparse.Namespace) -> None:
+    """All of the jobs, page by page."""
+    cursor, is_last = None, False
+    while not is_last:
+        page = client.jobs(status=options.status, batch=options.batch, limit=100, cursor=cursor)
+        for job in page.jobs:
+            if options.json:
+                _print_json(job.document)
+            else:
+                name = job.document.get("custom_id")
+                _print_line(f"{name}, {_job_line(job)}" if name else _job_line(job))
+        cursor, is_last = page.next_cursor, page.next_cursor is None
 
 
 def _job_line(job: Job) -> str:

@@ -17,12 +17,12 @@ environment:
 
 exit status:
   0  done
-  1  the service failed, or something else answers at its address
+  1  the service failed, something else answers at its address, or an item of a batch has no picture
   2  the command line, a file, or an address can't be used
   3  the service refuses: the request, the key, or the id is wrong
   4  the job has no picture: failed, cancelled, not ended yet, or deleted after its time
   5  try again later: nobody answers, the service is full, or the time to wait is over
-  130  interrupted; a job that was being made is cancelled
+  130  interrupted; the job or batch that was being made is cancelled
 """
 
 
@@ -40,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_generate(commands.add_parser)
-    jobs = commands.add_parser("jobs", help="look at a job, wait for it, cancel it, fetch its picture")
+    _add_batch(commands.add_parser)
+    jobs = commands.add_parser("jobs", help="list jobs, look at a job, wait for it, cancel it, fetch its picture")
     verbs = jobs.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in (
         ("show", "the job as it stands"),
@@ -54,6 +55,11 @@ def parser() -> argparse.ArgumentParser:
             _add_timeout(command)
         if verb == "result":
             _add_out(command)
+    listing = _add(verbs.add_parser, "list", "the jobs of this key, the newest first")
+    listing.add_argument("--batch", metavar="ID", help="only those of this batch: bat_ and 32 hex digits")
+    listing.add_argument(
+        "--status", help="only those that are queued, running, cancelling, succeeded, failed, cancelled"
+    )
     _add(commands.add_parser, "models", "what the service can do")
     return top
 
@@ -65,6 +71,52 @@ def _add_generate(add_parser: AddParser) -> None:
         "--pose", type=Path, required=True, help="18 key points (.json, docs/api.md) or a skeleton picture"
     )
     _add_out(command)
+    _add_params(command, "what OUT ends in, else png")
+    _add_timeout(command)
+
+
+def _add_batch(add_parser: AddParser) -> None:
+    command = _add(
+        add_parser, "batch", "make many pictures, and write them to a folder as they end; Ctrl-C cancels what is left"
+    )
+    command.add_argument(
+        "items",
+        type=Path,
+        nargs="?",
+        metavar="ITEMS",
+        help='a line an item: {"custom_id": "a", "source": "photo.jpg", "pose": "pose.json"}, and what a request may '
+        "hold besides (docs/api.md); files are named from the folder of ITEMS",
+    )
+    command.add_argument("--sources", type=Path, nargs="+", metavar="PHOTO", help="instead: each of these persons ...")
+    command.add_argument(
+        "--poses", nargs="+", metavar="POSE", help="... in each of these poses: files, or preset names"
+    )
+    command.add_argument("--resume", metavar="ID", help="instead: go on with a batch, and fetch what is missing")
+    command.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="for the pictures and results.jsonl; new or empty",
+    )
+    command.add_argument("--force", action="store_true", help="write into a folder that holds something")
+    command.add_argument("--detach", action="store_true", help="submit, print the batch's id and don't wait")
+    _add_params(command, "png")
+
+
+def check_batch(command_line: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Exactly one of the three ways to name a batch; ends the program otherwise."""
+    is_matrix = bool(options.sources or options.poses)
+    if [options.items is not None, is_matrix, options.resume is not None].count(True) != 1:
+        command_line.error("give ITEMS, --sources with --poses, or --resume")
+    if is_matrix and not (options.sources and options.poses):
+        command_line.error("--sources and --poses belong together")
+    if options.resume and options.detach:
+        command_line.error("--resume waits, so it can't be used with --detach")
+
+
+def _add_params(command: argparse.ArgumentParser, default_format: str) -> None:
     command.add_argument("--steps", type=int, help="denoising steps, 2 to 250 (50)")
     command.add_argument("--seed", type=int, help="the same request with the same seed gives the same picture (drawn)")
     command.add_argument(
@@ -72,9 +124,8 @@ def _add_generate(add_parser: AddParser) -> None:
     )
     command.add_argument("--guidance", type=float, help="1 to 10; 1 is none (2)")
     command.add_argument("--sampler", help="ddim or dpmpp_2m (ddim)")
-    command.add_argument("--format", choices=("png", "jpeg", "webp"), help="(what OUT ends in, else png)")
+    command.add_argument("--format", choices=("png", "jpeg", "webp"), help=f"({default_format})")
     command.add_argument("--quality", type=int, help="1 to 100, of jpeg and webp (90)")
-    _add_timeout(command)
 
 
 def _add(add_parser: AddParser, name: str, text: str) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""A job's progress as a bar on a terminal, and as nothing anywhere else."""
+"""Progress as a bar on a terminal, and as nothing anywhere else."""
 
 import contextlib
 import sys
@@ -25,6 +25,24 @@ def progress_bar(*, quiet: bool) -> Generator[Callable[[Progress], object] | Non
             bar.set_description_str(progress.stage or progress.status, refresh=False)
             bar.set_postfix_str(_forecast(progress), refresh=False)
             bar.refresh()
+
+        yield show
+
+
+@contextlib.contextmanager
+def items_bar(what: str, *, quiet: bool) -> Generator[Callable[[int, int], object] | None]:
+    """What to call with each number of items done and that of all; None if nobody would see the bar."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm  # pyright: ignore[reportMissingModuleSource, reportMissingTypeStubs, reportUnknownVariableType]
+
+    bar: Any
+    with tqdm(desc=what, unit="item", leave=False, file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
 
         yield show
 
