@@ -142,6 +142,8 @@ class BatchFeeder:
         try:
             lines, offset = await asyncio.to_thread(self._manifests.read, turn.batch_id, start, limit)
             items = [item_from_line(line) for line in lines]
+            if not items:
+                raise NotFoundError("the manifest ends before its batch does")
         except (NotFoundError, ValueError):
             # Whoever lost the file must learn of it, and other batches must go on.
             get_logger().exception("manifest_lost", batch_id=turn.batch_id)
@@ -163,6 +165,10 @@ class BatchFeeder:
                 await asyncio.to_thread(self._blobs.put_input, job_id, pack_inputs(photo, skeleton))
         except StorageError:
             raise
+        except ValueError:
+            # Of another version, or damaged.
+            get_logger().exception("item_lost", batch_id=turn.batch_id, custom_id=item.custom_id)
+            return SkippedItem(item.custom_id, JobStatus.FAILED, item.cost, _LOST)
         except ServiceError as error:
             issues = tuple((issue.pointer, issue.detail) for issue in error.issues)
             failure = ItemFailure(error.code, error.detail, issues) if issues else _LOST
