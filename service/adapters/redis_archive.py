@@ -10,7 +10,7 @@ from service.adapters.error_mapping import queue_errors
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_records import job_from_record, job_then, mapping
 from service.adapters.redis_server import connect_async
-from service.domain.job import JobId
+from service.domain.job import JobId, Priority
 from service.ports.archive import EraseVerdict, JobChange, JobChoice, JobHistory, JobPage
 
 
@@ -61,6 +61,11 @@ class RedisJobArchive:
             for job_id, fields, position, work_ahead in found
         )
         return JobPage(jobs, int(next_before) if next_before else None)
+
+    async def latencies(self) -> Sequence[tuple[Priority, float]]:
+        """As the port says; the last 200."""
+        entries = [entry.split(" ") for entry in await self._call("q1_latencies")]
+        return tuple((Priority(name), int(ms) / 1000) for name, ms in entries)
 
     async def erase(self, job_id: JobId, tenant: str) -> EraseVerdict:
         """As the port says; a repeat inside the client after a broken connection may turn `erased` into `notfound`."""

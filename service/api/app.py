@@ -12,7 +12,19 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Lifespan
 
-from service.api import archive, batches, events, generate, health, jobs, library, poses, problem_pages, swagger_page
+from service.api import (
+    archive,
+    batches,
+    events,
+    generate,
+    health,
+    jobs,
+    library,
+    poses,
+    problem_pages,
+    status,
+    swagger_page,
+)
 from service.api.batch_reader import BatchReader
 from service.api.dependencies import Edge, GatewayServices
 from service.api.envelope import Envelope
@@ -36,6 +48,7 @@ _ROUTERS = (
     library.router,
     problem_pages.router,
     health.router,
+    status.router,
 )
 
 

@@ -18,6 +18,7 @@ from service.gateway.library import Library
 from service.gateway.models import ServedModel
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
+from service.gateway.status import DeploymentStatus
 from service.gateway.workforce import Workforce
 from service.telemetry.metrics import GatewayMetrics
 
@@ -33,6 +34,7 @@ class GatewayServices:
         batches: many jobs at once.
         library: sources and poses that are kept for later jobs.
         forecasts: when a job will have ended.
+        status: how the deployment fares.
         readiness: whether a job would be accepted.
         workforce: whether a call may wait for one.
         model: what is served.
@@ -47,6 +49,7 @@ class GatewayServices:
     batches: Batches
     library: Library
     forecasts: Forecasts
+    status: DeploymentStatus
     readiness: Readiness
     workforce: Workforce
     model: ServedModel

@@ -44,6 +44,7 @@ from service.gateway.library import Library
 from service.gateway.models import ServedModel
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
+from service.gateway.status import DeploymentStatus
 from service.gateway.upkeep import Upkeep
 from service.gateway.workforce import Workforce
 from service.settings import Settings
@@ -118,6 +119,7 @@ def run_gateway(settings: Settings) -> None:
             batches,
             library,
             forecasts,
+            DeploymentStatus(forecasts, archive),
             readiness,
             workforce,
             model,

@@ -48,6 +48,10 @@ class Forecasts:
         self._stats = _Recent(intake.stats)
         self._fresh_seconds = fresh_seconds
 
+    async def seen(self) -> tuple[Sequence[WorkerReport], QueueStats] | None:
+        """What forecasts are made of, at most half a second old; None if the queue does not say."""
+        return await self._look(self._fresh_seconds)
+
     async def num_workers(self) -> int | None:
         """How many workers are alive; None if the queue does not say."""
         seen = await self._look(self._fresh_seconds)

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from service.domain.job import Job, JobId, JobStatus
+from service.domain.job import Job, JobId, JobStatus, Priority
 
 EraseVerdict = Literal["erased", "erasing", "notfound"]
 
@@ -76,6 +76,10 @@ class JobArchive(Protocol):
 
     async def page(self, tenant: str, chosen: JobChoice, before: int | None, limit: int) -> JobPage:
         """At most `limit` of the chosen jobs; fewer do not mean that there are no more."""
+        ...
+
+    async def latencies(self) -> Sequence[tuple[Priority, float]]:
+        """Class, and seconds from acceptance to end, of the jobs of all tenants that have lately ended well."""
         ...
 
     async def erase(self, job_id: JobId, tenant: str) -> EraseVerdict:

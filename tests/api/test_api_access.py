@@ -42,6 +42,7 @@ ROUTES = {
     "POST /v1/batches/{batch_id}/cancel": (Scope.GENERATE, True),
     "GET /v1/batches/{batch_id}/results": (Scope.READ, True),
     "GET /v1/models": (Scope.READ, False),
+    "GET /v1/status": (Scope.READ, False),
     "POST /v1/sources": (Scope.GENERATE, False),
     "GET /v1/sources/{source_id}": (Scope.READ, True),
     "DELETE /v1/sources/{source_id}": (Scope.GENERATE, True),

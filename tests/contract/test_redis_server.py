@@ -111,6 +111,7 @@ def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: re
         "key_add",
         "key_revoke",
         "history",
+        "latencies",
         "list",
         "erase",
         *(f"batch_{verb}" for verb in ("open", "read", "cancel", "results", "feed", "skip")),

@@ -12,7 +12,7 @@ from service.domain.errors import StorageError
 from service.domain.execution import Execution
 from service.domain.job import IdempotencyKey, Job, JobFailure, JobStatus, NewJob, Priority, Progress
 from service.domain.result import JobResult, PictureFile
-from service.ports.archive import EraseVerdict, JobHistory, JobPage
+from service.ports.archive import EraseVerdict, JobChoice, JobHistory, JobPage
 from service.ports.audit import InvariantKind
 from service.ports.queue import CancelVerdict, Enqueued, QueueStats
 
@@ -135,7 +135,11 @@ class FakeIntake:
         job = await self.read(job_id)
         return JobHistory(job, 1, ()) if job and job.tenant == tenant else None
 
-    async def page(self, tenant: str, status: JobStatus | None, before: int | None, limit: int) -> JobPage:
+    async def latencies(self) -> Sequence[tuple[Priority, float]]:
+        await self._answer()
+        return ()
+
+    async def page(self, tenant: str, chosen: JobChoice, before: int | None, limit: int) -> JobPage:
         await self._answer()
         return JobPage(tuple(job for job in self.jobs.values() if job.tenant == tenant), None)
 

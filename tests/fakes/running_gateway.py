@@ -37,6 +37,7 @@ from service.gateway.models import ServedModel
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
 from service.gateway.receivers import Receivers
+from service.gateway.status import DeploymentStatus
 from service.gateway.workforce import Workforce
 from service.ports.blobs import BlobStore
 from service.telemetry.metrics import GatewayMetrics
@@ -110,6 +111,7 @@ def running_gateway(
         batches,
         pictures,
         forecasts,
+        DeploymentStatus(forecasts, archive),
         readiness,
         workforce,
         MODEL,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.integration.processes import ROOT, running_service
 
+_CONFIG = Path(__file__).with_name("schemathesis.toml")
 # No model: what is tried is the edge and the queue.
 _SETTINGS = {
     "XMDPT_BACKEND": "simulated",
@@ -43,7 +44,7 @@ def run_fuzz(folder: Path, seconds: float, seed: int | None = None) -> FuzzRun:
     """
     with running_service(folder, **_SETTINGS) as service:
         command = [
-            *(sys.executable, "-m", "schemathesis.cli", "run"),
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIG), "run"),
             f"http://127.0.0.1:{service.port}/openapi.json",
             *("--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"),
             *("--max-time", f"{max(1, round(seconds))}", "--request-timeout", "90", "--continue-on-failure"),

@@ -91,6 +91,12 @@ local function erase(keys, args)
   return 'erasing'
 end
 
+-- -> entries of `latencies`, oldest first
+local function latencies(keys, _)
+  return redis.call('LRANGE', keys[1] .. 'latencies', 0, -1)
+end
+
+redis.register_function{function_name = 'q1_latencies', callback = latencies, flags = {'no-writes', 'allow-oom'}}
 redis.register_function{function_name = 'q1_history', callback = history, flags = {'no-writes', 'allow-oom'}}
 redis.register_function{function_name = 'q1_list', callback = list, flags = {'no-writes', 'allow-oom'}}
 redis.register_function{function_name = 'q1_erase', callback = erase, flags = {'allow-oom'}}
