@@ -19,7 +19,7 @@ benchmarks of the engine, with --engine:
 
 examples:
   python -m benchmarks                                        # all of the graphs, some minutes
-  python -m benchmarks --engine                               # all of the engine, 25 minutes
+  python -m benchmarks --engine                               # all of the engine, half an hour
   python -m benchmarks --only B1 B5
   python -m benchmarks --quick                                # does everything run? seconds; the figures mean nothing
   python -m benchmarks --page docs/benchmarks.md

@@ -30,6 +30,8 @@ ENGINE_TITLES: Mapping[str, str] = MappingProxyType(
         "B15": "memory over many jobs",
         "B16": "forecasts against what came",
         "B17": "the slot of a cancelled job",
+        "B18": "ten times too much",
+        "B19": "a batch beside interactive jobs",
     }
 )
 """Of the engine and the queue: wall time, on a computer that does nothing else."""
@@ -47,6 +49,8 @@ _MODULES = {
     "B15": "engine.memory_growth",
     "B16": "engine.forecast_error",
     "B17": "engine.cancel_time",
+    "B18": "engine.overload",
+    "B19": "engine.batch_beside",
 }
 
 

@@ -39,6 +39,7 @@ from service.ports.queue import (
     News,
     QueueStats,
     ReleaseVerdict,
+    RoomVerdict,
 )
 
 _POLL_SECONDS = 1.0
@@ -91,6 +92,10 @@ class RedisJobIntake:
             *((job.batch.batch_id, job.batch.index, job.batch.custom_id) if job.batch else ("", "", "")),
         )
         return Enqueued(verdict, job_id)
+
+    async def room(self, tenant: str) -> RoomVerdict:
+        """As the port says."""
+        return await self._call("q1_room", tenant, self._policy.max_live, self._policy.max_live_per_tenant)
 
     async def read(self, job_id: JobId) -> Job | None:
         """As the port says; with several tenants or classes, what is ahead of the job is an estimate."""

@@ -63,6 +63,7 @@ async def generate(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Res
     """Submit a job and wait for it as `Prefer` says (`wait=20` if it says nothing)."""
     edge.services.readiness.check_open()
     key = idempotency_key(request.headers)
+    await edge.services.jobs.room.check(caller.tenant, key)
     default = WaitPreference(edge.waits.default_seconds, f"wait={edge.waits.default_seconds}")
     prefer = wait_preference(",".join(request.headers.getlist("prefer")), edge.waits) or default
     if prefer.seconds:

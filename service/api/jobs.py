@@ -50,6 +50,7 @@ async def create_job(request: Request, caller: GeneratorDep, edge: EdgeDep) -> R
     """Submit a job; the format is `output.format`, else png."""
     edge.services.readiness.check_open()
     key = idempotency_key(request.headers)
+    await edge.services.jobs.room.check(caller.tenant, key)
     submission = await edge.reader.read(request, caller.tenant, or_png)
     submitted = await edge.services.jobs.submit(submission, caller.tenant, key)
     request.state.job_id, request.state.is_replay = submitted.job_id, submitted.is_replay

@@ -33,8 +33,9 @@ from service.telemetry.metrics import GatewayMetrics
 LEASE_SECONDS = 3.0
 _PAUSE_SECONDS = 0.25
 _FAULT_PAUSE_SECONDS = 1.0
-# So many items are prepared at one time: each takes 400 kB and waits for a disk.
-_MAX_PREPARED = 16
+# So many items are prepared at one time: each takes 400 kB and waits for a disk. The threads that do so are those of
+# every other call, of which there are five at least: those calls must find some free.
+_MAX_PREPARED = 4
 # So many end with one call that are not to become jobs.
 _MAX_SKIPPED = 200
 _LOST = ItemFailure("input_lost", "what this item asked for can no longer be read")

@@ -13,7 +13,6 @@ from service.domain.capacity import Eta
 from service.domain.errors import (
     JobStateError,
     NotFoundError,
-    OverloadedError,
     RequestError,
     ServiceError,
     StorageError,
@@ -26,9 +25,10 @@ from service.gateway.models import ServedModel
 from service.gateway.patience import MAX_QUEUE_SECONDS
 from service.gateway.patience import queue_answers_within as _queue_answers_within
 from service.gateway.receivers import Receivers, check_webhook
+from service.gateway.room import Room
 from service.gateway.submission import Submission
 from service.ports.blobs import BlobStore
-from service.ports.queue import EnqueueVerdict, JobIntake
+from service.ports.queue import JobIntake
 from service.telemetry.metrics import GatewayMetrics
 
 # A submit asks the queue twice: for its forecast, beside the storing, and to take the job.
@@ -69,6 +69,7 @@ class Jobs:
         self._forecasts = forecasts
         self._metrics = metrics
         self._receivers = receivers
+        self.room = Room(intake, forecasts, metrics)
 
     async def submit(self, submission: Submission, tenant: str, idempotency_key: str | None = None) -> Submitted:
         """Accept a job; when this returns, it survives a crash of any process.
@@ -104,8 +105,10 @@ class Jobs:
         if enqueued.verdict == "ok" or (enqueued.verdict == "dup" and enqueued.job_id == job.id):
             return Submitted(job.id, eta=forecast.eta if forecast else None)
         await asyncio.to_thread(self._blobs.delete_job, job.id)
+        if enqueued.verdict == "mismatch":
+            raise RequestError("idempotency_mismatch", "this Idempotency-Key belongs to another request")
         if enqueued.verdict != "dup":
-            raise await self._refusal(enqueued.verdict)
+            raise await self.room.refusal(enqueued.verdict)
         self._metrics.idempotent_replays.inc()
         return Submitted(enqueued.job_id, is_replay=True)
 
@@ -224,15 +227,6 @@ class Jobs:
             return await asyncio.to_thread(self._blobs.get_preview, job_id)
         except NotFoundError:
             raise NotFoundError("there is no preview of this job yet") from None
-
-    async def _refusal(self, verdict: EnqueueVerdict) -> ServiceError:
-        if verdict == "mismatch":
-            return RequestError("idempotency_mismatch", "this Idempotency-Key belongs to another request")
-        self._metrics.admission_rejected.labels(verdict).inc()
-        seconds = await self._forecasts.retry_after_seconds()
-        if verdict == "quota":
-            return OverloadedError("tenant_queue_full", "too many of your jobs are waiting; nothing was kept", seconds)
-        return OverloadedError("overloaded", "too many jobs are waiting; nothing was kept, try again later", seconds)
 
 
 def new_job(

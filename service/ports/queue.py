@@ -13,6 +13,7 @@ from service.domain.job import ClaimedJob, Job, JobFailure, JobId, NewJob, Prior
 from service.domain.result import JobResult
 
 EnqueueVerdict = Literal["ok", "dup", "mismatch", "full", "quota", "closed"]
+RoomVerdict = Literal["ok", "full", "quota"]
 LeaseVerdict = Literal["ok", "cancel", "lost"]
 FinishVerdict = Literal["succeeded", "failed", "retry", "cancelled", "expired", "fenced", "gone"]
 ReleaseVerdict = Literal["queued", "cancelled", "expired", "fenced", "gone"]
@@ -63,6 +64,10 @@ class JobIntake(Protocol):
 
     async def enqueue(self, job: NewJob) -> Enqueued:
         """Accept the job in one atomic step, or say why not."""
+        ...
+
+    async def room(self, tenant: str) -> RoomVerdict:
+        """What a new job of this tenant would be told now, in the words of `Enqueued`."""
         ...
 
     async def read(self, job_id: JobId) -> Job | None:

@@ -15,6 +15,9 @@ from service.scheduling.progress import JobProgress
 # stages after it. Only then step, or loop: each is as full as the jobs in flight allow.
 STAGE_PRIORITY = (Stage.DECODE, Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION, Stage.DENOISE, Stage.SAMPLE)
 
+# Jobs of the class BATCH end one by one between the steps of an interactive job, and each decode holds that up: so many
+# share one. Fewer would not do for long what the two slots beyond the rows of a step do, to keep those rows taken.
+DECODES_TOGETHER = 3
 # As if it had been served so much later, a job of the class BATCH lets those of INTERACTIVE pass for ten batches: two
 # whole loops with their decodes and admissions. How many of each class a worker holds is up to the queue's claim.
 BATCH_CLASS_LAG = 10
@@ -86,6 +89,22 @@ def rank(job: JobProgress, is_shortest_first: bool) -> float:
     return job.served + (BATCH_CLASS_LAG if job.priority is Priority.BATCH else 0)
 
 
+def _must_gather(waiting: Mapping[Stage, Sequence[JobProgress]], limit: int) -> bool:
+    """Whether the decodes that wait are put off until more are there.
+
+    So it is while they are few, all of the class BATCH, and a step of an interactive job ranks before them all.
+
+    Args:
+        waiting: the workable jobs by stage.
+        limit: most rows of a decode.
+    """
+    decodes = waiting.get(Stage.DECODE, ())
+    if len(decodes) >= min(DECODES_TOGETHER, limit) or any(job.priority is not Priority.BATCH for job in decodes):
+        return False
+    steps = [job.served for job in waiting.get(Stage.DENOISE, ()) if job.priority is Priority.INTERACTIVE]
+    return bool(decodes and steps) and min(steps) < min(rank(job, False) for job in decodes)
+
+
 def choose_jobs(
     jobs: Sequence[JobProgress], limits: Mapping[Stage, int], *, is_shortest_first: bool = False
 ) -> Sequence[JobProgress]:
@@ -96,7 +115,7 @@ def choose_jobs(
     that time: by the priorities above each other job gets at most three rows in first (its admission, or a step and
     a decode), and so does each newcomer in the slot of a job that left. If jobs leave only by ending well, that is
     5 * (max_slots - 1) batches. One of the class BATCH sees BATCH_CLASS_LAG more: ranks are ids of batches, so that
-    after so many it has fallen behind nobody who is served anew.
+    after so many it has fallen behind nobody who is served anew. That holds for a decode that waits for others, too.
 
     A batch of whole loops holds one number of steps, that of the job that goes first. A late-comer with that number
     shares it and so passes those who have waited longer for another. The bound is then 4 * (max_slots - 1 + d): each
@@ -117,7 +136,9 @@ def choose_jobs(
     waiting = defaultdict[Stage, list[JobProgress]](list)
     for job in jobs:
         waiting[job.stage].append(job)
-    stage = next(stage for stage in STAGE_PRIORITY if stage in waiting)
+    is_decode_put_off = not is_shortest_first and _must_gather(waiting, limits[Stage.DECODE])
+    stages = STAGE_PRIORITY[1:] if is_decode_put_off else STAGE_PRIORITY
+    stage = next(stage for stage in stages if stage in waiting)
     ready = sorted(waiting[stage], key=lambda job: rank(job, is_shortest_first))
     first = ready[0]
     if first.must_run_alone:

@@ -34,6 +34,17 @@ def test_submit_when_the_queue_is_full_then_503_and_nothing_is_kept(edge: Edge, 
 
 
 @pytest.mark.parametrize("path", SUBMITS)
+def test_submit_when_another_was_just_refused_then_503_before_its_body_is_read(edge: Edge, path: str) -> None:
+    edge.intake.trouble = "full"
+    edge.client.post(path, json=GOOD_BODY)
+
+    assert_problem(edge.client.post(path, content=b"no JSON"), "overloaded")
+    # It may repeat a call that was accepted.
+    keyed = edge.client.post(path, content=b"no JSON", headers={"Idempotency-Key": "k"})
+    assert keyed.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.UNSUPPORTED_MEDIA_TYPE)
+
+
+@pytest.mark.parametrize("path", SUBMITS)
 def test_submit_when_the_tenant_has_its_share_then_429_and_nothing_is_kept(edge: Edge, path: str) -> None:
     edge.intake.trouble = "quota"
 

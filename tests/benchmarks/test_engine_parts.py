@@ -1,5 +1,6 @@
 """What the benchmarks of the engine compute from what they saw: settings, notes, pictures; nothing runs here."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,15 @@ from PIL import Image
 from benchmarks.engine import memory_growth, mixed_latency
 from benchmarks.engine.cancel_time import Cancel, cancel_figures
 from benchmarks.engine.curves import CURVES, INSTANT, STRETCH, bucketed_settings, full_rate, stepwise_settings
+from benchmarks.engine.json_calls import job_call, matrix_call, matrix_names
 from benchmarks.engine.noted_worker import Notes, Step
+from benchmarks.engine.open_load import Connections
 from benchmarks.engine.plots import save_latency, save_memory
 from benchmarks.engine.step_overhead import between_steps
 from benchmarks.figures import Figure, Result
 from benchmarks.policies.stream import CURVE_L, CURVE_S, NUM_ROWS
 from tests.benchmarks.test_figures import OCCASION
+from tests.integration.processes import free_port
 
 
 @pytest.mark.parametrize(("name", "original"), [("S", CURVE_S), ("L", CURVE_L)])
@@ -72,6 +76,20 @@ def test_cancel_when_its_slot_stayed_for_two_steps_then_they_are_counted() -> No
     notes = Notes(steps_of([16, 16, 16, 16, 15]), [(1.5, "a")])
 
     assert cancel_figures(notes, [[Cancel("a", 1.0, 2.0)]])[0].values == [2.0]
+
+
+async def test_open_load_when_nobody_listens_then_each_call_is_answered_with_0() -> None:
+    replies = await Connections(free_port()).offer("/", [job_call("src_0", 0, 2)] * 3, 1000)
+
+    assert [reply.status for reply in replies] == [0, 0, 0]
+
+
+def test_matrix_call_when_made_then_no_two_poses_are_alike_and_each_pair_has_a_name() -> None:
+    matrix = json.loads(matrix_call(["src_0", "src_1"], 30, 2).body)["matrix"]
+
+    assert len({json.dumps(pose) for pose in matrix["poses"]}) == 30
+    assert len(matrix_names(2, 30)) == 60
+    assert {"s0-p0", "s1-p29"} <= matrix_names(2, 30)
 
 
 def test_latency_plot_when_drawn_then_it_shows_models_and_what_was_measured(tmp_path: Path) -> None:

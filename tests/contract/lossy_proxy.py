@@ -1,7 +1,7 @@
 """A proxy before a queue that passes every request on and can lose the answers to some of them."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
@@ -10,7 +10,10 @@ _CHUNK = 1 << 20
 
 
 class LossyProxy(ThreadingTCPServer):
-    """`lose(n, word)`: the next n requests that hold this word are performed, then their connections break."""
+    """`lose(n, word)`: the next n requests that hold this word are performed, then their connections break.
+
+    With `then`, that is called in between: whoever asked has not been answered by then.
+    """
 
     daemon_threads = True
     allow_reuse_address = True
@@ -20,10 +23,10 @@ class LossyProxy(ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream.removeprefix("unix://")
         self.url = f"redis://127.0.0.1:{self.server_address[1]}"
-        self.num_to_lose, self.word = 0, b""
+        self.lose(0, "")
 
-    def lose(self, num_answers: int, word: str) -> None:
-        self.num_to_lose, self.word = num_answers, word.encode()
+    def lose(self, num_answers: int, word: str, then: Callable[[], object] = lambda: None) -> None:
+        self.num_to_lose, self.word, self.then = num_answers, word.encode(), then
 
 
 class _Handler(BaseRequestHandler):
@@ -38,6 +41,7 @@ class _Handler(BaseRequestHandler):
                 if self.server.num_to_lose and self.server.word in request:
                     self.server.num_to_lose -= 1
                     self._lose_the_answer(request)
+                    self.server.then()
                     break
                 upstream.sendall(request)
             upstream.shutdown(socket.SHUT_RDWR)

@@ -20,6 +20,23 @@ def check_bound_holds(lab: QueueLab) -> None:
     lab.check()
 
 
+def check_room_is_what_an_enqueue_would_find(lab: QueueLab) -> None:
+    for number, tenant in enumerate(("t", "t", "other"), 1):
+        lab.enqueue(number, tenant=tenant)
+    before = lab.snapshot()
+    for tenant, max_live, max_tenant_live, found in (
+        ("t", 4, 3, "ok"),
+        ("t", 4, 2, "quota"),
+        ("other", 4, 2, "ok"),
+        ("new", 3, 2, "full"),
+    ):
+        bounds = {"tenant": tenant, "max_live": max_live, "max_tenant_live": max_tenant_live}
+        assert lab.call("q1_room", *bounds.values()) == found
+        if found != "ok":
+            assert lab.enqueue(4, **bounds) == found
+    assert lab.snapshot() == before
+
+
 def check_a_tenant_has_its_quota(lab: QueueLab) -> None:
     assert [lab.enqueue(number, max_tenant_live=2) for number in (1, 2, 3)] == ["ok", "ok", "quota"]
     assert lab.enqueue(3, max_tenant_live=2, priority="batch") == "quota"

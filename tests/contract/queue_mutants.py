@@ -42,7 +42,7 @@ MUTANTS = {
     "bound not in the step": ("bound_holds", "if tonumber(live[1] or 0) >= max_live then", "if false then"),
     "bound off by one": ("bound_holds", ">= max_live then", ">= max_live + 1 then"),
     "live never falls": ("bound_holds", "count(p, '*', -1)", ""),
-    "quota ignored": ("a_tenant_has_its_quota", ">= max_tenant_live then", ">= max_live then"),
+    "quota ignored": ("a_tenant_has_its_quota", ">= max_tenant_live and", ">= max_live and"),
     "quota never falls": ("a_tenant_has_its_quota", "if count(p, sum_of(job.tenant), -1) == 0 then", "if false then"),
     "key looked up last": (
         "a_key_names_one_job",
@@ -54,8 +54,8 @@ MUTANTS = {
     "key without tenant": ("a_key_names_one_job", "'idem:' .. tenant .. ':' .. digest", "'idem:t:' .. digest"),
     "key of a refused job": (
         "what_is_refused_leaves_nothing",
-        "if tonumber(live[1] or 0) >= max_live then",
-        "redis.call('HSET', key, 'job', id, 'fingerprint', fingerprint) if tonumber(live[1] or 0) >= max_live then",
+        "local lack = lack_of_room(",
+        "keep_key(p, tenant, digest, id, fingerprint) local lack = lack_of_room(",
     ),
     "allow-oom on enqueue": (
         "a_full_server_takes_nothing_new_and_empties_itself",

@@ -69,6 +69,7 @@ async def test_queue_when_full_then_nothing_is_kept_until_a_job_has_ended(server
         (claimed,) = queue.leases.claim(1, 0)
 
         assert await queue.intake.enqueue(a_new_job(3)) == Enqueued("full", a_job_id(3))
+        assert await queue.intake.room(DEFAULT_TENANT) == "full"
         assert await queue.intake.read(a_job_id(3)) is None
         queue.leases.succeed(claimed.id, a_result(claimed.fence))
         await queue.submit(3)

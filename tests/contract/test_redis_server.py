@@ -112,6 +112,7 @@ def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: re
         "key_revoke",
         "history",
         "latencies",
+        "room",
         "list",
         "erase",
         *(f"batch_{verb}" for verb in ("open", "read", "cancel", "results", "feed", "skip")),

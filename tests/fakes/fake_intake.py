@@ -14,7 +14,7 @@ from service.domain.job import IdempotencyKey, Job, JobFailure, JobStatus, NewJo
 from service.domain.result import JobResult, PictureFile
 from service.ports.archive import EraseVerdict, JobChoice, JobHistory, JobPage
 from service.ports.audit import InvariantKind
-from service.ports.queue import CancelVerdict, Enqueued, QueueStats
+from service.ports.queue import CancelVerdict, Enqueued, QueueStats, RoomVerdict
 
 Trouble = Literal["none", "full", "quota", "refuses", "hangs"]
 
@@ -70,6 +70,10 @@ class FakeIntake:
             self._keys[job.idempotency.key] = (job.idempotency, job.id)
         self.on_enqueue(job)
         return Enqueued("ok", job.id)
+
+    async def room(self, tenant: str) -> RoomVerdict:
+        await self._answer()
+        return "full" if self.trouble == "full" else "quota" if self.trouble == "quota" else "ok"
 
     async def read(self, job_id: str) -> Job | None:
         await self._answer()

@@ -66,12 +66,23 @@ def _peak_bytes(pid: int) -> int:
 @contextmanager
 def lone_gateway(folder: Path, **settings: str) -> Iterator[LoneGateway]:
     """Start a queue and a gateway, wait until it is ready, and kill both at the end."""
-    queue, port, log, temporary = EmbeddedValkey(folder / "queue"), free_port(), folder / "log", folder / "tmp"
-    temporary.mkdir()
+    queue = EmbeddedValkey(folder / "queue")
     queue.start()
+    try:
+        with gateway_of(queue.url, folder, **settings) as gateway:
+            yield gateway
+    finally:
+        queue.stop()
+
+
+@contextmanager
+def gateway_of(queue_url: str, folder: Path, **settings: str) -> Iterator[LoneGateway]:
+    """Start a gateway of a queue, wait until it is ready, and kill it at the end."""
+    port, log, temporary = free_port(), folder / "log", folder / "tmp"
+    temporary.mkdir(exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XMDPT_")}
     environment |= {
-        "REDIS_URL": queue.url,
+        "REDIS_URL": queue_url,
         "XMDPT_BACKEND": "simulated",
         "XMDPT_DATA_DIR": str(folder),
         "XMDPT_GATEWAY__PORT": str(port),
@@ -79,18 +90,17 @@ def lone_gateway(folder: Path, **settings: str) -> Iterator[LoneGateway]:
         "TMPDIR": str(temporary),
         **settings,
     }
-    with log.open("wb") as written:
+    with log.open("ab") as written:
         command = [sys.executable, "-m", "service", "gateway"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=written, stderr=written)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
             gateway = LoneGateway(process, client, port, log, temporary)
-            wait_until(lambda: _is_ready(client), 60, log.read_text())
+            wait_until(lambda: _is_ready(client), 60, str(log))
             yield gateway
     finally:
         process.kill()
         process.wait()
-        queue.stop()
 
 
 def _is_ready(client: httpx.Client) -> bool:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 
 from service.domain.execution import Execution
-from service.domain.job import JobId
+from service.domain.job import JobId, Priority
 from service.domain.stage import Stage
 from service.scheduling.actions import Action, CancelJob, DropJob, EndJob, ReleaseJob, RunBatch
 from service.scheduling.events import (
@@ -20,7 +20,7 @@ from service.scheduling.events import (
     LeaseLost,
 )
 from service.scheduling.policy import BatchPolicy
-from tests.simulation.tracked import LAG, Tracked
+from tests.simulation.tracked import LAG, TOGETHER, Tracked
 
 ADMISSION = (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION)
 
@@ -180,10 +180,30 @@ class Checker:
             require(not begun or served == begun, "a suspect that has begun was interrupted")
             return
         waiting = {job.expected[0] for job in self._workable() if job.expected}
-        require(batch.stage is Stage.DECODE or Stage.DECODE not in waiting, "a decode was put off")
+        if Stage.DECODE in waiting:
+            must_gather = self._must_gather()
+            require(batch.stage is Stage.DECODE or must_gather, "a decode was put off")
+            require(batch.stage is not Stage.DECODE or not must_gather, "a decode did not wait for others")
         is_late = batch.stage in (Stage.DENOISE, Stage.SAMPLE)
         require(not is_late or not waiting & set(ADMISSION), "an admission was put off")
         self._check_turn(batch)
+
+    def _must_gather(self) -> bool:
+        """Whether an interactive job steps before the few decodes of the class BATCH that wait."""
+        if self.policy.is_shortest_first:
+            return False
+        decodes = [job for job in self._workable() if job.expected and job.expected[0] is Stage.DECODE]
+        is_for_few = len(decodes) < min(TOGETHER, self.limits[Stage.DECODE])
+        first = min(job.rank(is_shortest_first=False) for job in decodes)
+        return (
+            is_for_few
+            and any(
+                job.expected and job.expected[0] is Stage.DENOISE and job.served < first
+                for job in self._workable()
+                if job.arrival.priority is Priority.INTERACTIVE
+            )
+            and all(job.arrival.priority is Priority.BATCH for job in decodes)
+        )
 
     def _check_turn(self, batch: RunBatch) -> None:
         """The first in line is there, and nobody is there in place of one who goes before."""

@@ -241,6 +241,14 @@ class LetsDecodesWait(Scheduler):
         return batch
 
 
+class DecodesAtOnce(Scheduler):
+    """No decode of the class BATCH waits for another."""
+
+    def _form_batch(self) -> RunBatch:
+        with patch.object(policy, "DECODES_TOGETHER", 1):
+            return super()._form_batch()
+
+
 MUTANTS = [
     OverTheLimit,
     MoreSlots,
@@ -275,6 +283,7 @@ MUTANTS = [
     ("mutant", "execution"),
     [
         *product(MUTANTS, Execution),
+        (DecodesAtOnce, Execution.STEPWISE),
         (SkipsAStep, Execution.STEPWISE),
         (MixesStepCounts, Execution.WHOLE_LOOP),
     ],

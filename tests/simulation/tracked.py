@@ -13,6 +13,7 @@ from service.scheduling.events import JobArrived
 # What `policy.choose_jobs` states, said a second time: for how many batches a class lets others pass, and how many
 # batches of waiting outweigh one step.
 LAG = {Priority.INTERACTIVE: 0, Priority.BATCH: 10}
+TOGETHER = 3
 PATIENCE = {Priority.INTERACTIVE: 16, Priority.BATCH: 48}
 # Batches that each other job may get in first.
 MOST_AHEAD = {Execution.STEPWISE: 3, Execution.WHOLE_LOOP: 4}

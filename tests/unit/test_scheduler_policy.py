@@ -7,7 +7,15 @@ import pytest
 from service.domain.execution import Execution
 from service.domain.job import Priority
 from service.domain.stage import Stage
-from service.scheduling.policy import BATCH_CLASS_LAG, PATIENCE, STAGE_PRIORITY, BatchPolicy, choose_jobs, workable_jobs
+from service.scheduling.policy import (
+    BATCH_CLASS_LAG,
+    DECODES_TOGETHER,
+    PATIENCE,
+    STAGE_PRIORITY,
+    BatchPolicy,
+    choose_jobs,
+    workable_jobs,
+)
 from service.scheduling.progress import JobProgress, stage_table
 
 TABLES = [stage_table(1, execution=execution) for execution in Execution]
@@ -142,6 +150,32 @@ def test_choose_jobs_when_rows_are_scarce_then_interactive_goes_before_batch(sta
     jobs = [a_job("a", stage, served=3, priority=Priority.BATCH), a_job("b", stage, served=7)]
     assert ids(choose_jobs(jobs, LIMITS | {stage: 1})) == "b"
     assert ids(choose_jobs(jobs, LIMITS)) == "ba"
+
+
+@pytest.mark.parametrize(
+    ("num_decodes", "served", "priority", "limits", "is_put_off"),
+    [
+        (DECODES_TOGETHER - 1, 9, Priority.BATCH, LIMITS, True),
+        (DECODES_TOGETHER, 9, Priority.BATCH, LIMITS, False),
+        (1, 9 - BATCH_CLASS_LAG, Priority.BATCH, LIMITS, False),
+        (1, 9, Priority.INTERACTIVE, LIMITS, False),
+        (1, 9, Priority.BATCH, LIMITS | {Stage.DECODE: 1}, False),
+    ],
+    ids=["few", "enough", "one that has waited", "interactive", "no two at a time"],
+)
+def test_choose_jobs_when_batch_jobs_decode_beside_an_interactive_step_then_a_few_wait_for_others(
+    num_decodes: int, served: int, priority: Priority, limits: dict[Stage, int], is_put_off: bool
+) -> None:
+    decodes = [a_job("d", Stage.DECODE, served=served, priority=priority) for _ in range(num_decodes)]
+
+    chosen = ids(choose_jobs([*decodes, a_job("a", served=9)], limits))
+
+    assert chosen == ("a" if is_put_off else "d" * num_decodes)
+
+
+def test_choose_jobs_when_only_batch_jobs_step_then_their_decodes_go_first() -> None:
+    jobs = [a_job("d", Stage.DECODE, priority=Priority.BATCH), a_job("a", priority=Priority.BATCH)]
+    assert ids(choose_jobs(jobs, LIMITS)) == "d"
 
 
 def test_choose_jobs_when_a_batch_job_has_let_enough_pass_then_it_goes_first() -> None:

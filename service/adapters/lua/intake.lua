@@ -1,5 +1,5 @@
 
--- The gateway's functions: enqueue, cancel, read, stats; and a tenant's weight.
+-- The gateway's functions: room, enqueue, cancel, read, stats; and a tenant's weight.
 --
 -- idem:<tenant>:<digest> hash   the job that stands for a client's key, and the fingerprint of what it asked for
 -- seq                           the place in line given last
@@ -28,6 +28,20 @@ local function keep_key(p, tenant, digest, id, fingerprint)
   end
 end
 
+-- Why the queue takes no more jobs of this tenant now: full, quota, or nil if it does.
+local function lack_of_room(p, tenant, max_live, max_tenant_live)
+  local live = redis.call('HMGET', p .. 'live', '*', sum_of(tenant))
+  if tonumber(live[1] or 0) >= max_live then
+    return 'full'
+  end
+  return tonumber(live[2] or 0) >= max_tenant_live and 'quota' or nil
+end
+
+-- tenant, max_live, max_tenant_live -> ok | full | quota
+local function room(keys, args)
+  return lack_of_room(keys[1], args[1], tonumber(args[2]), tonumber(args[3])) or 'ok'
+end
+
 -- id, rows, cost, tenant, class, deadline_ms, request, retention_ms, digest of the client's key or '', fingerprint,
 -- forecast_ms, max_live, max_tenant_live, JSON of its hook or '', batch or '', index in it, custom id
 -- -> {ok | dup | mismatch | full | quota | closed: its batch takes no more, the job that stands for the call}
@@ -47,12 +61,9 @@ local function enqueue(keys, args)
   if redis.call('EXISTS', p .. 'job:' .. id) == 1 then
     return {'dup', id}
   end
-  local live = redis.call('HMGET', p .. 'live', '*', sum_of(tenant))
-  if tonumber(live[1] or 0) >= max_live then
-    return {'full', id}
-  end
-  if tonumber(live[2] or 0) >= max_tenant_live then
-    return {'quota', id}
+  local lack = lack_of_room(p, tenant, max_live, max_tenant_live)
+  if lack then
+    return {lack, id}
   end
   local now = now_ms()
   keep_key(p, tenant, digest, id, fingerprint)
@@ -161,5 +172,6 @@ end
 redis.register_function('q1_enqueue', enqueue)
 redis.register_function('q1_weight_set', weight_set)
 redis.register_function{function_name = 'q1_cancel', callback = cancel, flags = {'allow-oom'}}
+redis.register_function{function_name = 'q1_room', callback = room, flags = {'no-writes', 'allow-oom'}}
 redis.register_function{function_name = 'q1_read', callback = read, flags = {'no-writes', 'allow-oom'}}
 redis.register_function{function_name = 'q1_stats', callback = stats, flags = {'no-writes', 'allow-oom'}}
