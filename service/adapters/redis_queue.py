@@ -73,6 +73,7 @@ class RedisJobIntake:
 
     async def enqueue(self, job: NewJob) -> Enqueued:
         """As the port says; a repeat inside the client after a broken connection may turn `ok` into `dup`."""
+        bounds = (self._policy.max_live, self._policy.max_live_per_tenant)
         verdict, job_id = await self._call(
             "q1_enqueue",
             job.id,
@@ -86,8 +87,8 @@ class RedisJobIntake:
             key_digest(job.idempotency),
             job.idempotency.fingerprint if job.idempotency else "",
             _ms(job.forecast_seconds),
-            self._policy.max_live,
-            self._policy.max_live_per_tenant,
+            # Batches leave half of the queue to others, and half of their tenant's part of it.
+            *((max(1, bound // 2) for bound in bounds) if job.batch else bounds),
             webhook_to_json(job.webhook),
             *((job.batch.batch_id, job.batch.index, job.batch.custom_id) if job.batch else ("", "", "")),
         )

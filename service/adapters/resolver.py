@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 _MAX_SECONDS = 5.0
+# Whoever answers so has looked, and asking again changes nothing; all else is a trouble of now.
+_NO_ADDRESS = (socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY, socket.EAI_FAIL)
 
 
 class SystemResolver:
@@ -15,19 +17,19 @@ class SystemResolver:
     def __init__(self, num_threads: int = 16) -> None:
         self._free = asyncio.Semaphore(num_threads)
 
-    async def addresses(self, host: str, port: int) -> Sequence[str]:
+    async def addresses(self, host: str, port: int) -> Sequence[str] | None:
         """As the port says; within 5 s."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_MAX_SECONDS):
                 await self._free.acquire()
                 return await self._in_a_thread(host, port)
-        return ()
+        return None
 
-    def _in_a_thread(self, host: str, port: int) -> asyncio.Future[Sequence[str]]:
+    def _in_a_thread(self, host: str, port: int) -> asyncio.Future[Sequence[str] | None]:
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Sequence[str]] = loop.create_future()
+        answer: asyncio.Future[Sequence[str] | None] = loop.create_future()
 
-        def tell(addresses: Sequence[str]) -> None:
+        def tell(addresses: Sequence[str] | None) -> None:
             # Only now is the thread another one's, however long ago somebody waited for it.
             self._free.release()
             if not answer.done():
@@ -43,10 +45,12 @@ class SystemResolver:
         return answer
 
 
-def _look_up(host: str, port: int) -> Sequence[str]:
+def _look_up(host: str, port: int) -> Sequence[str] | None:
     try:
         # Bytes, so that nothing translates the name once more.
         found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    except UnicodeError:
         return ()
+    except OSError as error:
+        return () if error.errno in _NO_ADDRESS else None
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -21,6 +21,8 @@ _MAX_ANSWER_BYTES = 65_536
 # The rest of an answer decides nothing; a receiver that is cut short might take its own work for failed.
 _FAREWELL_SECONDS = 1.0
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: |\r\n)")
+# With these alone a receiver says when it wants to be called again.
+_BUSY = (429, 503)
 # So that a host whose first address is dead is reached by its second one.
 _CONNECT_SHARE = 0.4
 AddressRule = Callable[[str], bool]
@@ -57,15 +59,17 @@ class HttpWebhookSender:
         self._tls = tls or ssl.create_default_context()
 
     async def send(self, receiver: Receiver, headers: Sequence[tuple[str, str]], body: bytes) -> ReceiverAnswer:
-        """As the port says; within the timeout."""
+        """As the port says; within the timeout, and a second for the rest of an answer."""
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(self._timeout_seconds) as limit:
                 addresses = await self._resolver.addresses(receiver.host, receiver.port)
+                if addresses is None:
+                    return ReceiverAnswer(detail="the name can't be looked up at present")
                 # One bad address is enough: whoever answers so could give it alone the next time.
                 if not all(map(self._may_call if receiver.is_tls else LOOPBACK.__contains__, addresses)):
                     return ReceiverAnswer(is_blocked=True, detail="the name has an address that is not public")
                 connection = await self._connect(addresses, receiver.port)
-                return await self._exchange(connection, receiver, self._request(receiver, headers, body))
+                return await self._exchange(connection, receiver, self._request(receiver, headers, body), limit)
         except TimeoutError:
             return ReceiverAnswer(detail=f"no answer within {self._timeout_seconds:g} s")
         except _BlockedError:
@@ -93,13 +97,17 @@ class HttpWebhookSender:
                 raise
         raise fault
 
-    async def _exchange(self, connection: socket.socket, receiver: Receiver, request: bytes) -> ReceiverAnswer:
+    async def _exchange(
+        self, connection: socket.socket, receiver: Receiver, request: bytes, limit: asyncio.Timeout
+    ) -> ReceiverAnswer:
         tls = {"ssl": self._tls, "server_hostname": receiver.host} if receiver.is_tls else {}
         reader, writer = await asyncio.open_connection(sock=connection, limit=_MAX_ANSWER_BYTES, **tls)
         try:
             writer.write(request)
             await writer.drain()
             answer = await _read_answer(reader)
+            # It came in time, however little of that is left: the farewell has a time of its own.
+            limit.reschedule(None)
             with suppress(OSError, asyncio.IncompleteReadError):
                 async with asyncio.timeout(_FAREWELL_SECONDS):
                     await reader.readexactly(_MAX_ANSWER_BYTES)
@@ -125,7 +133,8 @@ async def _read_answer(reader: asyncio.StreamReader) -> ReceiverAnswer:
             raise ValueError("no answer of HTTP")
         status = int(match[1])
         if status >= 200:
-            return ReceiverAnswer(status, _retry_after(_fields(head)), detail=f"status {status}")
+            retry_after = _retry_after(_fields(head)) if status in _BUSY else None
+            return ReceiverAnswer(status, retry_after, detail=f"status {status}")
     raise ValueError("no end of what is to come")
 
 
@@ -142,5 +151,5 @@ def _retry_after(fields: Mapping[str, str]) -> float | None:
         return float(text[:10])
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # The latter for a year or a zone that is out of all bounds.
         return None

@@ -9,16 +9,19 @@ from starlette.datastructures import QueryParams
 
 from service.api.schemas import WHOLE, Body, GenerationBody, Metadata, WebhookBody, check_body, validated
 from service.api.strict_json import escape
-from service.domain.errors import RequestError
+from service.domain.errors import FieldIssue, RequestError
 from service.domain.job import MAX_DEADLINE_SECONDS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS, Priority
 from service.domain.webhook import WebhookEvent
 from service.gateway.batch_draft import MAX_ITEMS
+from service.gateway.pose_presets import PRESETS
 
 MAX_INLINE_ITEMS = 1000
 _MAX_DEADLINE_MS = int(MAX_DEADLINE_SECONDS * 1000)
 # Of these an item names some, and leaves the others to the defaults.
 _NESTED = ("output", "preview", "metadata")
 _OF_THE_BATCH = ("deadline_ms", "webhook")
+# Stands for what the items bring, where only the defaults are looked at.
+_GOOD: Mapping[str, Any] = {"source": {"id": ""}, "pose": {"preset": next(iter(PRESETS))}}
 
 
 class MatrixBody(Body):
@@ -104,7 +107,7 @@ def check_batch(fields: dict[str, Any]) -> BatchBody:
     """Check everything but the items themselves.
 
     Raises:
-        RequestError: `validation`.
+        RequestError: `validation`; also for defaults with which no item could be good.
     """
     body = validated(BatchBody, fields)
     if (body.items is None) == (body.matrix is None):
@@ -113,29 +116,29 @@ def check_batch(fields: dict[str, Any]) -> BatchBody:
         num_pairs = len(body.matrix.sources) * len(body.matrix.poses)
         if num_pairs > MAX_ITEMS:
             raise RequestError.of_field("validation", "/matrix", f"may make {MAX_ITEMS} pairs, not {num_pairs}")
-    for name in _OF_THE_BATCH:
-        if name in body.defaults:
-            raise RequestError.of_field("validation", f"/defaults/{name}", "belongs to the batch, not to its items")
+    _check_defaults(body)
     return body
 
 
-def item_fields(body: BatchBody) -> Iterator[object]:
-    """The items as they were given; those of a matrix source by source."""
-    if body.items is not None:
-        yield from body.items
-    if body.matrix:
-        for i, source in enumerate(body.matrix.sources):
-            for j, pose in enumerate(body.matrix.poses):
-                yield {"custom_id": f"s{i}-p{j}", "source": source, "pose": pose}
+def _check_defaults(body: BatchBody) -> None:
+    """Once, and not with each item: what is wrong with them is wrong with all."""
+    for name in _OF_THE_BATCH:
+        if name in body.defaults:
+            raise RequestError.of_field("validation", f"/defaults/{name}", "belongs to the batch, not to its items")
+    own = [name for name in ("source", "pose") if name in body.defaults]
+    try:
+        check_item({name: value for name, value in _GOOD.items() if name not in own}, body)
+    except RequestError as error:
+        issues = tuple(FieldIssue(f"/defaults{issue.pointer}", issue.detail) for issue in error.issues)
+        raise RequestError(error.code, f"/defaults{error.detail}", issues) from None
 
 
-def check_item(fields: Mapping[str, Any], defaults: Mapping[str, Any], retention_s: int) -> GenerationBody:
+def check_item(fields: Mapping[str, Any], body: BatchBody | BatchQuery) -> GenerationBody:
     """An item as the request that it stands for.
 
     Args:
         fields: of the item, without its name.
-        defaults: of the batch.
-        retention_s: of the batch.
+        body: of the batch; a query has no defaults.
 
     Raises:
         RequestError: as `check_body`.
@@ -143,9 +146,40 @@ def check_item(fields: Mapping[str, Any], defaults: Mapping[str, Any], retention
     for name in _OF_THE_BATCH:
         if name in fields:
             raise RequestError.of_field("validation", f"/{name}", "belongs to the batch, not to its items")
-    merged: dict[str, Any] = {"priority": Priority.BATCH.value, "retention_s": retention_s} | dict(defaults)
+    defaults = body.defaults if isinstance(body, BatchBody) else {}
+    merged: dict[str, Any] = {"priority": Priority.BATCH.value, "retention_s": body.retention_s} | defaults
     for name, value in fields.items():
         known: Any = merged.get(name)
         is_nested = name in _NESTED and isinstance(known, dict) and isinstance(value, dict)
         merged[name] = known | value if is_nested else value
     return check_body(merged)
+
+
+class Items:
+    """The items of a body in their order, those of a matrix source by source; which of its parts are bad is found once.
+
+    It takes time in proportion to the parts of a matrix to make one.
+    """
+
+    def __init__(self, body: BatchBody) -> None:
+        self._body = body
+        matrix = body.matrix
+        self._bad_sources = [self._fault("source", source) for source in matrix.sources] if matrix else []
+        self._bad_poses = [self._fault("pose", pose) for pose in matrix.poses] if matrix else []
+
+    def __iter__(self) -> Iterator[tuple[str | None, object]]:
+        """The name, None if the item may have one of its own; and what was given, or the RequestError that it is."""
+        for item in self._body.items or ():
+            yield None, item
+        if self._body.matrix:
+            for i, source in enumerate(self._body.matrix.sources):
+                for j, pose in enumerate(self._body.matrix.poses):
+                    fault = self._bad_sources[i] or self._bad_poses[j]
+                    yield f"s{i}-p{j}", fault or {"source": source, "pose": pose}
+
+    def _fault(self, name: str, part: dict[str, Any]) -> RequestError | None:
+        try:
+            check_item({**_GOOD, name: part}, self._body)
+        except RequestError as error:
+            return error
+        return None

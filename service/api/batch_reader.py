@@ -4,7 +4,8 @@ What an item may hold is `service.api.batch_body`'s and `service.api.schemas`'; 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -13,7 +14,7 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from starlette.requests import Request
 
-from service.api.batch_body import batch_query, check_batch, check_item, cost_of, item_fields
+from service.api.batch_body import BatchBody, BatchQuery, Items, batch_query, check_batch, check_item, cost_of
 from service.api.limits import UploadLimits
 from service.api.schemas import GenerationBody
 from service.api.strict_json import parse_object
@@ -23,7 +24,7 @@ from service.domain.digest import content_digest
 from service.domain.errors import FieldIssue, NotFoundError, RequestError
 from service.domain.library import PictureKind, StoredPicture
 from service.domain.pose import KeyPoints
-from service.domain.webhook import Webhook
+from service.domain.webhook import MAX_METADATA_BYTES, Webhook
 from service.gateway.batch_draft import MAX_ITEMS, BatchDraft
 from service.gateway.batch_items import BatchItem, ItemPose
 from service.gateway.batches import Batches, BatchOptions
@@ -36,16 +37,21 @@ _MAX_JSON_BYTES = 2_000_000
 _MAX_LINES_BYTES = 32_000_000
 _MAX_LOOKUPS = 16
 _MAX_CHECKERS = 2
+_MAX_ISSUES, _MAX_WORDS = 2, 160
 
 _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
 class _Given:
-    """An item as it was given: a line, fields, or whatever stands in their place."""
+    """An item as it was given: a line, fields, whatever stands in their place, or the RequestError that it amounts to.
+
+    Its name is None if it may have one of its own.
+    """
 
     number: int
     content: object
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,7 @@ class _Call:
     """What holds for all items, and who asks."""
 
     tenant: str
-    defaults: Mapping[str, Any]
-    retention_s: int
-    is_from_lines: bool = False
+    body: BatchBody | BatchQuery
     found: dict[tuple[PictureKind, str], StoredPicture | None] = field(
         default_factory=dict[tuple[PictureKind, str], StoredPicture | None]
     )
@@ -101,15 +105,16 @@ class BatchReader:
             request.state.is_body_read = True
             chosen = query.model_dump(exclude_unset=True)
             body = await self._in_thread(lambda: check_batch(chosen | parse_object(content, _MAX_JSON_BYTES)))
-            call = _Call(tenant, body.defaults, body.retention_s)
-            given = (_Given(number, fields) for number, fields in enumerate(item_fields(body)))
+            items = await self._in_thread(lambda: Items(body))
+            call = _Call(tenant, body)
+            given = (_Given(number, content, name) for number, (name, content) in enumerate(items))
             while chunk := list(islice(given, _ITEMS_AT_ONCE)):
                 await self._add(call, chunk, draft)
             hook = Webhook(body.webhook.url, tuple(body.webhook.events)) if body.webhook else None
             options = BatchOptions(body.deadline_ms / 1000, body.retention_s, body.metadata, hook)
             is_strict = body.on_invalid == "reject"
         else:
-            call = _Call(tenant, {}, query.retention_s, is_from_lines=True)
+            call = _Call(tenant, query)
             async for chunk in self._lines(request):
                 await self._add(call, chunk, draft)
             request.state.is_body_read = True
@@ -142,12 +147,19 @@ class BatchReader:
         checked = await self._in_thread(lambda: [self._check(call, item) for item in given])
         await self._look_up(call, checked)
         for item in checked:
-            draft.add(*await self._complete(call, item, draft))
+            name, bad_name = draft.name(item.number, item.custom_id)
+            # Before any picture of it is stored.
+            if failure := item.failure or bad_name:
+                draft.add(BatchItem(item.number, name, failure=failure))
+            else:
+                draft.add(*await self._complete(call, item, name, draft))
 
     def _check(self, call: _Call, given: _Given) -> _Checked:
-        custom_id: object = None
+        custom_id: object = given.name
         try:
             fields = given.content
+            if isinstance(fields, RequestError):
+                raise fields
             if isinstance(fields, bytes):
                 # A line that can't be read has no name but its number.
                 custom_id = f"line-{given.number}"
@@ -155,16 +167,24 @@ class BatchReader:
             if not isinstance(fields, dict):
                 raise RequestError.of_field("validation", "", "must be a JSON object")
             fields = cast("dict[str, Any]", dict(fields))
-            custom_id = fields.pop("custom_id", None)
-            body = check_item(fields, call.defaults, call.retention_s)
-            if body.model not in (None, self._model.name):
-                raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}")
-            if call.is_from_lines and (body.source.data or body.pose.skeleton):
-                raise RequestError.of_field("validation", "", "may hold no picture here: upload it and name its id")
+            custom_id = given.name or fields.pop("custom_id", None)
+            body = check_item(fields, call.body)
+            self._check_together(call.body, body)
             has_points = body.pose.keypoints is not None
             return _Checked(given.number, custom_id, body, key_points_of(body.pose) if has_points else None)
         except RequestError as error:
             return _Checked(given.number, custom_id, failure=_failure(error))
+
+    def _check_together(self, batch: BatchBody | BatchQuery, item: GenerationBody) -> None:
+        """What the item may hold in this batch, and of this deployment."""
+        if item.model not in (None, self._model.name):
+            raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}")
+        if isinstance(batch, BatchQuery):
+            if item.source.data or item.pose.skeleton:
+                raise RequestError.of_field("validation", "", "may hold no picture here: upload it and name its id")
+        elif batch.webhook and len(json.dumps(item.metadata, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
+            detail = f"may have {MAX_METADATA_BYTES} bytes as JSON beside a webhook, which tells it"
+            raise RequestError.of_field("validation", "/metadata", detail)
 
     async def _look_up(self, call: _Call, checked: Sequence[_Checked]) -> None:
         """Find the pictures that these items name, each of the call's once."""
@@ -180,28 +200,27 @@ class BatchReader:
 
         await asyncio.gather(*(find(*each) for each in named))
 
-    async def _complete(self, call: _Call, item: _Checked, draft: BatchDraft) -> tuple[BatchItem, object, str]:
-        """The item, its name and what its own pictures add to the call's fingerprint."""
+    async def _complete(self, call: _Call, item: _Checked, name: str, draft: BatchDraft) -> tuple[BatchItem, str]:
+        """The item, and what its own pictures add to the call's fingerprint."""
         body = item.body
+        assert body, "it has been checked"
         try:
-            if body is None:
-                return BatchItem(item.number, "", failure=item.failure), item.custom_id, ""
-            for kind, name in _named(item):
-                if call.found[kind, name] is None:
+            for kind, picture_id in _named(item):
+                if call.found[kind, picture_id] is None:
                     raise RequestError.of_field("validation", f"/{kind}/id", f"must name a {kind} of yours")
             cost = cost_of(body)
             if body.source.data or body.pose.skeleton:
                 submission = await self._reader.complete(body, call.tenant, or_png)
                 await self._batches.store(draft, item.number, submission)
-                made = BatchItem(item.number, "", cost, submission.options)
-                return made, item.custom_id, content_digest(submission.photo + submission.skeleton)
+                made = BatchItem(item.number, name, cost, submission.options)
+                return made, content_digest(submission.photo + submission.skeleton)
             source = call.found["source", body.source.id or ""]
             assert source, "every item has a source"
             options = self._reader.options(body, source.width_px, source.height_px)
             pose = ItemPose(body.pose.id, body.pose.preset, item.key_points)
-            return BatchItem(item.number, "", cost, options, source.id, pose), item.custom_id, ""
+            return BatchItem(item.number, name, cost, options, source.id, pose), ""
         except RequestError as error:
-            return BatchItem(item.number, "", failure=_failure(error)), item.custom_id, ""
+            return BatchItem(item.number, name, failure=_failure(error)), ""
 
     async def _in_thread(self, function: Callable[[], _Made]) -> _Made:
         return await anyio.to_thread.run_sync(function, limiter=self._checkers)
@@ -223,7 +242,9 @@ def _named(item: _Checked) -> list[tuple[PictureKind, str]]:
 
 
 def _failure(error: RequestError) -> ItemFailure:
-    return ItemFailure(error.code, error.detail, tuple((issue.pointer, issue.detail) for issue in error.issues))
+    """Its first words: the failures of a batch are kept for a week, and there may be as many as items."""
+    issues = tuple((issue.pointer[:_MAX_WORDS], issue.detail[:_MAX_WORDS]) for issue in error.issues[:_MAX_ISSUES])
+    return ItemFailure(error.code, error.detail[:_MAX_WORDS], issues)
 
 
 def _rejection(draft: BatchDraft) -> RequestError:

@@ -45,7 +45,7 @@ class BatchView(BaseModel):
     started_at: str | None
     ended_at: str | None
     deadline_at: str = Field(description="What has not ended by then fails")
-    expires_at: str | None = Field(description="When the last of its pictures is deleted")
+    expires_at: str | None = Field(description="When its pictures are deleted, but those whose items say another time")
     metadata: dict[str, str]
     urls: BatchUrlsView
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
@@ -30,9 +30,10 @@ from service.api.strict_json import escape
 from service.api.zip_stream import ZipStream
 from service.domain.access import Caller
 from service.domain.batch import BATCH_ID, BatchEnd, BatchId
-from service.domain.errors import NotFoundError, RequestError, ServiceError
+from service.domain.errors import JobStateError, NotFoundError, RequestError, StorageError
 from service.domain.job import Job, JobStatus
 from service.gateway.batch_draft import BatchDraft
+from service.gateway.batches import FollowBrokenError
 from service.gateway.jobs import Jobs
 from service.gateway.links import Links
 
@@ -56,7 +57,7 @@ def _batch_answer(description: str, *names: str) -> dict[str, Any]:
     response_class=Response,
     responses={
         202: _batch_answer("Accepted and durable", "Location", "Retry-After", "Idempotency-Replayed"),
-        **problems(*GENERATION_PROBLEMS),
+        **problems(*GENERATION_PROBLEMS, "quota_exhausted"),
     },
     openapi_extra=BATCH_BODY | {"parameters": [*BATCH_QUERY, IDEMPOTENCY_KEY]},
     status_code=202,
@@ -158,9 +159,11 @@ async def _lines(
     first: Sequence[BatchEnd], rest: AsyncGenerator[Sequence[BatchEnd]], links: Links
 ) -> AsyncGenerator[bytes]:
     yield _text(first, links)
-    async for ends in rest:
-        # An empty line says that the connection lives.
-        yield _text(ends, links) or b"\n"
+    # What breaks off here is seen by the number of lines, and goes on with `after`.
+    with suppress(FollowBrokenError):
+        async for ends in rest:
+            # An empty line says that the connection lives.
+            yield _text(ends, links) or b"\n"
 
 
 def _text(ends: Sequence[BatchEnd], links: Links) -> bytes:
@@ -171,15 +174,17 @@ async def _zip(
     first: Sequence[BatchEnd], rest: AsyncGenerator[Sequence[BatchEnd]], jobs: Jobs, links: Links
 ) -> AsyncGenerator[bytes]:
     archive, index, names = ZipStream(), bytearray(), set[str]()
-    async for ends in _chained(first, rest):
-        for end in ends:
-            files: list[str] = []
-            for name, content, ended_at in await _files(end, jobs, names):
-                files.append(name)
-                yield archive.add(name, content, ended_at)
-            index += batch_line(end, links, files).model_dump_json(exclude_none=True).encode() + b"\n"
-    yield archive.add("results.ndjson", bytes(index), time.time())
-    yield archive.end()
+    # What breaks off here has no end that a program takes for one.
+    with suppress(FollowBrokenError, StorageError):
+        async for ends in _chained(first, rest):
+            for end in ends:
+                files: list[str] = []
+                for name, content, ended_at in await _files(end, jobs, names):
+                    files.append(name)
+                    yield archive.add(name, content, ended_at)
+                index += batch_line(end, links, files).model_dump_json(exclude_none=True).encode() + b"\n"
+        yield archive.add("results.ndjson", bytes(index), time.time())
+        yield archive.end()
 
 
 async def _chained(
@@ -196,7 +201,7 @@ async def _files(end: BatchEnd, jobs: Jobs, names: set[str]) -> list[tuple[str, 
         return []
     try:
         result, contents = await jobs.pictures(end.job)
-    except ServiceError:
+    except (JobStateError, NotFoundError):
         return []
     has_several = len(contents) > 1
     found: list[tuple[str, bytes, float]] = []

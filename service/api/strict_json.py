@@ -12,6 +12,7 @@ from typing import Any
 from service.domain.errors import FieldIssue, RequestError
 
 MAX_DEPTH = 32
+MAX_MEMBERS = 256
 # CPython's own bound on int(text), applied to floats too: converting digits costs quadratic time.
 _MAX_DIGITS = 4300
 _DATA_TEXT = re.compile(rb'"data"\s*:\s*"([^"\\]*)"')
@@ -30,8 +31,9 @@ def parse_object(content: bytes, max_bytes: int) -> dict[str, Any]:
         The object; every number in it is finite, every text is valid Unicode, no key is repeated.
 
     Raises:
-        RequestError: `body_too_large`, `malformed_request` (not JSON, nested too deep, a repeated key, a number of too
-            many digits), or `validation` (not an object, a number that is not finite, a lone surrogate).
+        RequestError: `body_too_large`, `malformed_request` (not JSON, nested too deep, too many members of an object, a
+            repeated key, a number of too many digits), or `validation` (not an object, a number that is not finite, a
+            lone surrogate).
     """
     num_bytes = len(content) - sum(match.end(1) - match.start(1) for match in _DATA_TEXT.finditer(content))
     if num_bytes > max_bytes:
@@ -69,6 +71,9 @@ def _check_depth(content: bytes) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        # Each of them would be named to the caller, at some cost.
+        raise RequestError("malformed_request", f"an object may have {MAX_MEMBERS} members, not {len(pairs)}")
     result = dict(pairs)
     if len(result) < len(pairs):
         repeated, _ = Counter(key for key, _ in pairs).most_common(1)[0]

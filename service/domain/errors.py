@@ -141,6 +141,10 @@ class StorageError(ServiceError):
     is_retryable = True
 
 
+class DamagedError(StorageError):
+    """What is stored is not what was stored: no other try will read it."""
+
+
 EXIT_CONFIGURATION = 78
 """Status (sysexits.h) of a process whose configuration is wrong: starting it again does not help."""
 

@@ -4,14 +4,16 @@ import hashlib
 import secrets
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from service.domain.batch import CUSTOM_ID, BatchId, ItemFailure
-from service.gateway.batch_items import BatchItem, item_to_line
+from service.domain.errors import RequestError, StorageError
+from service.gateway.batch_items import BatchItem, canonical, item_to_line
 
 MAX_ITEMS = 10_000
+MAX_BYTES = 40_000_000
 # More than this is collected on disk.
 _SPOOL_BYTES = 1_000_000
 
@@ -46,6 +48,7 @@ class BatchDraft:
         self._names: set[str] = set()
         self._sources: dict[str, int] = {}
         self._digest = hashlib.sha256()
+        self._num_bytes = 0
 
     def __enter__(self) -> Self:
         return self
@@ -55,26 +58,51 @@ class BatchDraft:
     ) -> None:
         self._spool.close()
 
-    def add(self, item: BatchItem, custom_id: object, content: str = "") -> None:
+    def name(self, number: int, custom_id: object) -> tuple[str, ItemFailure | None]:
+        """The name of an item, each of which is asked for once; and why the item fails if what it was given is no good.
+
+        Args:
+            number: of the item.
+            custom_id: as the client gave it; None for none.
+        """
+        failure = None
+        if isinstance(custom_id, str) and CUSTOM_ID.fullmatch(custom_id) and custom_id not in self._names:
+            name = custom_id
+        else:
+            name = self._free_name(number)
+            if custom_id is not None:
+                is_repeated = isinstance(custom_id, str) and custom_id in self._names
+                failure = _bad_name(is_repeated=is_repeated)
+        self._names.add(name)
+        return name, failure
+
+    def add(self, item: BatchItem, content: str = "") -> None:
         """Add an item.
 
         Args:
-            item: without its name.
-            custom_id: as the client gave it; one that is no name, or is another item's, makes the item fail.
+            item: with its name.
             content: what decides the answer besides: the digest of pictures that came with the call.
+
+        Raises:
+            RequestError: `body_too_large`.
+            StorageError: `storage_unavailable`.
         """
-        if custom_id is None:
-            name = self._free_name(item.number)
-        elif not isinstance(custom_id, str) or not CUSTOM_ID.fullmatch(custom_id):
-            name = self._free_name(item.number)
-            item = _failed(item, "must have 1 to 64 letters, digits, dots, dashes and underscores, no dot first")
-        elif custom_id in self._names:
-            name = self._free_name(item.number)
-            item = _failed(item, "is the name of another item of this batch")
-        else:
-            name = custom_id
-        self._names.add(name)
-        self._append(replace(item, custom_id=name), content)
+        line = item_to_line(item)
+        source = self._sources.setdefault(item.source_id or content, len(self._sources))
+        self._num_bytes += len(line)
+        if self._num_bytes > MAX_BYTES:
+            raise RequestError("body_too_large", f"the items may take {MAX_BYTES} bytes with all that they name")
+        try:
+            offset = self._spool.seek(0, 2)
+            self._spool.write(line)
+        except OSError as error:
+            raise StorageError("storage_unavailable", "the batch can't be stored at present") from error
+        self._lines.append(_Line(offset, len(line), source))
+        self._digest.update(canonical(item) + content.encode())
+        self.num_items += 1
+        self.cost += item.cost
+        if item.failure and len(self.failures) < self._MAX_FAILURES:
+            self.failures.append((item.number, item.failure))
 
     def lines(self) -> Iterator[bytes]:
         """The manifest: first all items of the source that was named first."""
@@ -87,18 +115,6 @@ class BatchDraft:
         """64 hex digits over all items."""
         return self._digest.hexdigest()
 
-    def _append(self, item: BatchItem, content: str) -> None:
-        line = item_to_line(item)
-        source = self._sources.setdefault(item.source_id or content, len(self._sources))
-        offset = self._spool.seek(0, 2)
-        self._spool.write(line)
-        self._lines.append(_Line(offset, len(line), source))
-        self._digest.update(line + content.encode())
-        self.num_items += 1
-        self.cost += item.cost
-        if item.failure and len(self.failures) < self._MAX_FAILURES:
-            self.failures.append((item.number, item.failure))
-
     def _free_name(self, number: int) -> str:
         name, tries = f"item-{number}", 1
         while name in self._names:
@@ -107,6 +123,8 @@ class BatchDraft:
         return name
 
 
-def _failed(item: BatchItem, detail: str) -> BatchItem:
-    failure = ItemFailure("validation", f"/custom_id {detail}", (("/custom_id", detail),))
-    return BatchItem(item.number, "", item.cost, failure=failure)
+def _bad_name(*, is_repeated: bool) -> ItemFailure:
+    detail = "must have 1 to 64 letters, digits, dots, dashes and underscores, no dot first"
+    if is_repeated:
+        detail = "is the name of another item of this batch"
+    return ItemFailure("validation", f"/custom_id {detail}", (("/custom_id", detail),))

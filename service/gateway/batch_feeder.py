@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.domain.batch import BatchId, ItemFailure, job_id_of_item
-from service.domain.errors import NotFoundError, RequestError, ServiceError, StorageError
+from service.domain.errors import DamagedError, NotFoundError, RequestError, ServiceError, StorageError
 from service.domain.inputs import pack_inputs, unpack_inputs
 from service.domain.job import BatchPlace, JobStatus, NewJob
 from service.domain.library import PictureKind
@@ -99,37 +99,53 @@ class BatchFeeder:
         """One round over all batches, a few items of each; whether there is more to do at once.
 
         Raises:
-            StorageError: queue or storage do not answer.
+            StorageError: queue or storage do not answer, for one batch at least.
         """
         turns = await self._books.turns(self._name, LEASE_SECONDS)
         self._places = {turn.batch_id: self._places.get(turn.batch_id, _START) for turn in turns}
-        is_busy = False
+        is_busy, trouble = False, None
         for turn in turns:
-            if turn.ending:
-                await self._end_some(turn, turn.ending)
-                is_busy = True
-            elif turn.room:
-                is_busy |= await self._begin_some(turn)
+            try:
+                if turn.ending:
+                    await self._end_some(turn, turn.ending)
+                    is_busy = True
+                elif turn.room:
+                    is_busy |= await self._begin_some(turn)
+            except StorageError as error:
+                # One file that can't be read must not hold up the other batches.
+                trouble = error
+        if trouble:
+            raise trouble
         return is_busy
 
     async def _begin_some(self, turn: FeedingTurn) -> bool:
         """Make jobs of the next items; whether there is room for more of them."""
         items, place = await self._read(turn, min(turn.room, _MAX_PREPARED))
         prepared = await asyncio.gather(*(self._job_of(turn, index, item) for index, item in enumerate(items)))
+        skipped: list[SkippedItem] = []
         for index, job in enumerate(prepared):
             if isinstance(job, SkippedItem):
-                await self._books.skip(turn.batch_id, turn.cursor + index, [job])
-            elif (await self._intake.enqueue(job)).verdict not in ("ok", "dup"):
+                skipped.append(job)
+                continue
+            await self._skip(turn, index - len(skipped), skipped)
+            skipped = []
+            if (await self._intake.enqueue(job)).verdict not in ("ok", "dup"):
                 # No room after all, or no more of the batch is wanted: the next turn tells.
                 return False
+        await self._skip(turn, len(prepared) - len(skipped), skipped)
         self._places[turn.batch_id] = place
         return len(items) < min(turn.room, turn.num_left)
+
+    async def _skip(self, turn: FeedingTurn, index: int, items: Sequence[SkippedItem]) -> None:
+        if items:
+            await self._books.skip(turn.batch_id, turn.cursor + index, items)
 
     async def _end_some(self, turn: FeedingTurn, ending: Literal["cancelled", "overdue"]) -> None:
         """The next items end without ever being jobs."""
         items, place = await self._read(turn, _MAX_SKIPPED)
-        for item in items:
-            if item.source_id is None and item.failure is None:
+        for index, item in enumerate(items):
+            # Pictures that came with the call, or that were stored for a job which then found no room.
+            if item.failure is None and (item.source_id is None or index < _MAX_PREPARED):
                 await asyncio.to_thread(self._blobs.delete_job, job_id_of_item(turn.batch_id, item.number))
         await self._books.skip(turn.batch_id, turn.cursor, [_ended(item, ending) for item in items])
         self._places[turn.batch_id] = place
@@ -164,6 +180,8 @@ class BatchFeeder:
                 photo = await self._stored(item.source_id, "source", turn.tenant)
                 skeleton = await self._skeleton(item.pose or ItemPose(), turn.tenant)
                 await asyncio.to_thread(self._blobs.put_input, job_id, pack_inputs(photo, skeleton))
+        except DamagedError:
+            return SkippedItem(item.custom_id, JobStatus.FAILED, item.cost, _LOST)
         except StorageError:
             raise
         except ValueError:

@@ -57,6 +57,11 @@ def item_to_line(item: BatchItem) -> bytes:
     return json.dumps(asdict(item), separators=(",", ":"), allow_nan=False).encode()
 
 
+def canonical(item: BatchItem) -> bytes:
+    """Equal for equal items, in whatever order their fields were given."""
+    return json.dumps(asdict(item), sort_keys=True).encode()
+
+
 def item_from_line(line: bytes) -> BatchItem:
     """Undo `item_to_line`; ValueError if the line is not one of its."""
     try:

@@ -4,13 +4,14 @@ Its items become jobs elsewhere (`service.gateway.batch_feeder`).
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from service.domain.batch import Batch, BatchEnd, BatchId, BatchStatus, NewBatch, job_id_of_item
-from service.domain.errors import NotFoundError, OverloadedError, RequestError, StorageError
+from service.domain.errors import NotFoundError, OverloadedError, RequestError, ServiceError, StorageError
 from service.domain.inputs import pack_inputs
 from service.domain.job import IdempotencyKey
 from service.domain.webhook import Webhook
@@ -48,6 +49,10 @@ _ENDS_AT_ONCE = 100
 _LOOK_EVERY_SECONDS = 0.25
 # Who follows hears something so often, also while nothing ends.
 _SILENCE_SECONDS = 15.0
+
+
+class FollowBrokenError(Exception):
+    """Not all was told that there is."""
 
 
 class Batches:
@@ -98,13 +103,17 @@ class Batches:
 
         Raises:
             RequestError: `idempotency_mismatch`, `webhook_url`, `validation` of what a webhook could not tell.
-            OverloadedError: `overloaded`, `tenant_queue_full`; nothing was kept.
+            OverloadedError: `overloaded`, `tenant_queue_full`, `quota_exhausted`; nothing was kept.
             StorageError: `queue_unavailable` or `storage_unavailable`.
         """
         if options.webhook:
-            await check_webhook(self._receivers, options.webhook, options.metadata)
+            try:
+                await check_webhook(self._receivers, options.webhook, options.metadata)
+            except ServiceError:
+                await self.discard(draft)
+                raise
         await asyncio.to_thread(self._manifests.put, draft.id, draft.lines())
-        fingerprint = f"{draft.fingerprint} {options}"
+        fingerprint = f"{draft.fingerprint} {json.dumps(asdict(options), sort_keys=True)}"
         batch = NewBatch(
             draft.id,
             tenant,
@@ -130,6 +139,9 @@ class Batches:
             raise RequestError("idempotency_mismatch", "this Idempotency-Key belongs to another request")
         self._metrics.admission_rejected.labels(opened.verdict).inc()
         seconds = await self._forecasts.retry_after_seconds()
+        if opened.verdict == "kept":
+            detail = "the results of your batches are kept for 7 days, and those of this one would be too many"
+            raise OverloadedError("quota_exhausted", detail, seconds)
         if opened.verdict == "quota":
             raise OverloadedError("tenant_queue_full", "too many of your batches are open; nothing was kept", seconds)
         raise OverloadedError("overloaded", "too many batches are open; nothing was kept, try again later", seconds)
@@ -167,7 +179,8 @@ class Batches:
 
         Raises:
             NotFoundError: there is none of that id.
-            StorageError: `queue_unavailable`; an outage is waited out, but not before the first answer.
+            StorageError: `queue_unavailable`, before the first answer; while it is live an outage is waited out then.
+            FollowBrokenError: there is more to tell, and elsewhere or later it can be had.
         """
         status, ends = await self._ends(batch_id, tenant, after)
         # Before anything is sent: what went wrong until here has a status of its own.
@@ -176,13 +189,15 @@ class Batches:
         while len(ends) == _ENDS_AT_ONCE or (is_live and not (status.is_final and not ends)):
             after += len(ends)
             if not ends and await self._is_closed_within(_LOOK_EVERY_SECONDS):
-                return
+                raise FollowBrokenError
             try:
                 status, ends = await self._ends(batch_id, tenant, after)
             except StorageError:
+                if not is_live:
+                    raise FollowBrokenError from None
                 ends = ()
             except NotFoundError:
-                return
+                raise FollowBrokenError from None
             if ends or time.monotonic() - spoken_at >= _SILENCE_SECONDS:
                 spoken_at = time.monotonic()
                 yield ends

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from service.domain.digest import content_digest, vector_key
-from service.domain.errors import NotFoundError, OverloadedError, StorageError
+from service.domain.errors import DamagedError, NotFoundError, OverloadedError, StorageError
 from service.domain.library import KEPT_SECONDS, PICTURE_ID, PREFIXES, NewPicture, PictureKind, StoredPicture
 from service.domain.pose import KeyPoints
 from service.gateway.patience import queue_answers_within
@@ -91,6 +91,8 @@ class Library:
                 return stored, True
             with suppress(NotFoundError):
                 known = await self.find(stored.id, tenant)
+                # What lies there may be damaged, and whoever uploads it again may do so for that reason.
+                await asyncio.to_thread(self._blobs.put_picture, known.id, picture.pixels)
                 await self._delete_pixels(new.id)
                 return known, False
             # It has just been deleted; or its pixels are lost, and its record must not keep others out.
@@ -131,7 +133,7 @@ class Library:
         """
         content = await asyncio.to_thread(self._blobs.get_picture, stored.id)
         if content_digest(content) != stored.digest:
-            raise StorageError("storage_unavailable", "the stored picture is damaged")
+            raise DamagedError("storage_unavailable", "the stored picture is damaged: upload it again")
         return content
 
     async def has_vector(self, stored: StoredPicture) -> bool:

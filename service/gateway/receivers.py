@@ -7,11 +7,13 @@ import json
 from collections.abc import Mapping
 
 from service.domain.addresses import is_public
-from service.domain.errors import RequestError
+from service.domain.errors import OverloadedError, RequestError
 from service.domain.webhook import MAX_METADATA_BYTES, Webhook, parse_receiver
 from service.ports.webhooks import Resolver
 
 _POINTER = "/webhook/url"
+# A name server that is down is seldom back at once, and each look-up may hold a thread for that long.
+_LOOK_UP_AGAIN_SECONDS = 5.0
 
 
 class Receivers:
@@ -26,6 +28,7 @@ class Receivers:
 
         Raises:
             RequestError: `webhook_url`; `validation` for metadata that is too long to be told.
+            OverloadedError: `overloaded`: nobody can say now which addresses the name has.
         """
         if len(json.dumps(dict(metadata), ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
             detail = f"may have {MAX_METADATA_BYTES} bytes as JSON beside a webhook, which tells it"
@@ -37,6 +40,9 @@ class Receivers:
         if not receiver.is_tls:
             return
         addresses = await self._resolver.addresses(receiver.host, receiver.port)
+        if addresses is None:
+            detail = "the name of the webhook's host can't be looked up at present; nothing was kept, try again later"
+            raise OverloadedError("overloaded", detail, _LOOK_UP_AGAIN_SECONDS)
         if not addresses:
             raise RequestError.of_field("webhook_url", _POINTER, "must name a host that has an address")
         # Which address it is stays here: it would tell of the network that this stands in.

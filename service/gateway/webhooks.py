@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from service.domain.errors import StorageError
 from service.domain.webhook import RETRY_SECONDS, parse_receiver, signature
@@ -24,7 +25,6 @@ _CANCEL_PATIENCE_SECONDS = 0.1
 # Pauses grow by up to this share, so that what failed at one time is not repeated at one time.
 _JITTER = 0.1
 _GONE = 410
-_BUSY = (429, 503)
 # A receiver must not keep its deliveries here for ever.
 _MAX_RETRY_AFTER_SECONDS = 14 * 3600.0
 BodyOf = Callable[[Delivery], bytes]
@@ -110,8 +110,10 @@ class WebhookDispatcher:
         except StorageError as error:
             self._metrics.count_outage(error)
         except Exception:
-            # The others go on.
+            # The others go on. This one is settled too: it would be tried with every lease, whatever the schedule says.
             get_logger().exception("webhook_failed", delivery=delivery.id)
+            with suppress(StorageError):
+                await self._settle(delivery, ReceiverAnswer(detail="a fault of this gateway"))
 
     async def _send(self, delivery: Delivery) -> ReceiverAnswer:
         try:
@@ -156,6 +158,6 @@ class WebhookDispatcher:
         if delivery.num_tries > len(self._retry_seconds):
             return "given_up", 0.0
         pause_seconds = self._retry_seconds[delivery.num_tries - 1]
-        if answer.status in _BUSY and answer.retry_after_seconds is not None:
+        if answer.retry_after_seconds is not None:
             pause_seconds = max(pause_seconds, min(answer.retry_after_seconds, _MAX_RETRY_AFTER_SECONDS))
         return "retried", pause_seconds * random.uniform(1.0, 1.0 + _JITTER)

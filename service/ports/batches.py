@@ -8,7 +8,7 @@ from service.domain.batch import Batch, BatchEnd, BatchId, BatchStatus, ItemFail
 from service.domain.job import JobStatus
 from service.domain.webhook import Webhook
 
-OpenVerdict = Literal["ok", "dup", "mismatch", "full", "quota"]
+OpenVerdict = Literal["ok", "dup", "mismatch", "full", "quota", "kept"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Opened:
     """What became of an opening.
 
     Attributes:
-        verdict: `ok`, or why there is no new batch, as of an enqueue.
+        verdict: `ok`, or why there is no new batch, as of an enqueue; `kept`: the results of too many items are.
         batch_id: the batch, or job, that now stands for the call.
     """
 

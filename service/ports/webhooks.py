@@ -75,8 +75,8 @@ class SecretRegister(Protocol):
 class Resolver(Protocol):
     """Names of hosts."""
 
-    async def addresses(self, host: str, port: int) -> Sequence[str]:
-        """All addresses of a host, IPv4 or IPv6; empty if it has none, or nobody says so in time."""
+    async def addresses(self, host: str, port: int) -> Sequence[str] | None:
+        """All addresses of a host, IPv4 or IPv6; empty if it has none, None if nobody can say so now."""
         ...
 
 
@@ -86,7 +86,7 @@ class ReceiverAnswer:
 
     Attributes:
         status: of HTTP; 0 if nothing usable was answered.
-        retry_after_seconds: as the receiver says, None if it does not.
+        retry_after_seconds: as the receiver says with a 429 or 503, None if it does not.
         is_blocked: nothing was sent, as the address may not be called.
         detail: in a few words, for the log.
     """

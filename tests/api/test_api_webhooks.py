@@ -130,6 +130,23 @@ def test_webhook_when_any_address_of_its_name_is_not_public_then_it_is_refused_a
     assert not any(address in detail for address in addresses)
 
 
+def test_webhook_when_its_name_cannot_be_looked_up_now_then_that_is_told_and_the_same_call_is_taken_later(
+    edge: Edge,
+) -> None:
+    edge.names.answers[:] = [None, PUBLIC]
+    num_accepted = len(edge.intake.accepted)
+
+    answer = edge.submit({"url": URL})
+
+    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    problem = answer.json()
+    assert (problem["code"], problem["retryable"]) == ("overloaded", True)
+    assert "can't be looked up at present; nothing was kept" in problem["detail"]
+    assert answer.headers["Retry-After"] == "5"
+    assert len(edge.intake.accepted) == num_accepted
+    assert edge.submit({"url": URL}).status_code == httpx.codes.ACCEPTED
+
+
 @pytest.mark.parametrize(
     ("webhook", "pointer"),
     [

@@ -153,6 +153,29 @@ def check_open_batches_have_a_bound(lab: QueueLab) -> None:
     lab.check()
 
 
+def check_kept_books_have_a_bound(lab: QueueLab) -> None:
+    assert lab.open_batch(BATCH, 3, max_kept=4)[0] == "ok"
+    assert lab.open_batch(OTHER, 2, max_kept=4)[0] == "kept"
+    assert lab.open_batch(OTHER, 2, max_kept=4, tenant="other")[0] == "ok"
+    lab.skip(BATCH, 0, "failed", "failed", "failed")
+    assert lab.open_batch(f"bat_{3:032x}", 2, max_kept=4)[0] == "kept", "also those that have ended"
+    lab.advance(RECORD_KEPT_MS)
+    lab.reap()
+    assert lab.open_batch(f"bat_{3:032x}", 2, max_kept=4)[0] == "ok"
+    lab.check()
+
+
+def check_many_cancelled_batches_share_a_call(lab: QueueLab) -> None:
+    for number, name in enumerate((BATCH, OTHER)):
+        lab.open_batch(name, 40)
+        for index in range(40):
+            lab.enqueue(1 + 40 * number + index, item=(name, index), max_live=1000)
+        lab.cancel_batch(name)
+    lab.turns()
+    left = sum(lab.client.scard(f"{PREFIX}batch_live:{name}") for name in (BATCH, OTHER))
+    assert left == 80 - MAX_CANCELLED
+
+
 def check_a_key_names_one_batch(lab: QueueLab) -> None:
     assert lab.open_batch(BATCH, 1, key="k", fingerprint="a") == ["ok", BATCH]
     assert lab.open_batch(OTHER, 1, key="k", fingerprint="a") == ["dup", BATCH]

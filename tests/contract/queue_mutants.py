@@ -466,7 +466,7 @@ MUTANTS = {
     "cancelled batch keeps its jobs": ("a_large_batch_is_cancelled_bit_by_bit", "      cancel_job(p, job, now)\n", ""),
     "all cancelled at once": (
         "a_large_batch_is_cancelled_bit_by_bit",
-        "if left > 0 and not job.cancel",
+        "if budget.cancels > 0 and not job.cancel",
         "if not job.cancel",
     ),
     "batch of any tenant": ("a_batch_is_its_tenants", "batch[2] == tenant and batch[1] or nil", "batch[1] or nil"),
@@ -480,6 +480,21 @@ MUTANTS = {
         "open_batches_have_a_bound",
         "if redis.call('HINCRBY', p .. 'open_batches', batch[6], -1) == 0 then",
         "if false then",
+    ),
+    "kept books never fall": (
+        "kept_books_have_a_bound",
+        "redis.call('HINCRBY', p .. 'kept_items', batch[1], -batch[2])",
+        "1",
+    ),
+    "kept books uncounted": (
+        "kept_books_have_a_bound",
+        "  redis.call('HINCRBY', p .. 'kept_items', tenant, total)\n",
+        "",
+    ),
+    "each cancelled batch for itself": (
+        "many_cancelled_batches_share_a_call",
+        "      cancel_some(p, id, budget, now)",
+        "      cancel_some(p, id, {cancels = MAX_CANCELLED}, now)",
     ),
     "batch without key": (
         "a_key_names_one_batch",

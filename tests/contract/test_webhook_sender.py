@@ -80,6 +80,26 @@ async def test_retry_after_when_it_is_given_then_it_is_told_in_seconds(text: str
     assert await sent(answer(503, Retry_After=text)) == ReceiverAnswer(503, seconds, detail="status 503")
 
 
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 01 Jan 99999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2020 00:00:00 +99999999999999",
+        "Mon, 99 Jan 2020 00:00:00 GMT",
+    ],
+)
+async def test_retry_after_when_it_is_a_date_out_of_all_bounds_then_it_is_none_and_the_status_counts(date: str) -> None:
+    result = await sent(answer(503, Retry_After=date))
+
+    assert result.status == 503
+    assert result.retry_after_seconds is None
+
+
+@pytest.mark.parametrize("status", [200, 410, 500])
+async def test_retry_after_when_the_receiver_is_not_busy_then_it_is_not_read(status: int) -> None:
+    assert await sent(answer(status, Retry_After="7")) == ReceiverAnswer(status, detail=f"status {status}")
+
+
 async def test_retry_after_when_it_is_a_date_then_it_is_told_in_seconds_from_now() -> None:
     later = await sent(answer(429, retry_after=formatdate(time.time() + 3600, usegmt=True)))
     past = await sent(answer(429, retry_after=formatdate(time.time() - 3600, usegmt=True)))
@@ -126,6 +146,13 @@ async def test_call_when_the_status_says_that_it_was_taken_then_the_rest_of_the_
     reply: bytes,
 ) -> None:
     assert (await sent(reply)).status == 200
+
+
+async def test_call_when_it_is_taken_within_its_time_then_the_rest_of_the_answer_may_come_after_it() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n" + HANG
+
+    # Below the second for which the rest is read.
+    assert (await sent(reply, timeout_seconds=0.8)).status == 200
 
 
 @pytest.mark.parametrize("reply", [HANG, b"HTTP/1.1 200 OK\r\nA: " + HANG])
@@ -241,6 +268,12 @@ async def test_call_when_the_name_has_no_address_then_it_is_not_taken() -> None:
     assert (result.status, result.is_blocked) == (0, False)
 
 
+async def test_call_when_the_name_cannot_be_looked_up_now_then_it_is_not_taken_and_the_log_says_why() -> None:
+    result = await HttpWebhookSender(ScriptedNames(None), "1.2").send(Receiver(True, NAME, 443, "/"), HEADERS, BODY)
+
+    assert result == ReceiverAnswer(detail="the name can't be looked up at present")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "localhost", "::1"])
 async def test_resolver_when_a_spelling_means_this_computer_then_its_address_is_told(host: str) -> None:
     addresses = await SystemResolver(1).addresses(host, 443)
@@ -250,9 +283,30 @@ async def test_resolver_when_a_spelling_means_this_computer_then_its_address_is_
     assert not any(map(is_public, addresses))
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 300, "..", "-"])
-async def test_resolver_when_there_is_no_such_host_then_there_is_no_address(host: str) -> None:
+@pytest.mark.parametrize("host", ["a" * 300, "..", "\u00e9"])
+async def test_resolver_when_there_can_be_no_such_host_then_there_is_no_address(host: str) -> None:
     assert await SystemResolver(1).addresses(host, 443) == ()
+
+
+@pytest.mark.parametrize(
+    ("fault", "addresses"),
+    [
+        *((socket.gaierror(code, "none"), ()) for code in (socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_FAIL)),
+        *((socket.gaierror(code, "not now"), None) for code in (socket.EAI_AGAIN, socket.EAI_SYSTEM)),
+        (OSError(24, "too many open files"), None),
+    ],
+    ids=repr,
+)
+async def test_resolver_when_it_gets_no_address_then_it_tells_whether_that_may_change(
+    monkeypatch: pytest.MonkeyPatch, fault: OSError, addresses: Sequence[str] | None
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    # The system's answers depend on the network of the computer that the test runs on.
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+    assert await SystemResolver(1).addresses(NAME, 443) == addresses
 
 
 async def test_calls_when_many_hang_then_others_are_made_meanwhile() -> None:
@@ -288,7 +342,7 @@ async def test_resolver_when_names_hang_then_no_more_threads_are_used_and_nobody
 
     answers = await asyncio.gather(*(names.addresses(f"host{number}.test", 443) for number in range(5)))
 
-    assert (answers, len(asked)) == ([()] * 5, 2)
+    assert (answers, len(asked)) == ([None] * 5, 2)
     goes_on.set()
     async with asyncio.timeout(20):
         while names._free.locked():  # noqa: ASYNC110 - nothing tells it

@@ -135,6 +135,23 @@ async def test_delivery_when_every_try_fails_then_it_is_given_up_and_the_next_on
     assert (desk.counted("retried"), desk.counted("given_up")) == (2, 1)
 
 
+async def test_delivery_when_a_fault_of_the_gateway_stops_it_then_it_is_put_off_given_up_and_the_next_one_is_told(
+    desk: Desk,
+) -> None:
+    def body(delivery: Delivery) -> bytes:
+        if delivery.event == "job.started":
+            raise OverflowError
+        return webhook_body(delivery)
+
+    async with running_receiver() as receiver, desk.dispatching(retry_seconds=(0.01, 0.01), body_of=body):
+        await desk.submit(receiver)
+        desk.succeed()
+        await receiver.until(lambda: desk.counted("delivered") == 1)
+
+    assert [told.event["type"] for told in receiver.told] == ["job.succeeded"]
+    assert (desk.counted("retried"), desk.counted("given_up")) == (2, 1)
+
+
 async def test_receiver_when_it_is_gone_then_nothing_more_of_the_job_is_told(desk: Desk) -> None:
     async with running_receiver([answer(410)]) as receiver, desk.dispatching():
         await desk.submit(receiver)

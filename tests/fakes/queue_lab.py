@@ -151,6 +151,7 @@ class QueueLab:
             "key": "",
             "fingerprint": "",
             "max_open": 10,
+            "max_kept": 10_000,
             "max_tenant_open": 10,
             "hook": "",
         } | fields
@@ -163,7 +164,14 @@ class QueueLab:
             RETENTION_MS,
             "{}",
         )
-        kept = (bounds["key"], bounds["fingerprint"], bounds["max_open"], bounds["max_tenant_open"], bounds["hook"])
+        kept = (
+            bounds["key"],
+            bounds["fingerprint"],
+            bounds["max_open"],
+            bounds["max_tenant_open"],
+            bounds["hook"],
+            bounds["max_kept"],
+        )
         return self.call("q1_batch_open", *whose, *kept)
 
     def turns(self, feeder: str = "f", max_live: int = 100, max_tenant_live: int = 100) -> dict[str, tuple[Any, ...]]:

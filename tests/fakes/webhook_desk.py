@@ -13,7 +13,7 @@ from service.adapters.task_end import end_task
 from service.adapters.webhook_sender import HttpWebhookSender
 from service.api.webhook_bodies import webhook_body
 from service.domain.webhook import Webhook, WebhookEvent
-from service.gateway.webhooks import WebhookDispatcher
+from service.gateway.webhooks import BodyOf, WebhookDispatcher
 from service.telemetry.metrics import GatewayMetrics
 from tests.contract.queue_parts import Queue
 from tests.fakes.webhook_receiver import Receiver
@@ -42,12 +42,13 @@ class Desk:
         lease_seconds: float = 60,
         timeout_seconds: float = 10,
         is_development: bool = True,
+        body_of: BodyOf = webhook_body,
     ) -> AsyncIterator[WebhookDispatcher]:
         hooks = RedisWebhookQueue(self.queue.url, RedisKeys(), lease_seconds)
         dispatcher = WebhookDispatcher(
             hooks,
             HttpWebhookSender(SystemResolver(2), "test", timeout_seconds),
-            webhook_body,
+            body_of,
             self.metrics,
             is_development=is_development,
             retry_seconds=retry_seconds,

@@ -4,16 +4,18 @@
 --
 -- batches zset         batches that have not ended, by the order of their opening
 -- open_batches hash    tenant -> how many of these are its own
+-- kept_items hash      tenant -> items of its batches whose books are kept
 -- batch_gc zset        ended batches, by ms when their books go
 -- feeder               the one gateway that feeds; it says so again and again
 
--- In one call so many jobs of a cancelled batch are cancelled.
+-- In one call so many jobs of cancelled batches are cancelled.
 local MAX_CANCELLED = 50
 -- One batch has so many jobs in the queue at most; the queue itself keeps room for others.
 local MAX_FED = 200
 
 -- id, tenant, total, cost, deadline_ms, retention_ms, metadata, digest of the client's key or '', fingerprint,
--- max_open, max_tenant_open, JSON of its hook or '' -> {ok | dup | mismatch | full | quota, the batch that stands for the call}
+-- max_open, max_tenant_open, JSON of its hook or '', most items of a tenant's batches of which books are kept
+-- -> {ok | dup | mismatch | full | quota | kept: too many of these, the batch that stands for the call}
 local function batch_open(keys, args)
   local p, id, tenant, total, cost, deadline_ms = keys[1], args[1], args[2], args[3], args[4], tonumber(args[5])
   local digest, fingerprint, max_open, max_tenant_open = args[8], args[9], tonumber(args[10]), tonumber(args[11])
@@ -30,7 +32,11 @@ local function batch_open(keys, args)
   if tonumber(redis.call('HGET', p .. 'open_batches', tenant) or 0) >= max_tenant_open then
     return {'quota', id}
   end
+  if tonumber(redis.call('HGET', p .. 'kept_items', tenant) or 0) + total > tonumber(args[13]) then
+    return {'kept', id}
+  end
   local now = now_ms()
+  redis.call('HINCRBY', p .. 'kept_items', tenant, total)
   keep_key(p, tenant, digest, id, fingerprint)
   redis.call('HSET', batch_key(p, 'batch', id), 'tenant', tenant, 'state', 'running', 'total', total, 'cost', cost,
     'created_ms', text(now), 'deadline_ms', text(now + deadline_ms), 'retention_ms', args[6], 'metadata', args[7],
@@ -92,14 +98,16 @@ local function batch_results(keys, args)
   return {state, found}
 end
 
--- Some of a cancelled batch's jobs are cancelled too.
-local function cancel_some(p, id, now)
-  local left = MAX_CANCELLED
+-- Some of a cancelled batch's jobs are cancelled too, as far as `budget` goes.
+local function cancel_some(p, id, budget, now)
+  if budget.cancels == 0 then
+    return
+  end
   for _, job_id in ipairs(redis.call('SMEMBERS', batch_key(p, 'batch_live', id))) do
     local job = read_job(p, job_id)
-    if left > 0 and not job.cancel then
+    if budget.cancels > 0 and not job.cancel then
       cancel_job(p, job, now)
-      left = left - 1
+      budget.cancels = budget.cancels - 1
     end
   end
 end
@@ -125,13 +133,13 @@ local function batch_feed(keys, args)
   if #ids > 0 and redis.call('PTTL', p .. 'feeder') < args[2] / 2 then
     redis.call('SET', p .. 'feeder', feeder, 'PX', args[2])
   end
-  local now, turns = now_ms(), {}
+  local now, turns, budget = now_ms(), {}, {cancels = MAX_CANCELLED}
   for _, id in ipairs(ids) do
     local batch = redis.call('HMGET', batch_key(p, 'batch', id), 'tenant', 'state', 'cursor', 'total', 'deadline_ms',
       'hook')
     local cause = batch[2] == 'cancelling' and 'client' or now >= tonumber(batch[5]) and 'deadline' or ''
     if cause == 'client' then
-      cancel_some(p, id, now)
+      cancel_some(p, id, budget, now)
     end
     local left = batch[4] - batch[3]
     if left > 0 then

@@ -94,6 +94,10 @@ local function collect_batches(p, now)
   local ids = redis.call('ZRANGEBYSCORE', p .. 'batch_gc', '-inf', text(now), 'LIMIT', 0, MAX_BATCHES)
   for _, id in ipairs(ids) do
     stop_hooks(p, 'batch:' .. id)
+    local batch = redis.call('HMGET', batch_key(p, 'batch', id), 'tenant', 'total')
+    if batch[1] and redis.call('HINCRBY', p .. 'kept_items', batch[1], -batch[2]) <= 0 then
+      redis.call('HDEL', p .. 'kept_items', batch[1])
+    end
     redis.call('UNLINK', batch_key(p, 'batch', id), batch_key(p, 'batch_ends', id), batch_key(p, 'batch_live', id))
     redis.call('ZREM', p .. 'batch_gc', id)
   end
