@@ -21,7 +21,7 @@ SIMULATED = {
     "XMDPT_QUEUE__LEASE_SECONDS": "2",
     "XMDPT_LOG_LEVEL": "warning",
 }
-NUM_SOURCES, NUM_POSES = 10, 200
+NUM_SOURCES, NUM_POSES = 10, 60
 MAX_GROWTH_BYTES = 40_000_000
 
 
@@ -67,7 +67,7 @@ def test_batch_when_it_is_large_then_each_ends_once_and_memory_is_flat(tmp_path:
 def test_batch_when_gateway_and_worker_are_killed_then_each_item_ends_once(tmp_path: Path, photo: bytes) -> None:
     settings = SIMULATED | {"XMDPT_SIMULATED__STEP_MS": "5"}
     with running_service(tmp_path, **settings) as service:
-        matrix = a_matrix(service, photo, 60)
+        matrix = a_matrix(service, photo, 30)
         batch = service.client.post("/v1/batches", json={"matrix": matrix, "defaults": {"steps": 2}}).json()
 
         def num_ended() -> int:
@@ -77,13 +77,13 @@ def test_batch_when_gateway_and_worker_are_killed_then_each_item_ends_once(tmp_p
                 return 0
             return counts["succeeded"]
 
-        for role, moment in (("gateway", 50), ("worker", 150), ("gateway", 300)):
+        for role, moment in (("gateway", 30), ("worker", 80), ("gateway", 150)):
             wait_until(lambda moment=moment: num_ended() >= moment, 60, f"{moment} items end")
             os.kill(service.child(role), signal.SIGKILL)
             wait_until(service.is_gateway_ready, 30, "the gateway is back")
-        wait_until(lambda: num_ended() == 600, 120, "all items end")
+        wait_until(lambda: num_ended() == 300, 120, "all items end")
         lines = all_lines(service, batch)
 
-    assert len({line["custom_id"] for line in lines}) == len({line["job_id"] for line in lines}) == len(lines) == 600
+    assert len({line["custom_id"] for line in lines}) == len({line["job_id"] for line in lines}) == len(lines) == 300
     assert {line["status"] for line in lines} == {"succeeded"}
     assert all(line["n"] < following["n"] for line, following in pairwise(lines))
