@@ -27,6 +27,7 @@ _POLICY = QueuePolicy(lease_seconds=LEASE_MS / 1000, stall_timeout_seconds=STALL
 # What a queue without jobs may keep: counters, times, and what runs out by itself.
 _LEFTOVERS = (
     *("now", "latest", "seq", "fence", "reaped_at", "live", "turns", "events", "hold", "forecast_ratios", "planned"),
+    "latencies",
     *("idem:", "claim:", "rested:"),
 )
 
