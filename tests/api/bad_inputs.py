@@ -211,6 +211,7 @@ FORMS = [
     BadInput("form-part-without-name", 400, "malformed_request", None, **as_form(b"--xx\r\nA: b\r\n\r\nx\r\n")),
     BadInput("form-base64-part", 400, "malformed_request", None, **as_form(
         b'--xx\r\nContent-Disposition: form-data; name="source"\r\nContent-Transfer-Encoding: base64\r\n\r\nAA\r\n')),
+    BadInput("json-257-members", 400, "malformed_request", None, **_with(**{f"f{i}": 0 for i in range(254)})),
     BadInput("form-33-fields", 400, "malformed_request", None, **as_form(
         *(part(f"f{i}", b"", is_file=False) for i in range(33)))),
     BadInput("form-70-kb-before", 400, "malformed_request", None, **as_form(b"x" * 70_000 + b"\r\n", SOURCE, SKELETON)),
