@@ -5,22 +5,26 @@ still needed: the queue says what may go.
 """
 
 import os
-import secrets
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
+from service.adapters.durable_files import (
+    PRIVATE_FOLDER,
+    check_writable,
+    delete,
+    found,
+    open_to_read,
+    opened,
+    put,
+    sweep,
+    sync_folder,
+    unlink,
+)
 from service.adapters.error_mapping import storage_errors
-from service.domain.errors import NotFoundError
 from service.domain.job import JOB_ID, JobId
 from service.domain.library import PICTURE_ID
 
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PRIVATE_FILE = 0o600
-_PRIVATE_DIR = 0o700
+_GONE = "the picture is gone"
 
 
 class FileBlobs:
@@ -38,13 +42,13 @@ class FileBlobs:
         self._folders = (*self._folders_of_jobs, self._library)
         with storage_errors():
             for folder in self._folders:
-                folder.mkdir(mode=_PRIVATE_DIR, parents=True, exist_ok=True)
-            _sync_dir(root)
+                folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+            sync_folder(root)
 
     def put_input(self, job_id: JobId, content: bytes) -> None:
         """As the port says."""
         with storage_errors():
-            _put(self._inputs, _checked(job_id), content)
+            put(self._inputs, _checked(job_id), [content])
 
     def get_input(self, job_id: JobId) -> bytes:
         """As the port says."""
@@ -55,10 +59,10 @@ class FileBlobs:
         folder = self._outputs / _checked(job_id)
         with storage_errors():
             with suppress(FileExistsError):
-                folder.mkdir(mode=_PRIVATE_DIR)
-            _put(folder, _output_name(fence, index), content)
+                folder.mkdir(mode=PRIVATE_FOLDER)
+            put(folder, _output_name(fence, index), [content])
             # Even if the folder was there: whoever made it may have died before this.
-            _sync_dir(self._outputs)
+            sync_folder(self._outputs)
 
     def get_output(self, job_id: JobId, fence: int, index: int = 0) -> bytes:
         """As the port says."""
@@ -67,7 +71,7 @@ class FileBlobs:
     def put_preview(self, job_id: JobId, content: bytes) -> None:
         """As the port says."""
         with storage_errors():
-            _put(self._previews, _checked(job_id), content, is_durable=False)
+            put(self._previews, _checked(job_id), [content], is_durable=False)
 
     def get_preview(self, job_id: JobId) -> bytes:
         """As the port says."""
@@ -75,21 +79,21 @@ class FileBlobs:
 
     def delete_output(self, job_id: JobId, fence: int) -> None:
         """As the port says; the job's folder stays, as its next delivery may be writing."""
-        with storage_errors(), suppress(FileNotFoundError), _opened(self._outputs / _checked(job_id)) as folder:
+        with storage_errors(), suppress(FileNotFoundError), opened(self._outputs / _checked(job_id)) as folder:
             for name in os.listdir(folder):
                 if name.partition(".")[0] == f"{fence:d}":
-                    _unlink(name, folder)
+                    unlink(name, folder)
 
     def delete_job(self, job_id: JobId) -> None:
         """As the port says; any number of deliveries may have left an output."""
         with storage_errors():
             for folder in self._folders_of_jobs:
-                _delete(folder / _checked(job_id))
+                delete(folder / _checked(job_id))
 
     def put_picture(self, picture_id: str, content: bytes) -> None:
         """As the port says."""
         with storage_errors():
-            _put(self._library, _checked_picture(picture_id), content)
+            put(self._library, _checked_picture(picture_id), [content])
 
     def get_picture(self, picture_id: str) -> bytes:
         """As the port says."""
@@ -97,13 +101,13 @@ class FileBlobs:
 
     def touch_picture(self, picture_id: str) -> None:
         """As the port says."""
-        with storage_errors(), _found(self._library), _opened(self._library) as folder:
+        with storage_errors(), found(self._library, _GONE), opened(self._library) as folder:
             os.utime(_checked_picture(picture_id), dir_fd=folder, follow_symlinks=False)
 
     def delete_picture(self, picture_id: str) -> None:
         """As the port says."""
         with storage_errors():
-            _delete(self._library / _checked_picture(picture_id))
+            delete(self._library / _checked_picture(picture_id))
 
     def sweep(self, older_than_seconds: float) -> int:
         """As the port says.
@@ -112,25 +116,13 @@ class FileBlobs:
             older_than_seconds: longer than any job may wait, run and keep its pictures, and than the library keeps a
                 picture after its last touch: whatever is older goes.
         """
-        oldest = time.time() - older_than_seconds
-        num_files = 0
         with storage_errors():
-            for folder in self._folders:
-                for entry in os.scandir(folder):
-                    # A job's folder is as old as what was last put there. Somebody else may delete it meanwhile.
-                    with suppress(FileNotFoundError):
-                        if entry.stat(follow_symlinks=False).st_mtime < oldest:
-                            num_files += _delete(Path(entry.path))
-        return num_files
+            return sum(sweep(folder, older_than_seconds) for folder in self._folders)
 
     def check_writable(self) -> None:
         """As the port says."""
-        probe = _temporary_name()
-        with storage_errors(), _opened(self._outputs) as folder:
-            try:
-                _write_new(probe, folder, b"x", is_durable=True)
-            finally:
-                _unlink(probe, folder)
+        with storage_errors():
+            check_writable(self._outputs)
 
 
 def _checked(job_id: JobId) -> JobId:
@@ -153,86 +145,6 @@ def _output_name(fence: int, index: int) -> str:
     return f"{fence:d}.{index:d}" if index else f"{fence:d}"
 
 
-def _temporary_name() -> str:
-    return f".tmp-{secrets.token_hex(8)}"
-
-
-def _put(folder: Path, name: str, content: bytes, *, is_durable: bool = True) -> None:
-    """All of it under its name, or nothing: written aside and renamed; if durable, content and name are synced."""
-    temporary = _temporary_name()
-    with _opened(folder) as fd:
-        try:
-            _write_new(temporary, fd, content, is_durable=is_durable)
-            os.replace(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
-        except OSError:
-            _unlink(temporary, fd)
-            raise
-        if is_durable:
-            os.fsync(fd)
-
-
-def _write_new(name: str, folder: int, content: bytes, *, is_durable: bool) -> None:
-    with open(os.open(name, _WRITE, _PRIVATE_FILE, dir_fd=folder), "wb", buffering=0) as file:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[file.write(rest) :]
-        if is_durable:
-            os.fsync(file.fileno())
-
-
 def _get(store: Path, path: Path) -> bytes:
-    with (
-        storage_errors(),
-        _found(store),
-        _opened(path.parent) as folder,
-        open(os.open(path.name, _READ, dir_fd=folder), "rb") as file,
-    ):
+    with storage_errors(), found(store, _GONE), open_to_read(path) as file:
         return file.read()
-
-
-@contextmanager
-def _found(store: Path) -> Iterator[None]:
-    """NotFoundError if there is no such file."""
-    try:
-        yield
-    except FileNotFoundError:
-        # Without its folder the whole store is away, and its pictures may come back.
-        store.stat()
-        raise NotFoundError("the picture is gone") from None
-
-
-def _delete(path: Path) -> int:
-    """Forget a file, or a folder with the files in it; of a link only itself. Returns how many files there were."""
-    try:
-        with _opened(path) as folder:
-            num_files = sum(_unlink(name, folder) for name in os.listdir(folder))
-        os.rmdir(path)
-    except FileNotFoundError:
-        return 0
-    except NotADirectoryError:
-        return int(_unlink(path))
-    return num_files
-
-
-def _unlink(name: str | Path, folder: int | None = None) -> bool:
-    """Whether it was there to be deleted."""
-    try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    """The folder itself, never one that a link in its place points to."""
-    fd = os.open(folder, _READ_DIR)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _sync_dir(folder: Path) -> None:
-    with _opened(folder) as fd:
-        os.fsync(fd)

@@ -7,7 +7,14 @@ from typing import Any, cast
 from service.adapters.error_mapping import queue_errors
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_records import job_from_record, key_digest, mapping, webhook_from_json, webhook_to_json
+from service.adapters.redis_records import (
+    job_from_record,
+    key_digest,
+    mapping,
+    to_ms,
+    webhook_from_json,
+    webhook_to_json,
+)
 from service.adapters.redis_server import connect_async
 from service.domain.batch import Batch, BatchEnd, BatchId, BatchStatus, ItemFailure, NewBatch
 from service.domain.job import JobStatus
@@ -39,8 +46,8 @@ class RedisBatchBooks:
             batch.tenant,
             batch.num_items,
             batch.cost,
-            _ms(batch.deadline_seconds),
-            _ms(batch.retention_seconds),
+            to_ms(batch.deadline_seconds),
+            to_ms(batch.retention_seconds),
             json.dumps(dict(batch.metadata)),
             key_digest(batch.idempotency),
             batch.idempotency.fingerprint if batch.idempotency else "",
@@ -74,7 +81,7 @@ class RedisBatchBooks:
     async def turns(self, feeder: str, lease_seconds: float) -> Sequence[FeedingTurn]:
         """As the port says; batches fill half of the queue at most, and half of their tenant's part of it."""
         bounds = (max(1, self._policy.max_live // 2), max(1, self._policy.max_live_per_tenant // 2))
-        found = await self._call("q1_batch_feed", feeder, _ms(lease_seconds), *bounds)
+        found = await self._call("q1_batch_feed", feeder, to_ms(lease_seconds), *bounds)
         endings = {"": None, "client": "cancelled", "deadline": "overdue"}
         return tuple(
             FeedingTurn(
@@ -143,7 +150,3 @@ def _failure_from_json(text: str) -> ItemFailure | None:
         return None
     code, detail, issues = json.loads(text)
     return ItemFailure(code, detail, tuple((pointer, issue) for pointer, issue in issues))
-
-
-def _ms(seconds: float) -> int:
-    return round(1000 * seconds)

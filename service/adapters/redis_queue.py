@@ -25,6 +25,7 @@ from service.adapters.redis_records import (
     request_to_json,
     result_to_json,
     stats_from_json,
+    to_ms,
     webhook_to_json,
 )
 from service.adapters.redis_server import CALL_TIMEOUT_SECONDS, connect, connect_async
@@ -81,12 +82,12 @@ class RedisJobIntake:
             job.cost,
             job.tenant,
             job.priority,
-            _ms(job.deadline_seconds),
+            to_ms(job.deadline_seconds),
             request_to_json(job.request),
-            _ms(job.retention_seconds),
+            to_ms(job.retention_seconds),
             key_digest(job.idempotency),
             job.idempotency.fingerprint if job.idempotency else "",
-            _ms(job.forecast_seconds),
+            to_ms(job.forecast_seconds),
             # Batches leave half of the queue to others, and half of their tenant's part of it.
             *((max(1, bound // 2) for bound in bounds) if job.batch else bounds),
             webhook_to_json(job.webhook),
@@ -161,7 +162,7 @@ class RedisJobLeases:
             self._claim_number,
             free_rows,
             num_running,
-            _ms(self._policy.lease_seconds),
+            to_ms(self._policy.lease_seconds),
         )
         # Only an answer moves the number on: after a lost one, the next claim gets the same jobs.
         self._claim_number += 1
@@ -197,8 +198,8 @@ class RedisJobLeases:
         ]
         verdicts = self._call(
             "q1_heartbeat",
-            _ms(self._policy.lease_seconds),
-            _ms(self._policy.stall_timeout_seconds),
+            to_ms(self._policy.lease_seconds),
+            to_ms(self._policy.stall_timeout_seconds),
             self._policy.max_deliveries,
             *reports,
             client=self._heartbeat_client,
@@ -222,7 +223,7 @@ class RedisJobLeases:
         return _verdict(self._call("q1_release", job_id, fence))
 
     def _finish(self, job_id: JobId, fence: int, outcome: str, value: str, detail: str) -> FinishVerdict:
-        delay_ms = _ms(random.uniform(0, self._policy.retry_delay_seconds))
+        delay_ms = to_ms(random.uniform(0, self._policy.retry_delay_seconds))
         limits = self._policy.max_failures, delay_ms, self._policy.max_deliveries
         return _verdict(self._call("q1_finish", job_id, fence, outcome, value, detail, *limits))
 
@@ -257,7 +258,7 @@ class RedisJobUpkeep:
                 1,
                 self._keys.prefix,
                 _MAX_REAPED,
-                _ms(self._policy.lease_seconds),
+                to_ms(self._policy.lease_seconds),
                 self._policy.max_deliveries,
                 *deleted,
             )
@@ -278,7 +279,3 @@ def _leave_if_cancelled(num_cancels_before: int) -> None:
 def _verdict(answer: Sequence[Any]) -> Any:
     """The verdict; `already` names the one that the same call was given before."""
     return answer[-1]
-
-
-def _ms(seconds: float) -> int:
-    return round(1000 * seconds)

@@ -26,6 +26,11 @@ _SHOWN = frozenset(
 )
 
 
+def to_ms(seconds: float) -> int:
+    """A time as the queue has it."""
+    return round(1000 * seconds)
+
+
 def key_digest(idempotency: IdempotencyKey | None) -> str:
     """A client's key as the queue names it: of a bounded length, whatever the edge lets through; empty if none."""
     return hashlib.sha256(idempotency.key.encode()).hexdigest() if idempotency else ""

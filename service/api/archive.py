@@ -1,7 +1,5 @@
 """GET /v1/jobs and DELETE /v1/jobs/{id}: the list of the caller's jobs, and how one is erased."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
@@ -9,7 +7,7 @@ from service.api.callers import GeneratorDep, ReaderDep
 from service.api.dependencies import EdgeDep
 from service.api.jobs import JobIdPath, check_id
 from service.api.list_query import DEFAULT_LIMIT, MAX_LIMIT, cursor_of, list_query
-from service.api.openapi import list_answer, problems
+from service.api.openapi import list_answer, problems, query_parameter
 from service.api.views import JobListView, job_view
 from service.domain.batch import BATCH_ID
 from service.domain.job import JobStatus
@@ -20,21 +18,17 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _ERASED_AFTER_SECONDS = 2
 
 
-def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
-
-
 _QUERY = [
-    _parameter(
+    query_parameter(
         "status", {"type": "string", "enum": [status.value for status in JobStatus]}, "Only jobs of this status"
     ),
-    _parameter(
+    query_parameter(
         "batch",
         {"type": "string", "pattern": f"^{BATCH_ID.pattern}$"},
         "Only items of this batch; one that is not there has none",
     ),
-    _parameter("cursor", {"type": "string"}, "`next_cursor` of the page before"),
-    _parameter(
+    query_parameter("cursor", {"type": "string"}, "`next_cursor` of the page before"),
+    query_parameter(
         "limit",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         "Most jobs of one page; fewer do not mean that it is the last",

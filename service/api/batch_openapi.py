@@ -4,7 +4,7 @@ from typing import Any
 
 from service.api.batch_body import BatchBody, BatchQuery
 from service.api.batch_views import BatchLine
-from service.api.openapi import REF, problems
+from service.api.openapi import REF, problems, query_parameter
 
 MAX_AFTER = 10**9 - 1
 NDJSON, ZIP = "application/x-ndjson", "application/zip"
@@ -20,10 +20,6 @@ _LINES = (
     '{"custom_id": "a1", "source": {"id": "src_' + "0" * 32 + '"}, "pose": {"preset": "standing"}}\n'
     '{"custom_id": "a2", "source": {"id": "src_' + "0" * 32 + '"}, "pose": {"preset": "walking"}, "seed": 7}\n'
 )
-
-
-def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
 
 
 BATCH_BODY: dict[str, Any] = {
@@ -42,18 +38,18 @@ BATCH_BODY: dict[str, Any] = {
     }
 }
 BATCH_QUERY = [
-    _parameter(
+    query_parameter(
         name, {key: value for key, value in schema.items() if key != "title"}, "As in the JSON body, which comes first"
     )
     for name, schema in BatchQuery.model_json_schema()["properties"].items()
 ]
 RESULTS_QUERY = [
-    _parameter(
+    query_parameter(
         "after",
         {"type": "integer", "minimum": 0, "maximum": MAX_AFTER, "default": 0},
         "`n` of the line that was read last",
     ),
-    _parameter("follow", {"type": "boolean", "default": True}, "`false`: only what has ended by now"),
+    query_parameter("follow", {"type": "boolean", "default": True}, "`false`: only what has ended by now"),
 ]
 BATCH_RESULTS: dict[int | str, dict[str, Any]] = {
     200: {

@@ -4,7 +4,6 @@ What an item may hold is `service.api.batch_body`'s and `service.api.schemas`'; 
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,12 +23,13 @@ from service.domain.digest import content_digest
 from service.domain.errors import FieldIssue, NotFoundError, RequestError
 from service.domain.library import PictureKind, StoredPicture
 from service.domain.pose import KeyPoints
-from service.domain.webhook import MAX_METADATA_BYTES, Webhook
+from service.domain.webhook import Webhook
 from service.gateway.batch_draft import MAX_ITEMS, BatchDraft
 from service.gateway.batch_items import BatchItem, ItemPose
 from service.gateway.batches import Batches, BatchOptions
 from service.gateway.library import Library
 from service.gateway.models import ServedModel
+from service.gateway.receivers import check_metadata
 
 # Items that are checked in a row: other requests go between.
 _ITEMS_AT_ONCE = 100
@@ -182,9 +182,8 @@ class BatchReader:
         if isinstance(batch, BatchQuery):
             if item.source.data or item.pose.skeleton:
                 raise RequestError.of_field("validation", "", "may hold no picture here: upload it and name its id")
-        elif batch.webhook and len(json.dumps(item.metadata, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
-            detail = f"may have {MAX_METADATA_BYTES} bytes as JSON beside a webhook, which tells it"
-            raise RequestError.of_field("validation", "/metadata", detail)
+        elif batch.webhook:
+            check_metadata(item.metadata)
 
     async def _look_up(self, call: _Call, checked: Sequence[_Checked]) -> None:
         """Find the pictures that these items name, each of the call's once."""

@@ -154,6 +154,11 @@ GENERATION_PROBLEMS = (
 )
 
 
+def query_parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    """Of a route that reads its query itself; it may be left out."""
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+
+
 def problems(*codes: str, is_open: bool = False) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these codes, and with `internal_error` as every route.
 

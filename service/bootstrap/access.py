@@ -3,12 +3,11 @@
 import ipaddress
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from service.adapters.redis_api_keys import RedisKeyRegister, RedisKeyRing
 from service.adapters.redis_keys import RedisKeys
-from service.bootstrap.queue import reachable_queue
+from service.bootstrap.queue import open_register
 from service.domain.access import MAX_LIVE_KEYS, ApiKey, CallerLimits, Scope, key_text, secret_digest
 from service.domain.errors import ConfigurationError
 from service.gateway.links import PLAIN, Links
@@ -70,7 +69,7 @@ def create_key(
     secret, now = secrets.token_urlsafe(_SECRET_BYTES), time.time()
     expires_at = None if days is None else now + days * 86_400
     key = ApiKey(key_id, secret_digest(secret), tenant, frozenset(scopes), limits, now, expires_at)
-    with _register(settings) as register:
+    with open_register(settings, RedisKeyRegister) as register:
         if register.add(key) == "full":
             msg = f"{tenant} has {MAX_LIVE_KEYS} live keys, which is the most: revoke one first"
             raise ConfigurationError(msg)
@@ -84,25 +83,15 @@ def revoke_key(settings: Settings, key_id: str) -> None:
         ConfigurationError: there is no such key.
         StorageError: the queue does not answer.
     """
-    with _register(settings) as register:
+    with open_register(settings, RedisKeyRegister) as register:
         if not register.revoke(key_id):
             raise ConfigurationError(f"there is no key {key_id}; `xmdpt-serve keys list` shows all")
 
 
 def list_keys(settings: Settings) -> Sequence[ApiKey]:
     """All of them, oldest first; StorageError if the queue does not answer."""
-    with _register(settings) as register:
+    with open_register(settings, RedisKeyRegister) as register:
         return register.list_keys()
-
-
-@contextmanager
-def _register(settings: Settings) -> Iterator[RedisKeyRegister]:
-    with reachable_queue(settings) as url:
-        register = RedisKeyRegister(url, RedisKeys(settings.queue.prefix))
-        try:
-            yield register
-        finally:
-            register.close()
 
 
 def _is_this_computer(host: str) -> bool:

@@ -1,10 +1,12 @@
 """The queue as the settings name it: its server checked, its functions loaded, its bounds as plain values."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Protocol, TypeVar
 
 from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.queue_policy import QueuePolicy
+from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_server import check_server, connect, load_functions
 from service.domain.errors import ConfigurationError
 from service.settings import Settings
@@ -39,6 +41,20 @@ def reachable_queue(settings: Settings) -> Iterator[str]:
     with embedded_queue(settings) as queue:
         assert queue, "no other server is named"
         yield _loaded(queue.url)
+
+
+class _Register(Protocol):
+    def close(self) -> None: ...
+
+
+_AnyRegister = TypeVar("_AnyRegister", bound=_Register)
+
+
+@contextmanager
+def open_register(settings: Settings, make: Callable[[str, RedisKeys], _AnyRegister]) -> Iterator[_AnyRegister]:
+    """What an operator's command works with, in the queue of `reachable_queue`; raises as that."""
+    with reachable_queue(settings) as url, closing(make(url, RedisKeys(settings.queue.prefix))) as register:
+        yield register
 
 
 def _loaded(url: str) -> str:

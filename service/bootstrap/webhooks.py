@@ -1,7 +1,6 @@
 """What sends a gateway's webhooks, and the secrets that sign them as an operator shows and changes them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_webhooks import RedisSecretRegister, RedisWebhookQueue
@@ -9,7 +8,7 @@ from service.adapters.resolver import SystemResolver
 from service.adapters.webhook_sender import HttpWebhookSender
 from service.api.webhook_bodies import webhook_body
 from service.bootstrap.process import VERSION
-from service.bootstrap.queue import reachable_queue
+from service.bootstrap.queue import open_register
 from service.gateway.receivers import Receivers
 from service.gateway.webhooks import WebhookDispatcher
 from service.settings import Settings
@@ -44,21 +43,11 @@ class Webhooks:
 
 def webhook_secrets(settings: Settings, tenant: str) -> Sequence[str]:
     """The tenant's good secrets, the present one first; StorageError if the queue does not answer."""
-    with _register(settings) as register:
+    with open_register(settings, RedisSecretRegister) as register:
         return register.secrets(tenant)
 
 
 def rotate_webhook_secret(settings: Settings, tenant: str) -> Sequence[str]:
     """Likewise, after a new one has been made."""
-    with _register(settings) as register:
+    with open_register(settings, RedisSecretRegister) as register:
         return register.rotate(tenant)
-
-
-@contextmanager
-def _register(settings: Settings) -> Iterator[RedisSecretRegister]:
-    with reachable_queue(settings) as url:
-        register = RedisSecretRegister(url, RedisKeys(settings.queue.prefix))
-        try:
-            yield register
-        finally:
-            register.close()

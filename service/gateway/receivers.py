@@ -16,6 +16,13 @@ _POINTER = "/webhook/url"
 _LOOK_UP_AGAIN_SECONDS = 5.0
 
 
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """RequestError `validation` for metadata that is too long to be told."""
+    if len(json.dumps(dict(metadata), ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
+        detail = f"may have {MAX_METADATA_BYTES} bytes as JSON beside a webhook, which tells it"
+        raise RequestError.of_field("validation", "/metadata", detail)
+
+
 class Receivers:
     """The rule of one deployment."""
 
@@ -30,9 +37,7 @@ class Receivers:
             RequestError: `webhook_url`; `validation` for metadata that is too long to be told.
             OverloadedError: `overloaded`: nobody can say now which addresses the name has.
         """
-        if len(json.dumps(dict(metadata), ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
-            detail = f"may have {MAX_METADATA_BYTES} bytes as JSON beside a webhook, which tells it"
-            raise RequestError.of_field("validation", "/metadata", detail)
+        check_metadata(metadata)
         try:
             receiver = parse_receiver(webhook.url, is_development=self._is_development)
         except ValueError as error:

@@ -1,0 +1,124 @@
+"""Private files that are all there or not at all, and on disk before a call returns; no link is ever followed.
+
+Every function raises OSError as the file system does; which files there are is the stores' business.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from service.domain.errors import NotFoundError
+
+PRIVATE_FOLDER = 0o700
+_PRIVATE_FILE = 0o600
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def put(folder: Path, name: str, content: Iterable[bytes], *, is_durable: bool = True) -> None:
+    """All of it under its name, or nothing: written aside and renamed; if durable, content and name are synced."""
+    temporary = _temporary_name()
+    with opened(folder) as fd:
+        try:
+            _write_new(temporary, fd, content, is_durable=is_durable)
+            os.replace(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+        except BaseException:
+            unlink(temporary, fd)
+            raise
+        if is_durable:
+            os.fsync(fd)
+
+
+@contextmanager
+def open_to_read(path: Path) -> Iterator[BinaryIO]:
+    """The file, closed with the block."""
+    with opened(path.parent) as folder, open(os.open(path.name, _READ, dir_fd=folder), "rb") as file:
+        yield file
+
+
+@contextmanager
+def found(store: Path, gone: str) -> Iterator[None]:
+    """NotFoundError with these words where a file of the store is not there."""
+    try:
+        yield
+    except FileNotFoundError:
+        # Without its folder the whole store is away, and its files may come back.
+        store.stat()
+        raise NotFoundError(gone) from None
+
+
+def delete(path: Path) -> int:
+    """Forget a file, or a folder with the files in it; of a link only itself. Returns how many files there were."""
+    try:
+        with opened(path) as folder:
+            num_files = sum(unlink(name, folder) for name in os.listdir(folder))
+        os.rmdir(path)
+    except FileNotFoundError:
+        return 0
+    except NotADirectoryError:
+        return int(unlink(path))
+    return num_files
+
+
+def sweep(folder: Path, older_than_seconds: float) -> int:
+    """Delete what is older than this, by files and folders in it; returns how many files there were."""
+    oldest = time.time() - older_than_seconds
+    num_files = 0
+    for entry in os.scandir(folder):
+        # A folder is as old as what was last put there. Somebody else may delete it meanwhile.
+        with suppress(FileNotFoundError):
+            if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                num_files += delete(Path(entry.path))
+    return num_files
+
+
+def check_writable(folder: Path) -> None:
+    """Write a byte there and delete it again."""
+    probe = _temporary_name()
+    with opened(folder) as fd:
+        try:
+            _write_new(probe, fd, [b"x"], is_durable=True)
+        finally:
+            unlink(probe, fd)
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[int]:
+    """The folder itself, never one that a link in its place points to."""
+    fd = os.open(folder, _READ_DIR)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in it on disk."""
+    with opened(folder) as fd:
+        os.fsync(fd)
+
+
+def _temporary_name() -> str:
+    return f".tmp-{secrets.token_hex(8)}"
+
+
+def _write_new(name: str, folder: int, content: Iterable[bytes], *, is_durable: bool) -> None:
+    with open(os.open(name, _WRITE, _PRIVATE_FILE, dir_fd=folder), "wb") as file:
+        file.writelines(content)
+        file.flush()
+        if is_durable:
+            os.fsync(file.fileno())
+
+
+def unlink(name: str | Path, folder: int | None = None) -> bool:
+    """Whether it was there to be deleted."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    return True
