@@ -53,7 +53,7 @@ setup-dev: $(DEV)  ## .venv for everything
 
 setup-system:  ## Debian packages that some tests use (root)
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends libpython3.11 nodejs prometheus redis-server
+	apt-get install -y -qq --no-install-recommends chromium libpython3.11 nodejs prometheus redis-server
 
 parity: $(DEV)  ## recompute a folder of golden numbers (REFERENCE=DIR)
 	$(BIN)/python -m xmdpt parity --golden "$(REFERENCE)"

@@ -46,6 +46,10 @@ class GatewaySettings(BaseModel):
         description="Whether /docs shows the API as a page to try it on; `auto`: where this computer alone is served, "
         "without keys.",
     )
+    pages: Literal["on", "off"] = Field(
+        default="on",
+        description="Whether /playground and /status are served; they hold nothing of anybody and ask for an API key.",
+    )
     port: Port = Field(default=8080, description="Port of the API; 0 takes a free one and logs it.")
     max_body_bytes: int = Field(
         default=12_000_000, ge=1_000, le=100_000_000, description="Longest request body, bytes."

@@ -20,6 +20,7 @@ from service.api import (
     health,
     jobs,
     library,
+    pages,
     poses,
     problem_pages,
     status,
@@ -61,6 +62,7 @@ def create_app(
     lifespan: Lifespan[FastAPI] | None = None,
     *,
     has_docs: bool = False,
+    has_pages: bool = True,
 ) -> FastAPI:
     """Build the application.
 
@@ -72,8 +74,11 @@ def create_app(
         default_retention_seconds: how long a picture is kept whose request does not say.
         lifespan: what runs beside it, such as the upkeep.
         has_docs: /docs is served: the description as a page to try it on.
+        has_pages: /playground and /status are served.
     """
     app = bare_app(lifespan)
+    if has_pages:
+        app.include_router(pages.router)
     if has_docs:
         app.include_router(swagger_page.router)
     for code in PROBLEMS:

@@ -138,6 +138,7 @@ def run_gateway(settings: Settings) -> None:
         settings.queue.retention_seconds,
         lifespan,
         has_docs=shows_docs(edge, needs_keys=ring is not None),
+        has_pages=edge.pages == "on",
     )
     listener = _listen(edge.host, edge.port)
     _say_what_is_served(model, listener)

@@ -40,7 +40,7 @@ def test_request_id_when_absent_then_each_request_has_its_own(edge: Edge) -> Non
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/"), ("GET", "/no/such/path"), ("POST", "/v1/generate/"), ("GET", "/docs")],
+    [("GET", "/v1"), ("GET", "/no/such/path"), ("POST", "/v1/generate/"), ("GET", "/docs")],
 )
 def test_framework_when_there_is_no_such_path_then_a_problem_says_404(edge: Edge, method: str, path: str) -> None:
     response = edge.client.request(method, path)

@@ -88,6 +88,7 @@ def running_gateway(
     drain_seconds: float = 1,
     receivers: Receivers | None = None,
     has_docs: bool = False,
+    has_pages: bool = True,
 ) -> Iterator[RunningGateway]:
     """Serve until the block ends; with a real queue, the intake plays only the registry of workers."""
     metrics = GatewayMetrics("test")
@@ -120,7 +121,7 @@ def running_gateway(
         Rates(),
     )
     waits = WaitLimits(default_seconds=5, max_seconds=60)
-    app = create_app(services, DECODER, uploads or UploadLimits(), waits, has_docs=has_docs)
+    app = create_app(services, DECODER, uploads or UploadLimits(), waits, has_docs=has_docs, has_pages=has_pages)
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
     started = threading.Event()

@@ -1,0 +1,159 @@
+// Calls of this gateway's API: with the visitor's key where it wants one, errors as sentences, events by fetch.
+// It draws nothing; `key_dialog.js` asks for the key.
+
+const RETRY_MS = 2000;
+
+/** An answer of the API that says what is wrong (RFC 9457), or that there was none. */
+export class Problem extends Error {
+  /** @param {object} body with title, detail, code, status and perhaps errors and job_id */
+  constructor(body) {
+    super(sentence(body));
+    this.name = "Problem";
+    this.code = body.code ?? "unreachable";
+    this.status = body.status ?? 0;
+    this.retryAfterSeconds = body.retryAfterSeconds ?? null;
+    this.errors = body.errors ?? [];
+  }
+}
+
+/** What a problem's body says, as a sentence for a person. */
+function sentence({ title, detail, errors }) {
+  const text = detail || title || "Something went wrong";
+  // The detail of a single field at fault begins with a pointer; where there are more, the others follow.
+  const others = (errors ?? []).slice(1).map((each) => `${each.pointer} ${each.detail}`);
+  const all = [text, ...others].join("; ").trim();
+  return all.charAt(0).toUpperCase() + all.slice(1) + (/[.!?]$/.test(all) ? "" : ".");
+}
+
+/** One visitor's way to the API. */
+export class Client {
+  /** @param {() => Promise<string|null>} askForKey called where the API wants a key; null: the visitor gave up */
+  constructor(askForKey) {
+    this.askForKey = askForKey;
+    this.key = sessionStorage.getItem("xmdpt-key") ?? "";
+  }
+
+  /** Keep the key as long as the tab is open; an empty one forgets it. */
+  useKey(key) {
+    this.key = key;
+    if (key) sessionStorage.setItem("xmdpt-key", key);
+    else sessionStorage.removeItem("xmdpt-key");
+  }
+
+  /**
+   * One call, repeated once the visitor has given a key if one was missing.
+   * @param {string} path of this gateway
+   * @param {RequestInit} options as of fetch
+   * @returns {Promise<Response>} of a call that went well
+   * @throws {Problem} of any other
+   * @throws {DOMException} AbortError
+   */
+  async fetch(path, options = {}) {
+    for (;;) {
+      const response = await this.#send(path, options);
+      if (response.ok) return response;
+      const problem = await problemOf(response);
+      if (response.status !== 401) throw problem;
+      const given = await this.#keyAfterRefusal();
+      if (given === null) throw problem;
+      this.useKey(given);
+    }
+  }
+
+  /** As `fetch`, of JSON: `body` is sent as it, and the answer read. */
+  async json(path, { body, headers, ...options } = {}) {
+    const sent = body === undefined ? {} : { body: JSON.stringify(body), method: "POST" };
+    const type = body === undefined ? {} : { "Content-Type": "application/json" };
+    const response = await this.fetch(path, {
+      ...sent,
+      ...options,
+      headers: { Accept: "application/json", ...type, ...headers },
+    });
+    return response.status === 204 ? null : response.json();
+  }
+
+  /**
+   * What happens to a job, as it happens; a broken connection is made again where it broke off.
+   * @param {string} path `urls.events` of a job
+   * @param {AbortSignal} signal ends it
+   * @yields {{event: string, data: object}} the last one is `end`
+   */
+  async *events(path, signal) {
+    let lastId = null;
+    for (;;) {
+      try {
+        const headers = { Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) };
+        const response = await this.fetch(path, { headers, signal, cache: "no-store" });
+        if (response.status === 204) return;
+        for await (const event of readEvents(response.body)) {
+          lastId = event.id ?? lastId;
+          yield { event: event.event, data: JSON.parse(event.data) };
+          if (event.event === "end") return;
+        }
+      } catch (error) {
+        const isPassing = error instanceof Problem && (error.status === 0 || error.status >= 500);
+        if (!isPassing && !(error instanceof TypeError)) throw error;
+      }
+      await pause(RETRY_MS, signal);
+    }
+  }
+
+  async #send(path, options) {
+    const headers = new Headers(options.headers);
+    if (this.key) headers.set("Authorization", `Bearer ${this.key}`);
+    try {
+      return await fetch(path, { ...options, headers });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem({ detail: "The server can't be reached; check the connection and try again" });
+    }
+  }
+
+  /** Several calls may be refused at once: the visitor is asked one time. */
+  #keyAfterRefusal() {
+    this.asking ??= this.askForKey(Boolean(this.key)).finally(() => { this.asking = null; });
+    return this.asking;
+  }
+}
+
+async function problemOf(response) {
+  const retryAfter = Number(response.headers.get("Retry-After"));
+  try {
+    return new Problem({ ...(await response.json()), status: response.status, retryAfterSeconds: retryAfter || null });
+  } catch {
+    return new Problem({ detail: `The server answered with status ${response.status}`, status: response.status });
+  }
+}
+
+/** The events of a stream by the rules of WHATWG's server-sent events, as far as this API uses them. */
+async function* readEvents(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const parts = (rest + value).split("\n\n");
+      rest = parts.pop();
+      for (const part of parts) {
+        const event = {};
+        for (const line of part.split("\n")) {
+          const colon = line.indexOf(":");
+          if (colon > 0) event[line.slice(0, colon)] = line.slice(colon + 1).trimStart();
+        }
+        if (event.event) yield event;
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const abort = () => { clearTimeout(timer); reject(signal.reason); };
+    const timer = setTimeout(() => { signal?.removeEventListener("abort", abort); resolve(); }, milliseconds);
+    if (signal?.aborted) abort();
+    else signal?.addEventListener("abort", abort, { once: true });
+  });
+}
