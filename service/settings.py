@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.domain.errors import ConfigurationError
 from service.domain.execution import PROBE_SECONDS, Execution
 from service.domain.job import DEFAULT_RETENTION_SECONDS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS
+from service.picture_store_settings import PictureStoreSettings
 from service.webhook_settings import WebhookSettings
 
 PREFIX = "XMDPT_"
@@ -287,7 +288,10 @@ class Settings(BaseSettings):
         description="`onnx` runs the graphs in the worker; `triton` in a server, and of the folder above only "
         "`MANIFEST.json` is read; `simulated` waits instead, draws coloured squares and reads nothing.",
     )
-    data_dir: Path = Field(default=Path(".data"), description="Folder of pictures and of the embedded queue's log.")
+    data_dir: Path = Field(
+        default=Path(".data"),
+        description="Folder of pictures, unless a bucket is named, and of the embedded queue's log.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity logged."
     )
@@ -300,6 +304,7 @@ class Settings(BaseSettings):
     simulated: SimulatedSettings = SimulatedSettings()
     queue: QueueSettings = QueueSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    pictures: PictureStoreSettings = PictureStoreSettings()
 
     @property
     def heartbeat_seconds(self) -> float:

@@ -14,6 +14,7 @@ from xmdpt.repository import load_manifest
 from xmdpt.spec import VARIANTS
 
 if TYPE_CHECKING:
+    from tests.fakes.bucket_server import BucketServer
     from tests.fakes.triton_process import TritonProcess
     from xmdpt.nn.pipeline import Pipeline
 
@@ -74,6 +75,19 @@ def valkey_server(running_valkey: EmbeddedValkey) -> EmbeddedValkey:
         client.flushall()
         load_functions(client)
     return running_valkey
+
+
+@pytest.fixture(scope="session")
+def bucket_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[BucketServer]":
+    """One S3-compatible server for the whole run; who kills it starts it again."""
+    from tests.fakes.bucket_server import CREDENTIALS, BucketServer
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        server = BucketServer(tmp_path_factory.mktemp("bucket"))
+        yield server
+        server.kill()
 
 
 @pytest.fixture(scope="session")

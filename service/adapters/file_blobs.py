@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from service.adapters.blob_names import checked_job, checked_picture, is_output_of, output_name
 from service.adapters.durable_files import (
     PRIVATE_FOLDER,
     check_writable,
@@ -21,8 +22,7 @@ from service.adapters.durable_files import (
     unlink,
 )
 from service.adapters.error_mapping import storage_errors
-from service.domain.job import JOB_ID, JobId
-from service.domain.library import PICTURE_ID
+from service.domain.job import JobId
 
 _GONE = "the picture is gone"
 
@@ -48,66 +48,66 @@ class FileBlobs:
     def put_input(self, job_id: JobId, content: bytes) -> None:
         """As the port says."""
         with storage_errors():
-            put(self._inputs, _checked(job_id), [content])
+            put(self._inputs, checked_job(job_id), [content])
 
     def get_input(self, job_id: JobId) -> bytes:
         """As the port says."""
-        return _get(self._inputs, self._inputs / _checked(job_id))
+        return _get(self._inputs, self._inputs / checked_job(job_id))
 
     def put_output(self, job_id: JobId, fence: int, content: bytes, index: int = 0) -> None:
         """As the port says."""
-        folder = self._outputs / _checked(job_id)
+        folder = self._outputs / checked_job(job_id)
         with storage_errors():
             with suppress(FileExistsError):
                 folder.mkdir(mode=PRIVATE_FOLDER)
-            put(folder, _output_name(fence, index), [content])
+            put(folder, output_name(fence, index), [content])
             # Even if the folder was there: whoever made it may have died before this.
             sync_folder(self._outputs)
 
     def get_output(self, job_id: JobId, fence: int, index: int = 0) -> bytes:
         """As the port says."""
-        return _get(self._outputs, self._outputs / _checked(job_id) / _output_name(fence, index))
+        return _get(self._outputs, self._outputs / checked_job(job_id) / output_name(fence, index))
 
     def put_preview(self, job_id: JobId, content: bytes) -> None:
         """As the port says."""
         with storage_errors():
-            put(self._previews, _checked(job_id), [content], is_durable=False)
+            put(self._previews, checked_job(job_id), [content], is_durable=False)
 
     def get_preview(self, job_id: JobId) -> bytes:
         """As the port says."""
-        return _get(self._previews, self._previews / _checked(job_id))
+        return _get(self._previews, self._previews / checked_job(job_id))
 
     def delete_output(self, job_id: JobId, fence: int) -> None:
         """As the port says; the job's folder stays, as its next delivery may be writing."""
-        with storage_errors(), suppress(FileNotFoundError), opened(self._outputs / _checked(job_id)) as folder:
+        with storage_errors(), suppress(FileNotFoundError), opened(self._outputs / checked_job(job_id)) as folder:
             for name in os.listdir(folder):
-                if name.partition(".")[0] == f"{fence:d}":
+                if is_output_of(name, fence):
                     unlink(name, folder)
 
     def delete_job(self, job_id: JobId) -> None:
         """As the port says; any number of deliveries may have left an output."""
         with storage_errors():
             for folder in self._folders_of_jobs:
-                delete(folder / _checked(job_id))
+                delete(folder / checked_job(job_id))
 
     def put_picture(self, picture_id: str, content: bytes) -> None:
         """As the port says."""
         with storage_errors():
-            put(self._library, _checked_picture(picture_id), [content])
+            put(self._library, checked_picture(picture_id), [content])
 
     def get_picture(self, picture_id: str) -> bytes:
         """As the port says."""
-        return _get(self._library, self._library / _checked_picture(picture_id))
+        return _get(self._library, self._library / checked_picture(picture_id))
 
     def touch_picture(self, picture_id: str) -> None:
         """As the port says."""
         with storage_errors(), found(self._library, _GONE), opened(self._library) as folder:
-            os.utime(_checked_picture(picture_id), dir_fd=folder, follow_symlinks=False)
+            os.utime(checked_picture(picture_id), dir_fd=folder, follow_symlinks=False)
 
     def delete_picture(self, picture_id: str) -> None:
         """As the port says."""
         with storage_errors():
-            delete(self._library / _checked_picture(picture_id))
+            delete(self._library / checked_picture(picture_id))
 
     def sweep(self, older_than_seconds: float) -> int:
         """As the port says.
@@ -123,26 +123,6 @@ class FileBlobs:
         """As the port says."""
         with storage_errors():
             check_writable(self._outputs)
-
-
-def _checked(job_id: JobId) -> JobId:
-    """Names come from ids only: nothing that a caller wrote becomes a path."""
-    if not JOB_ID.fullmatch(job_id):
-        msg = "a job id is job_ and 32 lower-case hex digits"
-        raise ValueError(msg)
-    return job_id
-
-
-def _checked_picture(picture_id: str) -> str:
-    """Likewise of a picture of the library."""
-    if not PICTURE_ID.fullmatch(picture_id):
-        msg = "a picture's id is src_ or pos_ and 32 lower-case hex digits"
-        raise ValueError(msg)
-    return picture_id
-
-
-def _output_name(fence: int, index: int) -> str:
-    return f"{fence:d}.{index:d}" if index else f"{fence:d}"
 
 
 def _get(store: Path, path: Path) -> bytes:

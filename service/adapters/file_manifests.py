@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from service.adapters.blob_names import checked_batch
 from service.adapters.durable_files import PRIVATE_FOLDER, delete, found, open_to_read, put, sweep, sync_folder
 from service.adapters.error_mapping import storage_errors
-from service.domain.batch import BATCH_ID, BatchId
+from service.domain.batch import BatchId
 from service.ports.manifests import ManifestPlace
 
 
@@ -26,11 +27,11 @@ class FileManifests:
     def put(self, batch_id: BatchId, lines: Iterable[bytes]) -> None:
         """As the port says."""
         with storage_errors():
-            put(self._folder, _checked(batch_id), (line + b"\n" for line in lines))
+            put(self._folder, checked_batch(batch_id), (line + b"\n" for line in lines))
 
     def read(self, batch_id: BatchId, start: ManifestPlace, limit: int) -> tuple[Sequence[bytes], int]:
         """As the port says."""
-        path = self._folder / _checked(batch_id)
+        path = self._folder / checked_batch(batch_id)
         with storage_errors(), found(self._folder, "what this batch asks for is gone"), open_to_read(path) as file:
             file.seek(start.offset)
             for _ in range(start.num_skipped):
@@ -41,17 +42,9 @@ class FileManifests:
     def delete(self, batch_id: BatchId) -> None:
         """As the port says."""
         with storage_errors():
-            delete(self._folder / _checked(batch_id))
+            delete(self._folder / checked_batch(batch_id))
 
     def sweep(self, older_than_seconds: float) -> int:
         """As the port says."""
         with storage_errors():
             return sweep(self._folder, older_than_seconds)
-
-
-def _checked(batch_id: BatchId) -> BatchId:
-    """Names come from ids only: nothing that a caller wrote becomes a path."""
-    if not BATCH_ID.fullmatch(batch_id):
-        msg = "a batch's id is bat_ and 32 lower-case hex digits"
-        raise ValueError(msg)
-    return batch_id

@@ -25,6 +25,7 @@ _CPU_SECONDS = 5
 _SILENCE_SECONDS = 30.0
 # Whatever a codec leaks, it leaks for so long.
 _MAX_DECODED = 200
+_SECRETS = ("XMDPT_", "REDIS_URL", "AWS_")
 _COMMAND = (sys.executable, "-m", "service.adapters.pillow_process")
 
 
@@ -159,5 +160,5 @@ class _Process:
 
 def _environment() -> dict[str, str]:
     """Of a process: none of the service's own variables, some of which are secrets, and no threads."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("XMDPT_", "REDIS_URL"))}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
     return own | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -11,8 +11,6 @@ from functools import partial
 import uvicorn
 from fastapi import FastAPI
 
-from service.adapters.file_blobs import FileBlobs
-from service.adapters.file_manifests import FileManifests
 from service.adapters.pillow_pool import PillowPool
 from service.adapters.queue_audit import RedisQueueAuditor
 from service.adapters.redis_archive import RedisJobArchive
@@ -31,6 +29,7 @@ from service.bootstrap.access import open_key_ring, shows_docs
 from service.bootstrap.backend import served_model
 from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
+from service.bootstrap.stores import open_stores
 from service.bootstrap.webhooks import Webhooks
 from service.domain.errors import ConfigurationError
 from service.gateway.access import Access
@@ -67,14 +66,14 @@ def run_gateway(settings: Settings) -> None:
     Raises:
         ModelRepositoryError: the model repository is not what its manifest says.
         ConfigurationError: no queue is named, or it could lose jobs.
-        StorageError: the queue does not answer.
+        StorageError: the queue or the picture store does not answer.
     """
     stop_quietly_on_sigterm()
     configure_logs("gateway", settings.log_level, settings.log_format)
     model = served_model(settings)
     prepare_queue(settings)
     url, policy, keys = settings.redis_url, queue_policy(settings), RedisKeys(settings.queue.prefix)
-    blobs = FileBlobs(settings.data_dir / "blobs")
+    blobs, manifests = open_stores(settings)
     intake, registry = RedisJobIntake(url, keys, policy), RedisWorkerRegistry(url, keys)
     archive = RedisJobArchive(url, keys, intake.watch)
     pictures, vectors = (
@@ -83,7 +82,7 @@ def run_gateway(settings: Settings) -> None:
     )
     queue_upkeep, auditor = RedisJobUpkeep(url, keys, policy), RedisQueueAuditor(url, keys, policy)
     metrics = GatewayMetrics(VERSION)
-    manifests, books = FileManifests(settings.data_dir / "blobs"), RedisBatchBooks(url, keys, policy)
+    books = RedisBatchBooks(url, keys, policy)
     upkeep = Upkeep(queue_upkeep, auditor, blobs, manifests, policy.lease_seconds, metrics)
     forecasts = Forecasts(registry, intake)
     readiness, workforce = Readiness(intake, blobs), Workforce(forecasts)

@@ -5,7 +5,6 @@ import sys
 import uuid
 from collections.abc import Callable
 
-from service.adapters.file_blobs import FileBlobs
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobLeases
 from service.adapters.redis_vectors import RedisVectorCache
@@ -13,6 +12,7 @@ from service.adapters.redis_workers import RedisWorkerAnnouncements
 from service.bootstrap.backend import measure, open_backend
 from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
+from service.bootstrap.stores import open_stores
 from service.domain.capacity import WorkerReport
 from service.domain.errors import ConfigurationError
 from service.engine.preview import fit_preview
@@ -33,7 +33,7 @@ def run_worker(settings: Settings) -> None:
         ModelRepositoryError: a graph is missing, damaged or not of the contract.
         BackendError: a graph can't run.
         ConfigurationError: no queue is named, or it could lose jobs.
-        StorageError: the queue does not answer.
+        StorageError: the queue or the picture store does not answer.
     """
     stop_quietly_on_sigterm()
     # The device's thread comes back from each call and wants the interpreter at once: the default lets any other thread
@@ -62,7 +62,7 @@ def run_worker(settings: Settings) -> None:
     announcements = RedisWorkerAnnouncements(settings.redis_url, keys)
     worker = Worker(
         backend,
-        WorkerPorts(leases, FileBlobs(settings.data_dir / "blobs"), vectors, announcements),
+        WorkerPorts(leases, open_stores(settings)[0], vectors, announcements),
         WorkerReport(uuid.uuid4().hex, backend.runtime, backend.model_digest, capacity),
         fit_preview(backend),
         WorkerTimes(

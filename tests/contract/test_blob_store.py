@@ -1,13 +1,17 @@
-"""What every blob store promises, the files and the fake that stands for them in other tests."""
+"""What every blob store promises: the files, the objects, and the fake that stands for them in other tests."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from service.adapters.file_blobs import FileBlobs
+from service.adapters.object_blobs import ObjectBlobs
+from service.adapters.object_store import ObjectStore
 from service.domain.errors import NotFoundError, StorageError
 from service.ports.blobs import BlobStore
+from tests.fakes.bucket_server import BucketServer
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.unit.builders import a_job_id
 
@@ -31,19 +35,31 @@ CALLS: dict[str, Callable[[BlobStore], object]] = {
 }
 
 
-@pytest.fixture(params=["files", "memory"])
+@pytest.fixture(params=["files", "memory", "objects"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    if request.param == "objects":
+        server: BucketServer = request.getfixturevalue("bucket_server")
+        return ObjectBlobs(server.store(tmp_path.name), young_seconds=0)
     return FileBlobs(tmp_path / "blobs") if request.param == "files" else MemoryBlobs()
 
 
-def break_down(blobs: BlobStore, tmp_path: Path) -> None:
-    """Take the storage away: for the files, something else stands where the folders were."""
-    if isinstance(blobs, MemoryBlobs):
+@pytest.fixture(params=["files", "memory", "objects"])
+def absent_blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    """A store that has been there, and is away."""
+    if request.param == "objects":
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            return ObjectBlobs(ObjectStore("s3://pictures", f"http://127.0.0.1:{nobody.getsockname()[1]}"))
+    if request.param == "memory":
+        blobs = MemoryBlobs()
         blobs.is_down = True
-        return
+        return blobs
+    # Something else stands where the folders were.
+    blobs = FileBlobs(tmp_path / "blobs")
     for name in ("in", "out", "preview", "lib"):
         (tmp_path / "blobs" / name).rename(tmp_path / name)
         (tmp_path / "blobs" / name).write_bytes(b"")
+    return blobs
 
 
 @pytest.mark.parametrize("content", [b"", b"\0", bytes(range(256)) * 1000], ids=["empty", "one", "many"])
@@ -164,10 +180,8 @@ def test_store_when_it_can_be_written_then_the_check_says_nothing(blobs: BlobSto
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_store_when_it_does_not_answer_then_storage_unavailable(blobs: BlobStore, tmp_path: Path, call: str) -> None:
-    break_down(blobs, tmp_path)
-
+def test_store_when_it_does_not_answer_then_storage_unavailable(absent_blobs: BlobStore, call: str) -> None:
     with pytest.raises(StorageError) as error:
-        CALLS[call](blobs)
+        CALLS[call](absent_blobs)
 
     assert error.value.code == "storage_unavailable"
