@@ -10,6 +10,7 @@ import sys
 from service.configuration_page import configuration_page
 from service.domain.errors import EXIT_CONFIGURATION, EXIT_TRY_LATER, ServiceError
 from service.keys_command import add_keys_command, run_keys_command
+from service.plan_command import add_plan_command, run_plan_command
 from service.settings import Settings, load_settings
 from service.webhooks_command import add_webhooks_command, run_webhooks_command
 
@@ -34,6 +35,9 @@ def main() -> None:
             sys.exit(run_all(settings))
         if command == "calibrate":
             _calibrate(settings, as_json=arguments.json)
+            return
+        if command == "plan":
+            print(run_plan_command(settings, arguments))
             return
         if command == "keys":
             print(run_keys_command(settings, arguments))
@@ -67,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "time the backend, and print how a worker would use it"
     calibrate = commands.add_parser("calibrate", help=text, description=_CALIBRATE, epilog=_EPILOG)
     calibrate.add_argument("--json", action="store_true", help="for machines: one JSON object, times in seconds")
+    add_plan_command(commands)
     add_keys_command(commands)
     add_webhooks_command(commands)
     return parser

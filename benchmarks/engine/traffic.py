@@ -10,12 +10,13 @@ from functools import cache
 import numpy as np
 
 from benchmarks.engine.client import Client, Ended
-from benchmarks.policies.stream import NUM_STEPS, StreamJob
+from benchmarks.policies.stream import NUM_STEPS
 from service.domain.inputs import PICTURE_BYTES
 from service.domain.job import DEFAULT_TENANT
 from service.domain.request import OutputOptions, Sampler
 from service.gateway.jobs import Submitted
 from service.gateway.submission import JobOptions, Submission
+from service.scheduling.rehearsal import RehearsedJob
 
 _NUM_PERSONS = 8
 _MAX_AT_ONCE = 8
@@ -49,7 +50,7 @@ def mixed_steps(num_jobs: int) -> list[int]:
     return np.random.default_rng(0).choice(NUM_STEPS, num_jobs).tolist()
 
 
-async def offer(client: Client, stream: Sequence[StreamJob]) -> list[Ended]:
+async def offer(client: Client, stream: Sequence[RehearsedJob]) -> list[Ended]:
     """Submit each job when it is due, whatever became of those before, and wait for all; in order of arrival."""
     loop = asyncio.get_running_loop()
     begin = loop.time()

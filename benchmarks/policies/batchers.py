@@ -5,10 +5,11 @@ Small models of their own: no scheduler of ours is in here.
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.policies.stream import NUM_ROWS, StreamJob
+from benchmarks.policies.stream import NUM_ROWS
 from service.domain.capacity import StepCurve
+from service.scheduling.rehearsal import RehearsedJob
 
-Front = Sequence[StreamJob]
+Front = Sequence[RehearsedJob]
 Batcher = Callable[[Front], Front]
 
 

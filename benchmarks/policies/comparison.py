@@ -6,11 +6,12 @@ The latencies are in units of the mean time of a job that is alone; a load or a 
 from collections.abc import Sequence
 from enum import StrEnum
 
-from benchmarks.policies import batchers, slots
-from benchmarks.policies.stream import NUM_ROWS, NUM_STEPS, StreamJob, poisson_stream, unloaded_seconds
+from benchmarks.policies import batchers
+from benchmarks.policies.stream import NUM_ROWS, NUM_STEPS, poisson_stream, unloaded_seconds
 from service.domain.capacity import StepCurve
 from service.domain.execution import Execution
 from service.scheduling.policy import BatchPolicy
+from service.scheduling.rehearsal import Device, RehearsedJob, rehearse
 
 _OVERLOAD = 1.5
 
@@ -59,8 +60,8 @@ def capacity(policy: Policy, curve: StepCurve, num_jobs: int, seed: int, num_ste
     return sum(job.num_steps for job in jobs) * curve.seconds(NUM_ROWS) / NUM_ROWS / end
 
 
-def _serve(policy: Policy, curve: StepCurve, jobs: Sequence[StreamJob]) -> Sequence[float]:
+def _serve(policy: Policy, curve: StepCurve, jobs: Sequence[RehearsedJob]) -> Sequence[float]:
     if policy in _BATCHERS:
         return batchers.serve(jobs, curve, _BATCHERS[policy])
     bounds, execution = _SCHEDULERS[policy]
-    return slots.serve(jobs, slots.Device(curve), bounds, execution)
+    return rehearse(jobs, Device(curve), bounds, execution)

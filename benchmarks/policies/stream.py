@@ -1,15 +1,15 @@
 """What comes in: a Poisson stream of jobs of mixed length, and the unit in which loads and latencies are told.
 
-It serves nothing: `benchmarks.policies.batchers` and `benchmarks.policies.slots` do.
+It serves nothing: `benchmarks.policies.batchers` and `service.scheduling.rehearsal` do.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 from statistics import mean
 
 from service.domain.capacity import StepCurve
+from service.scheduling.rehearsal import RehearsedJob
 
 NUM_ROWS = 16
 """Most rows of a batch, in every policy."""
@@ -21,29 +21,14 @@ CURVE_L = StepCurve(((1, 0.0016), (NUM_ROWS, 0.0106)))
 CURVE_CPU = StepCurve(((1, 0.310), (NUM_ROWS, 4.810)))
 
 
-@dataclass(frozen=True)
-class StreamJob:
-    """One job of the stream.
-
-    Attributes:
-        number: 0, 1, .. in order of arrival.
-        arrival: virtual seconds.
-        num_steps: denoising steps.
-    """
-
-    number: int
-    arrival: float
-    num_steps: int
-
-
 def poisson_stream(
     curve: StepCurve, load: float, num_jobs: int, seed: int, num_steps: Sequence[int] = NUM_STEPS
-) -> Sequence[StreamJob]:
+) -> Sequence[RehearsedJob]:
     """Jobs at random times, their steps drawn in equal parts; a load of 1 is what always-full rows can just serve."""
     random = Random(seed)
     jobs_per_second = load * NUM_ROWS / curve.seconds(NUM_ROWS) / mean(num_steps)
     arrivals = accumulate(random.expovariate(jobs_per_second) for _ in range(num_jobs))
-    return [StreamJob(number, arrival, random.choice(num_steps)) for number, arrival in enumerate(arrivals)]
+    return [RehearsedJob(number, arrival, random.choice(num_steps)) for number, arrival in enumerate(arrivals)]
 
 
 def unloaded_seconds(curve: StepCurve, num_steps: Sequence[int] = NUM_STEPS) -> float:

@@ -11,12 +11,12 @@ from statistics import mean, median
 
 import pytest
 
-from benchmarks.policies import slots
-from benchmarks.policies.stream import CURVE_CPU, CURVE_L, CURVE_S, NUM_ROWS, NUM_STEPS, StreamJob
+from benchmarks.policies.stream import CURVE_CPU, CURVE_L, CURVE_S, NUM_ROWS, NUM_STEPS
 from service.domain.capacity import Capacity, Eta, StepCurve, WorkerReport
 from service.domain.execution import Execution
 from service.scheduling.cost_model import eta, forecast_seconds
 from service.scheduling.policy import BatchPolicy
+from service.scheduling.rehearsal import Device, Occupancy, RehearsedJob, rehearse
 
 NUM_JOBS = 4000
 # The first forecasts have no ratios to go by.
@@ -34,7 +34,7 @@ class Forecaster:
     open: dict[int, tuple[float, Eta]] = field(default_factory=dict)
     judged: list[tuple[float, Eta]] = field(default_factory=list)
 
-    def see_arrival(self, job: StreamJob, occupancy: slots.Occupancy) -> None:
+    def see_arrival(self, job: RehearsedJob, occupancy: Occupancy) -> None:
         running = occupancy.running.values()
         forecast = forecast_seconds(
             [self.report],
@@ -46,27 +46,27 @@ class Forecaster:
         assert forecast is not None
         self.open[job.number] = forecast, eta(forecast, self.ratios)
 
-    def see_end(self, job: StreamJob, spent: float) -> None:
+    def see_end(self, job: RehearsedJob, spent: float) -> None:
         forecast, promised = self.open.pop(job.number)
         self.ratios.append(spent / forecast)
         self.judged.append((spent, promised))
 
 
-def stream(capacity: Capacity, load: float) -> list[StreamJob]:
+def stream(capacity: Capacity, load: float) -> list[RehearsedJob]:
     """The load counts the other stages too."""
     per_row = capacity.curve.seconds(capacity.max_batch) / capacity.max_batch
     job_seconds = mean(NUM_STEPS) * per_row + sum(capacity.stage_seconds.values())
     random = Random(2)
     arrivals = accumulate(random.expovariate(load / job_seconds) for _ in range(NUM_JOBS))
-    return [StreamJob(number, arrival, random.choice(NUM_STEPS)) for number, arrival in enumerate(arrivals)]
+    return [RehearsedJob(number, arrival, random.choice(NUM_STEPS)) for number, arrival in enumerate(arrivals)]
 
 
 def judge(capacity: Capacity, load: float) -> tuple[float, float, float]:
     """Shares of jobs that end before p50 and p90, and the median relative error of p50."""
     forecaster = Forecaster(WorkerReport("w", "simulated", "sha256:0", capacity))
-    slots.serve(
+    rehearse(
         stream(capacity, load),
-        slots.Device(capacity.curve, capacity.stage_seconds),
+        Device(capacity.curve, capacity.stage_seconds),
         BatchPolicy(capacity.max_batch, capacity.num_slots, is_shortest_first=capacity.is_shortest_first),
         capacity.execution,
         on_arrival=forecaster.see_arrival,

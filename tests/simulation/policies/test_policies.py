@@ -2,20 +2,21 @@
 
 import pytest
 
-from benchmarks.policies import batchers, slots
+from benchmarks.policies import batchers
 from benchmarks.policies.__main__ import main
 from benchmarks.policies.comparison import Policy, simulate
-from benchmarks.policies.stream import CURVE_L, StreamJob, poisson_stream
+from benchmarks.policies.stream import CURVE_L, poisson_stream
 from service.domain.capacity import StepCurve
 from service.domain.execution import Execution
 from service.scheduling.policy import BatchPolicy
+from service.scheduling.rehearsal import Device, RehearsedJob, rehearse
 
 # A step of any batch takes a second.
 FLAT = StepCurve(((1, 1.0), (16, 1.0)))
 
 
-def stream(*jobs: tuple[float, int]) -> list[StreamJob]:
-    return [StreamJob(number, arrival, num_steps) for number, (arrival, num_steps) in enumerate(jobs)]
+def stream(*jobs: tuple[float, int]) -> list[RehearsedJob]:
+    return [RehearsedJob(number, arrival, num_steps) for number, (arrival, num_steps) in enumerate(jobs)]
 
 
 @pytest.mark.parametrize(
@@ -43,17 +44,17 @@ def test_cut_when_lengths_are_equal_then_they_share() -> None:
 )
 def test_slots_when_a_job_comes_then_it_joins_the_next_batch(execution: Execution, expected: list[float]) -> None:
     jobs = stream((0, 10), (1, 10), (2, 20))
-    assert slots.serve(jobs, slots.Device(FLAT), BatchPolicy(16, 16), execution) == expected
+    assert rehearse(jobs, Device(FLAT), BatchPolicy(16, 16), execution) == expected
 
 
 def test_slots_when_there_is_one_then_jobs_wait_in_the_queue() -> None:
     jobs = stream((0, 10), (1, 10), (100, 10))
-    assert slots.serve(jobs, slots.Device(FLAT), BatchPolicy(1, 1), Execution.STEPWISE) == [10, 19, 10]
+    assert rehearse(jobs, Device(FLAT), BatchPolicy(1, 1), Execution.STEPWISE) == [10, 19, 10]
 
 
 def test_slots_when_other_stages_take_time_then_they_come_between() -> None:
-    device = slots.Device(FLAT, {"source_encoder": 3.0, "vae_decoder": 5.0})
-    assert slots.serve(stream((0, 2), (4, 2)), device, BatchPolicy(2, 2), Execution.STEPWISE) == [13, 15]
+    device = Device(FLAT, {"source_encoder": 3.0, "vae_decoder": 5.0})
+    assert rehearse(stream((0, 2), (4, 2)), device, BatchPolicy(2, 2), Execution.STEPWISE) == [13, 15]
 
 
 def test_simulation_when_the_seed_is_the_same_then_so_are_the_latencies() -> None:
