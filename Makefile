@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality export verify triton bench load chaos soak docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality export verify triton bench load chaos soak dist docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -95,12 +95,21 @@ chaos: $(DEV)  ## kill, stop and restart real processes under load; report in bu
 soak: $(DEV)  ## call the API in every way that its description allows, and in those that it does not; 20 minutes (SOAK="--minutes 2")
 	$(BIN)/python -m tests.fuzz $(SOAK)
 
+dist: $(DEV)  ## a wheel with everything that is served, what it needs (CycloneDX) and all licences, in dist/
+	rm -rf dist build/lib build/bdist.*
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	rm -rf build/lib build/bdist.*
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json requirements.lock
+	$(BIN)/python deploy/licences.py > dist/LICENSES.md
+	cp requirements.lock dist/
+	cd dist && sha256sum * > SHA256SUMS
+
 docs: $(DEV)  ## write the generated pages anew
 	$(BIN)/xmdpt-serve configuration > docs/configuration.md
 	$(BIN)/python -m service.api.documents
 
 clean:  ## remove what the verbs have made, .venv included
-	rm -rf $(VENV) build demo.png demo_sheet.png .data
+	rm -rf $(VENV) build dist demo.png demo_sheet.png .data
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'

@@ -20,6 +20,7 @@ from service.picture_store_settings import PictureStoreSettings
 from service.webhook_settings import WebhookSettings
 
 PREFIX = "XMDPT_"
+DEFAULT_MODEL_REPOSITORY = Path("model_repository")
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 _MAX_PORT = 65535
 _MIN_HEARTBEAT_SECONDS = 0.05
@@ -282,7 +283,10 @@ class Settings(BaseSettings):
         description="`redis://`, `rediss://` or `unix://` address of Redis >= 7.0.15 or Valkey. "
         "Empty: `xmdpt-serve all` runs its own.",
     )
-    model_repository: Path = Field(default=Path("model_repository"), description="Folder of the exported graphs.")
+    model_repository: Path = Field(
+        default=DEFAULT_MODEL_REPOSITORY,
+        description="Folder of the exported graphs; where there is none of that name, the one that was installed.",
+    )
     backend: Literal["onnx", "triton", "simulated"] = Field(
         default="onnx",
         description="`onnx` runs the graphs in the worker; `triton` in a server, and of the folder above only "

@@ -1,5 +1,8 @@
 """The backend that the settings name, opened and measured, and the model as clients see it."""
 
+from pathlib import Path
+
+import service
 from service.adapters.model_repository import ModelRepository, open_model_repository
 from service.adapters.simulated_backend import SimulatedBackend, SimulatedTimes
 from service.domain.capacity import Capacity
@@ -9,7 +12,7 @@ from service.engine.calibration import calibrate
 from service.engine.warmup import stall_warning
 from service.gateway.models import ServedModel
 from service.ports.backend import InferenceBackend
-from service.settings import Settings, SimulatedSettings
+from service.settings import DEFAULT_MODEL_REPOSITORY, Settings, SimulatedSettings
 from service.telemetry.logs import get_logger
 
 
@@ -74,7 +77,16 @@ def served_model(settings: Settings) -> ServedModel:
 
 
 def _open_repository(settings: Settings) -> ModelRepository:
-    return open_model_repository(settings.model_repository, has_files=settings.backend == "onnx")
+    folder = settings.model_repository
+    if folder == DEFAULT_MODEL_REPOSITORY and not folder.exists():
+        folder = _shipped_repository() or folder
+    return open_model_repository(folder, has_files=settings.backend == "onnx")
+
+
+def _shipped_repository() -> Path | None:
+    """The one beside this package, as a wheel installs it; None if there is none, as in a container's image."""
+    folder = Path(service.__file__).resolve().parents[1] / DEFAULT_MODEL_REPOSITORY
+    return folder if folder.is_dir() else None
 
 
 def _simulated(own: SimulatedSettings) -> SimulatedBackend:
