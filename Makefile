@@ -21,7 +21,8 @@ KEY_POINTS ?= $(DATA)/poses.jsonl
 PAIRS ?= 500
 VARIANT ?= demo
 REPOSITORY ?= model_repository
-HOST ?= http://127.0.0.1:8080
+HOST ?=
+LOAD ?= poisson
 # Two processes: many tests wait more than they compute. A file's tests stay together, as they share what they start.
 PYTEST ?= -n 2 --dist loadfile
 
@@ -84,10 +85,8 @@ triton: $(BIN)/python  ## install and start a real Triton on a model repository,
 bench: $(DEV)  ## how fast the graphs are, as ratios; report in build/bench/ (BENCH="--only B1", "--page docs/benchmarks.md")
 	$(BIN)/python -m benchmarks $(BENCH)
 
-load: $(DEV)  ## Locust against a running service (HOST=), report in build/load/
-	mkdir -p build/load
-	$(BIN)/locust -f loadtests/locustfile.py --headless --users 8 --spawn-rate 8 --run-time 30s --host "$(HOST)" \
-	  --html build/load/report.html --csv build/load/figures
+load: $(DEV)  ## load on a service that it starts, or on HOST=, and a report in build/load/ (LOAD="burst cancels --workers 2")
+	$(BIN)/python -m loadtests $(LOAD) $(if $(HOST),--host "$(HOST)")
 
 chaos: $(DEV)  ## kill, stop and restart real processes under load; report in build/chaos/ (CHAOS="--minutes 2")
 	$(BIN)/python -m tests.chaos $(CHAOS)
