@@ -19,6 +19,7 @@ from xmdpt_client.errors import (
     XmdptError,
 )
 from xmdpt_client.inputs import KeyPoints, Matrix, NewPose, Photo, Pose, Source, StoredPose, StoredSource
+from xmdpt_client.poses import between, moved
 from xmdpt_client.values import (
     Batch,
     BatchCounts,
@@ -79,5 +80,7 @@ __all__ = [
     "WaitOverError",
     "WebhookError",
     "XmdptError",
+    "between",
+    "moved",
     "verify_webhook",
 ]

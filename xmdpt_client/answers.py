@@ -81,6 +81,12 @@ def read_pose(response: httpx.Response) -> StoredPose:
     return _read(response, lambda document: StoredPose(**_stored(document, "pose")))
 
 
+def read_poses(response: httpx.Response) -> tuple[Document, ...]:
+    """A list of poses, each as a request takes it; raises UnexpectedAnswerError for anything else."""
+    fields = ("keypoints", "size", "origin")
+    return _read(response, lambda document: tuple({name: pose[name] for name in fields} for pose in document["data"]))
+
+
 def read_jobs(response: httpx.Response) -> JobPage:
     """A page of the list of jobs; raises UnexpectedAnswerError for anything else."""
     return _read(

@@ -19,7 +19,7 @@ from xmdpt_client.values import Batch, BatchResult, Picture
 OnPrepared: TypeAlias = Callable[[int, int], object]
 
 # Of a request's fields these stand in `output`.
-_OF_THE_OUTPUT = ("format", "quality")
+_OF_THE_OUTPUT = ("format", "quality", "fit")
 _OF_THE_CALL = ("deadline", "webhook", "idempotency_key")
 
 

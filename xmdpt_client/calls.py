@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from urllib.parse import quote, urlencode
 
 from xmdpt_client.inputs import FilePart, NewPose, Photo, Pose, Source, pose_field, pose_part, source_field, source_part
+from xmdpt_client.poses import pose_document
 
 # The service waits for an encoder no longer than this.
 _WARM_SECONDS = 5
@@ -32,6 +33,7 @@ class Options(TypedDict, total=False):
         sampler: `ddim` or `dpmpp_2m`.
         format: `png`, `jpeg` or `webp`.
         quality: 1 .. 100, of jpeg and webp.
+        fit: `model`, 256 x 256 px as generated, or `source`: in the photo's own proportions.
         priority: `interactive` or `batch`.
         deadline: seconds from acceptance, 0.1 .. 86,400; what has not ended by then fails.
         webhook: an address that is told of the job's end, or the API's own object `{"url": ..., "events": [...]}`.
@@ -47,6 +49,7 @@ class Options(TypedDict, total=False):
     sampler: str | None
     format: str | None
     quality: int | None
+    fit: str | None
     priority: str | None
     deadline: float | None
     webhook: str | Mapping[str, Any] | None
@@ -90,6 +93,7 @@ def submission(
     sampler: str | None = None,
     format: str | None = None,
     quality: int | None = None,
+    fit: str | None = None,
     priority: str | None = None,
     deadline: float | None = None,
     webhook: str | Mapping[str, Any] | None = None,
@@ -113,6 +117,7 @@ def submission(
         "sampler": sampler,
         "format": format,
         "quality": quality,
+        "fit": fit,
         "priority": priority,
         "deadline_ms": None if deadline is None else round(deadline * 1000),
         "params": None if webhook is None else json.dumps({"webhook": _webhook(webhook)}, allow_nan=False),
@@ -213,6 +218,13 @@ def upload_source(source: Photo, *, warm: bool = False) -> Call:
 def upload_pose(pose: NewPose, *, warm: bool = False) -> Call:
     """Keep a pose, likewise."""
     return _upload("/v1/poses", {"pose": pose_part(pose)}, warm)
+
+
+def poses_between(start: NewPose, end: NewPose, count: int) -> Call:
+    """So many poses on the way from one to another; raises as `submission`, and ValueError for a picture."""
+    body = {"from": pose_document(start), "to": pose_document(end), "count": count}
+    content = json.dumps(body, allow_nan=False).encode()
+    return Call("POST", "/v1/poses/between", headers={"Content-Type": "application/json"}, content=content)
 
 
 def delete_source(source_id: str) -> Call:

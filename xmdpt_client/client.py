@@ -38,6 +38,7 @@ class Client:
     ) -> None:
         self._connection = Connection(base_url, api_key, timeout, max_retries)
         self._say, self._of_batches = self._connection.conversation, self._connection.batch_conversation
+        self._of_strips = self._connection.strip_conversation
         self._http = self._connection.client()
 
     def __enter__(self) -> Self:
@@ -178,6 +179,38 @@ class Client:
         """End a batch: no more items begin, and those that have end soon; what has ended stays."""
         return self._run(self._of_batches.cancel(_id_of(batch)))
 
+    def strip(
+        self,
+        source: Source,
+        start: NewPose,
+        end: NewPose,
+        count: int,
+        *,
+        on_progress: OnPrepared | None = None,
+        **options: Unpack[Options],
+    ) -> tuple[Picture, ...]:
+        """Have a person move from one pose to another: pictures in their order, all from one seed and in one batch.
+
+        Args:
+            source: as `generate` takes it.
+            start: the first pose, by its key points: `KeyPoints`, a `.json` file, or the API's own object.
+            end: the last one, likewise.
+            count: 2 .. 100 pictures, with both ends.
+            on_progress: called with the number of pictures made, and that of all.
+            options: for all pictures; there is one of each pose.
+
+        Raises:
+            JobFailedError, JobStateError: one of the pictures was not made.
+            RequestError: a pose, the photo or an option can't be used.
+            OverloadedError: there is no room for it.
+            OSError, ValueError, TypeError: as `generate`; also for a pose without key points.
+        """
+        return self._run(self._of_strips.make(source, start, end, count, options, on_progress))
+
+    def poses_between(self, start: NewPose, end: NewPose, count: int) -> tuple[Mapping[str, Any], ...]:
+        """The poses of such a strip, as `generate` takes them; the service keeps none. Raises as `strip`."""
+        return self._run(self._say.poses_between(calls.poses_between(start, end, count)))
+
     def upload_source(self, source: Photo, *, warm: bool = False) -> StoredSource:
         """Have the service keep a photo, to be given as `source` as often as wanted.
 
@@ -228,6 +261,7 @@ class AsyncClient:
     ) -> None:
         self._connection = Connection(base_url, api_key, timeout, max_retries)
         self._say, self._of_batches = self._connection.conversation, self._connection.batch_conversation
+        self._of_strips = self._connection.strip_conversation
         self._http = self._connection.async_client()
 
     async def __aenter__(self) -> Self:
@@ -313,6 +347,24 @@ class AsyncClient:
     async def cancel_batch(self, batch: Batch | str) -> Batch:
         """See `Client.cancel_batch`."""
         return await self._run(self._of_batches.cancel(_id_of(batch)))
+
+    async def strip(
+        self,
+        source: Source,
+        start: NewPose,
+        end: NewPose,
+        count: int,
+        *,
+        on_progress: OnPrepared | None = None,
+        **options: Unpack[Options],
+    ) -> tuple[Picture, ...]:
+        """See `Client.strip`; `on_progress` is a plain function."""
+        return await self._run(self._of_strips.make(source, start, end, count, options, on_progress))
+
+    async def poses_between(self, start: NewPose, end: NewPose, count: int) -> tuple[Mapping[str, Any], ...]:
+        """See `Client.poses_between`."""
+        call = await asyncio.to_thread(calls.poses_between, start, end, count)
+        return await self._run(self._say.poses_between(call))
 
     async def upload_source(self, source: Photo, *, warm: bool = False) -> StoredSource:
         """See `Client.upload_source`."""

@@ -5,8 +5,8 @@ Each method is a flow (`xmdpt_client.exchanges`).
 
 import math
 import time
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import httpx
 
@@ -21,6 +21,7 @@ from xmdpt_client.answers import (
     read_models,
     read_picture,
     read_pose,
+    read_poses,
     read_source,
     unreachable,
 )
@@ -168,6 +169,10 @@ class Conversation:
     def upload_pose(self, call: Call) -> Flow[StoredPose]:
         """Keep a pose, likewise."""
         return read_pose((yield from self._answer(call)))
+
+    def poses_between(self, call: Call) -> Flow[tuple[Mapping[str, Any], ...]]:
+        """Ask for the poses on the way from one to another."""
+        return read_poses((yield from self._answer(call)))
 
     def delete(self, call: Call) -> Flow[None]:
         """Forget a photo or a pose."""

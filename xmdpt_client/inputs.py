@@ -77,7 +77,7 @@ Source = Photo | StoredSource
 """A photo, or one that was uploaded before."""
 
 NewPose = KeyPoints | Mapping[str, Any] | Photo
-"""Key points, the API's own pose object, or a .json file or skeleton picture: path, bytes or open file."""
+"""Key points, the API's own pose object (docs/poses.md), or a file, .json or a skeleton picture: path, bytes, open."""
 
 Pose = NewPose | StoredPose
 """One of these, or one that was uploaded before."""

@@ -12,6 +12,7 @@ from xmdpt_client.calls import Call, check_visible_ascii
 from xmdpt_client.conversation import Conversation
 from xmdpt_client.exchanges import Flow, NextLine, Step, T, Work
 from xmdpt_client.streams import Lines
+from xmdpt_client.strip_conversation import StripConversation
 
 
 class Connection:
@@ -32,6 +33,7 @@ class Connection:
         self.max_retries = max_retries
         self.conversation = Conversation(max_retries)
         self.batch_conversation = BatchConversation(max_retries)
+        self.strip_conversation = StripConversation(self.conversation, self.batch_conversation, max_retries)
 
     def client(self) -> httpx.Client:
         """Connections of a program without an event loop."""

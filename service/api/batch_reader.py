@@ -15,14 +15,16 @@ from starlette.requests import Request
 
 from service.api.batch_body import BatchBody, BatchQuery, Items, batch_query, check_batch, check_item, cost_of
 from service.api.limits import UploadLimits
-from service.api.schemas import GenerationBody
+from service.api.pose_reading import key_points_of, moves_of
+from service.api.schemas import GenerationBody, PoseBody
 from service.api.strict_json import parse_object
-from service.api.submissions import SubmissionReader, key_points_of, media_type, or_png, read_body
+from service.api.submissions import SubmissionReader, media_type, or_png, read_body
 from service.domain.batch import ItemFailure
 from service.domain.digest import content_digest
 from service.domain.errors import FieldIssue, NotFoundError, RequestError
 from service.domain.library import PictureKind, StoredPicture
 from service.domain.pose import KeyPoints
+from service.domain.pose_moves import Moves
 from service.domain.webhook import Webhook
 from service.gateway.batch_draft import MAX_ITEMS, BatchDraft
 from service.gateway.batch_items import BatchItem, ItemPose
@@ -170,8 +172,7 @@ class BatchReader:
             custom_id = given.name or fields.pop("custom_id", None)
             body = check_item(fields, call.body)
             self._check_together(call.body, body)
-            has_points = body.pose.keypoints is not None
-            return _Checked(given.number, custom_id, body, key_points_of(body.pose) if has_points else None)
+            return _Checked(given.number, custom_id, body, _key_points(body.pose))
         except RequestError as error:
             return _Checked(given.number, custom_id, failure=_failure(error))
 
@@ -216,13 +217,20 @@ class BatchReader:
             source = call.found["source", body.source.id or ""]
             assert source, "every item has a source"
             options = self._reader.options(body, source.width_px, source.height_px)
-            pose = ItemPose(body.pose.id, body.pose.preset, item.key_points)
+            preset = None if item.key_points else body.pose.preset
+            pose = ItemPose(body.pose.id, preset, item.key_points)
             return BatchItem(item.number, name, cost, options, source.id, pose), ""
         except RequestError as error:
             return BatchItem(item.number, name, failure=_failure(error)), ""
 
     async def _in_thread(self, function: Callable[[], _Made]) -> _Made:
         return await anyio.to_thread.run_sync(function, limiter=self._checkers)
+
+
+def _key_points(pose: PoseBody) -> KeyPoints | None:
+    """Those of a pose that has some; None for a picture, an id, and a name that says it all."""
+    is_named = pose.preset is not None and moves_of(pose) == Moves()
+    return None if is_named or pose.skeleton or pose.id is not None else key_points_of(pose)
 
 
 async def _parts(request: Request) -> AsyncIterator[bytes]:

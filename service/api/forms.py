@@ -19,6 +19,9 @@ _NUMERIC = frozenset({"seed", "num_images", "steps", "guidance", "quality", "dea
 _MAX_SCALAR_BYTES = 1000
 # What stands in place of a file, and where it belongs.
 _REFERENCES = {"source_id": ("source", "id"), "pose_id": ("pose", "id"), "pose_preset": ("pose", "preset")}
+# What goes with a pose, in whatever way it is given, and its name there.
+_OF_THE_POSE = {"pose_size": "size", "pose_mirror": "mirror", "pose_fit": "fit"}
+_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
 _OUTPUT = frozenset({"format", "quality", "delivery", "fit"})
 
 
@@ -27,7 +30,8 @@ def form_fields(parts: Sequence[Part], limits: UploadLimits) -> dict[str, Any]:
 
     Args:
         parts: `source` and `pose` as files (or `pose` as JSON text), `params` as JSON, and flat scalar fields, of which
-            `source_id`, `pose_id` and `pose_preset` stand for those files.
+            `source_id`, `pose_id` and `pose_preset` stand for those files, and `pose_size`, `pose_mirror` and
+            `pose_fit` go with a pose.
         limits: of text fields.
 
     Returns:
@@ -45,11 +49,14 @@ def form_fields(parts: Sequence[Part], limits: UploadLimits) -> dict[str, Any]:
     if pose_kind:
         _check_pose_kind(_text(pose_kind))
     references = {name: named.pop(name) for name in _REFERENCES if name in named}
+    with_pose = {name: named.pop(name) for name in _OF_THE_POSE if name in named}
     for name, part in named.items():
         _place(fields, name, _value(part, limits))
     for name, part in references.items():
         home, key = _REFERENCES[name]
         _place(fields, home, {key: _text(part)})
+    for name, part in with_pose.items():
+        _place(fields, name, _of_a_pose(_text(part)))
     return fields
 
 
@@ -97,9 +104,19 @@ def _text(part: Part) -> str:
     return part.content[:_MAX_SCALAR_BYTES].decode("utf-8", "replace")
 
 
+def _of_a_pose(text: str) -> Any:
+    """True, false or a size; another text is no value of such a field."""
+    size = _SIZE.fullmatch(text)
+    return [int(size[1]), int(size[2])] if size else {"true": True, "false": False}.get(text, text)
+
+
 def _place(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Set a field, flat or below `output`, that `params` has not set already."""
-    home = fields.setdefault("output", {}) if name in _OUTPUT else fields
-    if not isinstance(home, dict) or name in home:
+    """Set a field, flat or below `output` or `pose`, that nothing has set already."""
+    home, key = fields, name
+    if name in _OUTPUT:
+        home = fields.setdefault("output", {})
+    elif name in _OF_THE_POSE:
+        home, key = fields.setdefault("pose", {}), _OF_THE_POSE[name]
+    if not isinstance(home, dict) or key in home:
         raise RequestError.of_field("validation", f"/{name[:64]}", "is given twice, in two ways")
-    home[name] = value
+    home[key] = value

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.batch_body import BatchBody
 from service.api.batch_views import BatchLine
 from service.api.problems import CONTENT_TYPE, PROBLEMS, Problem
-from service.api.schemas import GenerationBody, PictureBody, PoseFormsBody
+from service.api.schemas import GenerationBody, PictureBody, PoseFormsBody, StripBody
 from service.api.views import JobListView, JobView, PreviewEvent, ProgressEvent
 from service.domain.request import ImageFormat
 
@@ -44,7 +44,12 @@ _SOURCE_PART = {"type": "string", "format": "binary", "description": "The photo:
 _POSE_PART = {
     "type": "string",
     "format": "binary",
-    "description": "A skeleton picture as a file, or JSON text with keypoints, size and origin",
+    "description": "A skeleton picture as a file, or JSON: the body's pose, or a document of OpenPose or COCO as it is",
+}
+_OF_THE_POSE = {
+    "pose_size": _TEXT | {"pattern": "^[0-9]+x[0-9]+$", "description": "As `pose.size`, such as 640x480"},
+    "pose_mirror": {"type": "boolean", "description": "As `pose.mirror`"},
+    "pose_fit": {"type": "boolean", "description": "As `pose.fit`"},
 }
 _FORM = {
     "type": "object",
@@ -55,6 +60,7 @@ _FORM = {
         "pose": _POSE_PART,
         "pose_id": _TEXT | {"description": "In place of `pose`: an id of `POST /v1/poses`"},
         "pose_preset": _TEXT | {"description": "In place of `pose`: a name of `GET /v1/poses/presets`"},
+        **_OF_THE_POSE,
         "pose_kind": {"const": "skeleton", "default": "skeleton", "description": "What a file `pose` is"},
         "params": _TEXT | {"description": "The fields of the JSON body without pictures, as JSON"},
         "model": _TEXT,
@@ -114,7 +120,20 @@ def _upload_body(form: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]
 
 
 SOURCE_UPLOAD = _upload_body({"source": _SOURCE_PART}, PictureBody)
-POSE_UPLOAD = _upload_body({"pose": _POSE_PART, "pose_preset": _FORM["properties"]["pose_preset"]}, PoseFormsBody)
+POSE_UPLOAD = _upload_body(
+    {"pose": _POSE_PART, "pose_preset": _FORM["properties"]["pose_preset"], **_OF_THE_POSE}, PoseFormsBody
+)
+STRIP_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": REF.format(model="StripBody")},
+                "example": {"from": {"preset": "standing"}, "to": {"preset": "walking", "mirror": True}, "count": 8},
+            }
+        },
+    }
+}
 # How a route that needs a key can refuse a caller.
 _ACCESS_PROBLEMS = ("unauthenticated", "forbidden", "rate_limited", "queue_unavailable")
 # How an accepted job can end badly.
@@ -139,7 +158,15 @@ PICTURE_PROBLEMS = (
     "image_too_small",
     "image_animated",
 )
-POSE_PROBLEMS = (*PICTURE_PROBLEMS, "keypoints_format", "pose_too_sparse", "pose_out_of_frame", "unknown_preset")
+POINTS_PROBLEMS = (
+    "keypoints_format",
+    "pose_too_sparse",
+    "pose_out_of_frame",
+    "no_person",
+    "several_persons",
+    "unknown_preset",
+)
+POSE_PROBLEMS = (*PICTURE_PROBLEMS, *POINTS_PROBLEMS)
 GENERATION_PROBLEMS = (
     *POSE_PROBLEMS,
     "bad_header",
@@ -244,7 +271,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     _, ours = models_json_schema(
         [
-            *((model, "validation") for model in (GenerationBody, PictureBody, PoseFormsBody, BatchBody)),
+            *((model, "validation") for model in (GenerationBody, PictureBody, PoseFormsBody, StripBody, BatchBody)),
             *(
                 (model, "serialization")
                 for model in (JobView, JobListView, ProgressEvent, PreviewEvent, BatchLine, Problem)

@@ -73,6 +73,8 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "keypoints_format": ProblemKind(422, "Unusable key points", "Send 18 entries in the order of OpenPose COCO-18."),
     "pose_too_sparse": ProblemKind(422, "Too few key points", "Send at least 3 key points that are seen and apart."),
     "pose_out_of_frame": ProblemKind(422, "Pose outside of its frame", "Check `size` and `origin`."),
+    "no_person": ProblemKind(422, "Nobody found", "Send a pose or a photo of one person."),
+    "several_persons": ProblemKind(422, "Several persons", "Send a pose or a photo of one person alone."),
     "unknown_model": ProblemKind(422, "Unknown model", "Use a name of `GET /v1/models`, or none."),
     "unknown_preset": ProblemKind(422, "Unknown pose", "Use a name of `GET /v1/poses/presets`."),
     "webhook_url": ProblemKind(

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from service.api.forms import form_fields
 from service.api.limits import UploadLimits
 from service.api.multipart import parse_multipart
+from service.api.pose_reading import ends_of, key_points_of
 from service.api.schemas import (
     GenerationBody,
     OutputBody,
@@ -22,16 +23,16 @@ from service.api.schemas import (
     check_body,
     check_pose_upload,
     check_source_upload,
+    check_strip,
 )
 from service.api.strict_json import parse_object
 from service.api.uploads import decode_picture
 from service.domain.errors import FieldIssue, NotFoundError, RequestError
 from service.domain.library import PictureKind
-from service.domain.pose import KeyPoints, parse_key_points
+from service.domain.pose import KeyPoints
 from service.domain.request import DEFAULT_QUALITY, ImageFormat, OutputOptions, width_of_aspect
 from service.domain.webhook import Webhook
 from service.gateway.library import Library
-from service.gateway.pose_presets import PRESETS
 from service.gateway.poses import draw_pose
 from service.gateway.submission import JobOptions, Submission
 from service.ports.pictures import DecodedPicture, PictureDecoder
@@ -119,6 +120,16 @@ class SubmissionReader:
         pixels, key_points = await self._decoded(request, decode)
         return DecodedPicture(pixels, IMAGE_SIZE, IMAGE_SIZE), key_points
 
+    async def read_way(self, request: Request) -> tuple[KeyPoints, KeyPoints, int]:
+        """Read two poses and how many there are to be on the way; raises as `read`."""
+        media_type(request.headers, "application/json")
+
+        def ends(fields: dict[str, Any], _: bool) -> tuple[KeyPoints, KeyPoints, int]:
+            strip = check_strip(fields)
+            return *ends_of(strip, ""), strip.count
+
+        return await self._decoded(request, ends)
+
     async def _decoded(self, request: Request, decode: Callable[[dict[str, Any], bool], _Made]) -> _Made:
         """What a thread makes of the fields of the body, and of whether it is a form."""
         content_type = request.headers.get("content-type", "")
@@ -174,18 +185,11 @@ class SubmissionReader:
         """The skeleton's pixels, and what they were drawn from; the pointer is that of a picture."""
         if pose.skeleton:
             return self._decode(pose.skeleton.data, pointer).pixels, None
-        key_points = PRESETS[pose.preset].key_points if pose.preset else key_points_of(pose)
+        key_points = key_points_of(pose)
         return draw_pose(key_points), key_points
 
     def _decode(self, content: bytes, pointer: str) -> DecodedPicture:
         return decode_picture(content, self._limits, pointer, self._decoder)
-
-
-def key_points_of(pose: PoseFormsBody) -> KeyPoints:
-    """Those of a checked body that has some; raises as `parse_key_points`."""
-    width, height = pose.size or (0, 0)
-    left, top = pose.origin or (0, 0)
-    return parse_key_points(pose.keypoints or [], (width, height), (left, top))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Key points as a caller gives them, and what makes them usable.
 
-It draws nothing: `service.gateway.poses` turns them into a skeleton picture.
+It draws nothing: `service.gateway.poses` turns them into a skeleton picture. Other tools' forms are
+`service.domain.pose_formats`', what can be done to a pose `service.domain.pose_moves`'.
 """
 
 import math
@@ -36,43 +37,65 @@ class KeyPoints:
 
 
 def parse_key_points(entries: Sequence[object], size: Point, origin: Point = (0.0, 0.0)) -> KeyPoints:
-    """Check key points as they come out of JSON.
-
-    Args:
-        entries: 18 entries, each null, [x, y] or [x, y, score]; a score is null or 0 .. 1.
-            Missing: null, x = y = -1, or score 0.
-        size: width and height of the frame in px, 1 .. 65,536.
-        origin: left and top of the frame in px.
+    """Check key points as they come out of JSON; the arguments are those of `read_points` and of `KeyPoints`.
 
     Raises:
         RequestError: `keypoints_format`, `pose_too_sparse` or `pose_out_of_frame`, with the entry's pointer.
     """
-    if len(entries) != NUM_KEY_POINTS:
-        raise _format_error(_POINTER, f"must have exactly {NUM_KEY_POINTS} entries, not {len(entries)}")
-    points = tuple(_point(entry, f"{_POINTER}/{index}") for index, entry in enumerate(entries))
-    key_points = KeyPoints(points, size, origin)
-    _check_frame(key_points)
-    _check_extent(key_points)
+    key_points = KeyPoints(read_points(entries), size, origin)
+    check_usable(key_points, _POINTER, is_indexed=True)
     return key_points
+
+
+def read_points(entries: Sequence[object], pointer: str = _POINTER) -> tuple[Point | None, ...]:
+    """Read the points alone, wherever they lie.
+
+    Args:
+        entries: 18 entries, each null, [x, y] or [x, y, score]; a score is null or 0 .. 1.
+            Missing: null, x = y = -1, or score 0.
+        pointer: of the field, for errors.
+
+    Raises:
+        RequestError: `keypoints_format`, with the entry's pointer.
+    """
+    if len(entries) != NUM_KEY_POINTS:
+        raise format_error(pointer, f"must have exactly {NUM_KEY_POINTS} entries, not {len(entries)}")
+    return tuple(_point(entry, f"{pointer}/{index}") for index, entry in enumerate(entries))
+
+
+def check_usable(key_points: KeyPoints, pointer: str, *, is_indexed: bool = False) -> None:
+    """Enough is seen, and it lies where it can be drawn.
+
+    Args:
+        key_points: to be drawn as they are.
+        pointer: of the field that they come from, for errors.
+        is_indexed: the field has an entry a point, to which the pointer is to lead.
+
+    Raises:
+        RequestError: `pose_out_of_frame` or `pose_too_sparse`.
+    """
+    _check_frame(key_points, pointer, is_indexed=is_indexed)
+    _check_extent(key_points, pointer)
 
 
 def _point(entry: object, pointer: str) -> Point | None:
     if entry is None:
         return None
     if not isinstance(entry, list):
-        raise _format_error(pointer, "must be null, [x, y] or [x, y, score]")
+        raise format_error(pointer, "must be null, [x, y] or [x, y, score]")
     values = cast("list[object]", entry)
     if len(values) not in (2, 3):
-        raise _format_error(pointer, f"must have 2 or 3 values, not {len(values)}")
-    x, y = (_coordinate(value, f"{pointer}/{axis}") for axis, value in enumerate(values[:2]))
+        raise format_error(pointer, f"must have 2 or 3 values, not {len(values)}")
+    x, y = (coordinate(value, f"{pointer}/{axis}") for axis, value in enumerate(values[:2]))
     if len(values) == 3 and _score(values[2], f"{pointer}/2") == 0:
         return None
     return None if x == y == -1 else (x, y)
 
 
-def _coordinate(value: object, pointer: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > MAX_FRAME_PX:
-        raise _format_error(pointer, f"must be a number of px between -{MAX_FRAME_PX:.0f} and {MAX_FRAME_PX:.0f}")
+def coordinate(value: object, pointer: str) -> float:
+    """A number of px as it comes out of JSON; RequestError `keypoints_format` if it is none, or is absurd."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_FRAME_PX:
+        raise format_error(pointer, f"must be a number of px between -{MAX_FRAME_PX:.0f} and {MAX_FRAME_PX:.0f}")
     return float(value)
 
 
@@ -80,37 +103,36 @@ def _score(value: object, pointer: str) -> float:
     if value is None:
         return 1.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise _format_error(pointer, "must be null or a number between 0 and 1")
+        raise format_error(pointer, "must be null or a number between 0 and 1")
     return float(value)
 
 
-def _check_frame(key_points: KeyPoints) -> None:
+def _check_frame(key_points: KeyPoints, pointer: str, *, is_indexed: bool) -> None:
     """Up to one frame outside is drawn (a cut-off limb has its direction); beyond that, size or origin are wrong."""
     for index, point in enumerate(key_points.points):
         if point is None:
             continue
         for value, size, origin in zip(point, key_points.size, key_points.origin, strict=True):
             if not -1 <= (value - origin) / size <= 2:
-                raise RequestError.of_field(
-                    "pose_out_of_frame",
-                    f"{_POINTER}/{index}",
-                    "lies more than one frame outside of the frame that size and origin describe",
-                )
+                place, subject = (f"{pointer}/{index}", "lies") if is_indexed else (pointer, f"has key point {index}")
+                detail = f"{subject} more than one frame outside of the frame that size and origin describe"
+                raise RequestError.of_field("pose_out_of_frame", place, detail)
 
 
-def _check_extent(key_points: KeyPoints) -> None:
+def _check_extent(key_points: KeyPoints, pointer: str) -> None:
     seen = [point for point in key_points.points if point is not None]
     if len(seen) < MIN_SEEN_POINTS:
         raise RequestError.of_field(
-            "pose_too_sparse", _POINTER, f"must have at least {MIN_SEEN_POINTS} points that are seen, not {len(seen)}"
+            "pose_too_sparse", pointer, f"must have at least {MIN_SEEN_POINTS} points that are seen, not {len(seen)}"
         )
     extents = (
         (max(values) - min(values)) / size * IMAGE_SIZE
         for values, size in zip(zip(*seen, strict=True), key_points.size, strict=True)
     )
     if math.hypot(*extents) <= MIN_EXTENT_PX:
-        raise RequestError.of_field("pose_too_sparse", _POINTER, "has all seen points in the same place")
+        raise RequestError.of_field("pose_too_sparse", pointer, "has all seen points in the same place")
 
 
-def _format_error(pointer: str, detail: str) -> RequestError:
+def format_error(pointer: str, detail: str) -> RequestError:
+    """Something that is no key point, `keypoints_format`."""
     return RequestError.of_field("keypoints_format", pointer, detail)

@@ -50,12 +50,14 @@ ROUTES = {
     "GET /v1/poses/{pose_id}": (Scope.READ, True),
     "DELETE /v1/poses/{pose_id}": (Scope.GENERATE, True),
     "GET /v1/poses/{pose_id}/image": (Scope.READ, True),
+    "POST /v1/poses/between": (Scope.READ, False),
     "GET /v1/poses/presets": (Scope.READ, False),
     "GET /v1/poses/presets/{name}/image": (Scope.READ, False),
 }
 BODIES = {
     "/v1/sources": GOOD_BODY["source"],
     "/v1/poses": GOOD_BODY["pose"],
+    "/v1/poses/between": {"from": {"preset": "back"}, "to": {"preset": "side"}, "count": 2},
     "/v1/batches": {"items": [GOOD_BODY]},
 }
 LIMITLESS = CallerLimits(1_000_000, 1_000_000, 1000)

@@ -8,10 +8,11 @@ import pytest
 from tests.api import pictures
 from tests.api.bad_inputs import GOOD_BODY, INPUTS, JSON_POSE, BadInput, as_form, part
 from tests.api.bad_pictures import HARMLESS, PICTURES, harmless_form
+from tests.api.bad_poses import POSE_FORMS
 from tests.api.conftest import Edge
 
 
-@pytest.mark.parametrize("case", [*PICTURES, *INPUTS], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*PICTURES, *INPUTS, *POSE_FORMS], ids=lambda case: case.name)
 def test_generate_when_input_is_bad_then_problem_names_it_and_nothing_is_kept(edge: Edge, case: BadInput) -> None:
     response = edge.client.post("/v1/generate", content=case.content, headers=case.headers)
 

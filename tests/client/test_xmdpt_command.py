@@ -181,7 +181,7 @@ def test_jobs_when_a_key_is_in_the_environment_then_it_is_sent() -> None:
 
 def test_jobs_when_a_job_runs_then_it_is_shown_waited_for_and_fetched(url: str, tmp_path: Path) -> None:
     with Client(url) as client:
-        job = client.submit(PHOTO, POSE, steps=100, seed=5)
+        job = client.submit(PHOTO, POSE, steps=250, seed=5)
 
     shown = xmdpt("jobs", "show", job.id, XMDPT_URL=url)
     impatient = xmdpt("jobs", "wait", job.id, "--timeout", 0, XMDPT_URL=url)

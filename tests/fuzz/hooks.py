@@ -15,6 +15,7 @@ from schemathesis.generation.modes import GenerationMode
 
 from service.gateway.pose_presets import PRESETS
 from tests.api import pictures
+from tests.api.bad_poses import COCO, HALFWAY, OPENPOSE, ROW
 
 PICTURE = pictures.png()
 _DATA = {"data": base64.b64encode(PICTURE).decode()}
@@ -25,6 +26,10 @@ _POSES: tuple[dict[str, Any], ...] = (
         "keypoints": [list(point) if point else None for point in PRESETS["standing"].key_points.points],
         "size": [256, 256],
     },
+    {"openpose": OPENPOSE, "mirror": True, "fit": {"margin": 0.2}},
+    COCO | {"scale": 0.5, "shift": [20, -20]},
+    {"deepfashion": ROW},
+    {"between": HALFWAY, "fit": True},
 )
 _LINE = '{"source": {"id": "src_00000000000000000000000000000000"}, "pose": {"preset": "back"}}\n'
 _DAY_MS = 86_400_000
@@ -101,6 +106,8 @@ def _mend_body(case: Any) -> None:
     elif path == "/v1/sources":
         body.clear()
         body.update({"source": PICTURE} if is_form else _DATA)
+    elif path == "/v1/poses/between":
+        body.update({"from": _POSES[0], "to": _POSES[3]})
     elif path == "/v1/poses":
         body.clear()
         body.update({"pose": PICTURE} if is_form else _POSES[0])

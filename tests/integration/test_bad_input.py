@@ -10,6 +10,7 @@ import pytest
 from tests.api.bad_bytes import BYTES, BadBytes
 from tests.api.bad_inputs import GOOD_BODY, INPUTS, BadInput
 from tests.api.bad_pictures import HARMLESS, PICTURES, harmless_form
+from tests.api.bad_poses import POSE_FORMS
 from tests.api.test_api_connection import answer
 from tests.integration.lone_gateway import LoneGateway, lone_gateway
 from tests.integration.processes import command_line, wait_until
@@ -55,7 +56,7 @@ def cheap(gateway: LoneGateway) -> Iterator[None]:
     assert gateway.process.poll() is None
 
 
-@pytest.mark.parametrize("case", [*PICTURES, *INPUTS], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*PICTURES, *INPUTS, *POSE_FORMS], ids=lambda case: case.name)
 def test_gateway_when_input_is_bad_then_it_costs_little(gateway: LoneGateway, case: BadInput) -> None:
     with cheap(gateway):
         response = gateway.client.post("/v1/jobs", content=case.content, headers=case.headers)

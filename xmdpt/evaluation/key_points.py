@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xmdpt.deepfashion import FRAME_ORIGIN, FRAME_SIZE, read_row
 from xmdpt.evaluation.mistakes import InputError
 from xmdpt.skeleton import MISSING, to_frame
 from xmdpt.spec import NUM_KEY_POINTS
@@ -34,8 +35,8 @@ class Frame:
     y: float
 
 
-DEEPFASHION_FRAME = Frame(width=176, height=256, x=40, y=0)
-"""DeepFashion was annotated on 256 px squares: the 176 px wide photo between two white bars of 40 px."""
+DEEPFASHION_FRAME = Frame(*FRAME_SIZE, *FRAME_ORIGIN)
+"""The photo without the white bars beside it."""
 
 
 class KeyPoints:
@@ -114,11 +115,11 @@ def _csv_rows(path: Path, lines: list[str], frame: Frame) -> Iterator[tuple[int,
         if not text.strip():
             continue
         try:
-            name, ys, xs = text.split(":")
-            points = [list(point) for point in zip(json.loads(xs), json.loads(ys), strict=True)]
-        except (ValueError, TypeError):
+            name, ys, xs = read_row(text)
+            points = [list(point) for point in zip(xs, ys, strict=True)]
+        except ValueError:
             raise InputError(f"{path}:{line}: not name:[18 y]:[18 x] with -1 where missing") from None
-        yield line, name.strip(), points, frame
+        yield line, name, points, frame
 
 
 def _json_rows(path: Path, lines: list[str], _: Frame) -> Iterator[tuple[int, str, Any, Frame]]:

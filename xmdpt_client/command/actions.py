@@ -9,9 +9,10 @@ from typing import Any
 from xmdpt_client.client import Client
 from xmdpt_client.command.arguments import FORMATS
 from xmdpt_client.command.bar import progress_bar
-from xmdpt_client.command.batches import make_batch
+from xmdpt_client.command.batches import make_batch, named_pose
 from xmdpt_client.command.out_file import check_out, files_of, write_out
 from xmdpt_client.errors import XmdptError
+from xmdpt_client.poses import moved
 from xmdpt_client.values import Generation, Job, NumberRange
 
 # A person waits at the shell: after some 4 seconds of trying it is better to know.
@@ -29,6 +30,11 @@ def run(options: argparse.Namespace) -> None:
             _generate(client, options)
         elif options.command == "batch":
             make_batch(client, options)
+        elif options.command == "strip":
+            # It needs Pillow, which takes its time to load.
+            from xmdpt_client.command.strips import make_strip
+
+            make_strip(client, options)
         elif options.command == "models":
             _models(client, options)
         elif options.verb == "list":
@@ -42,9 +48,11 @@ def run(options: argparse.Namespace) -> None:
 def _generate(client: Client, options: argparse.Namespace) -> None:
     for file in files_of(options.out, options.num_images):
         check_out(file, force=options.force)
+    pose = named_pose(options.pose)
+    is_moved = options.mirror or options.fit
     job = client.submit(
         options.source,
-        options.pose,
+        moved(pose, mirror=options.mirror, fit=options.fit) if is_moved else pose,
         steps=options.steps,
         seed=options.seed,
         num_images=options.num_images,

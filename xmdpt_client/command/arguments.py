@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_generate(commands.add_parser)
     _add_batch(commands.add_parser)
+    _add_strip(commands.add_parser)
     jobs = commands.add_parser("jobs", help="list jobs, look at a job, wait for it, cancel it, fetch its picture")
     verbs = jobs.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in (
@@ -68,8 +69,12 @@ def _add_generate(add_parser: AddParser) -> None:
     command = _add(add_parser, "generate", "make pictures and write them to files")
     command.add_argument("source", type=Path, metavar="PHOTO", help="the person: a PNG, JPEG or WebP file")
     command.add_argument(
-        "--pose", type=Path, required=True, help="18 key points (.json, docs/api.md) or a skeleton picture"
+        "--pose",
+        required=True,
+        help="key points (a .json file: docs/poses.md), a skeleton picture, or a preset's name",
     )
+    command.add_argument("--mirror", action="store_true", help="swap left and right of a pose that has key points")
+    command.add_argument("--fit", action="store_true", help="have it fill the picture")
     _add_out(command)
     _add_params(command, "what OUT ends in, else png")
     _add_timeout(command)
@@ -105,6 +110,21 @@ def _add_batch(add_parser: AddParser) -> None:
     _add_params(command, "png")
 
 
+def _add_strip(add_parser: AddParser) -> None:
+    command = _add(
+        add_parser, "strip", "have a person move from one pose to another, and show that in a row; Ctrl-C cancels"
+    )
+    command.add_argument("source", type=Path, metavar="PHOTO", help="the person: a PNG, JPEG or WebP file")
+    for name, target, which in (("--from", "start", "first"), ("--to", "end", "last")):
+        command.add_argument(
+            name, dest=target, required=True, metavar="POSE", help=f"the {which} pose: a .json file, or a preset's name"
+        )
+    command.add_argument("--count", type=int, default=8, metavar="N", help="2 to 100 pictures, with both ends (8)")
+    _add_out(command)
+    command.add_argument("--with-poses", action="store_true", help="draw each picture's pose below it")
+    _add_sampling(command, "what OUT ends in, else png")
+
+
 def check_batch(command_line: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Exactly one of the three ways to name a batch; ends the program otherwise."""
     is_matrix = bool(options.sources or options.poses)
@@ -117,11 +137,15 @@ def check_batch(command_line: argparse.ArgumentParser, options: argparse.Namespa
 
 
 def _add_params(command: argparse.ArgumentParser, default_format: str) -> None:
-    command.add_argument("--steps", type=int, help="denoising steps, 2 to 250 (50)")
-    command.add_argument("--seed", type=int, help="the same request with the same seed gives the same picture (drawn)")
     command.add_argument(
         "--num-images", type=int, default=1, metavar="N", help="1 to 8 (1); several are written to OUT-0, OUT-1, ..."
     )
+    _add_sampling(command, default_format)
+
+
+def _add_sampling(command: argparse.ArgumentParser, default_format: str) -> None:
+    command.add_argument("--steps", type=int, help="denoising steps, 2 to 250 (50)")
+    command.add_argument("--seed", type=int, help="the same request with the same seed gives the same picture (drawn)")
     command.add_argument("--guidance", type=float, help="1 to 10; 1 is none (2)")
     command.add_argument("--sampler", help="ddim or dpmpp_2m (ddim)")
     command.add_argument("--format", choices=("png", "jpeg", "webp"), help=f"({default_format})")

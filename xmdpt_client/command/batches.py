@@ -71,7 +71,7 @@ def make_batch(client: Client, options: argparse.Namespace) -> None:
 
 def _items(options: argparse.Namespace) -> list[Mapping[str, Any]] | Matrix:
     if not options.items:
-        return Matrix(options.sources, [_pose(text) for text in options.poses])
+        return Matrix(options.sources, [named_pose(text) for text in options.poses])
     path: Path = options.items
     with path.open("rb") as file:
         content = file.read(_MAX_FILE_BYTES + 1)
@@ -97,7 +97,7 @@ def _item(line: bytes, place: str, folder: Path) -> Mapping[str, Any]:
     return fields | named
 
 
-def _pose(text: str) -> Path | Mapping[str, str]:
+def named_pose(text: str) -> Path | Mapping[str, str]:
     """A file, or the name of a preset where there is no such file."""
     path = Path(text)
     return {"preset": text} if _PRESET.fullmatch(text) and not path.exists() else path
