@@ -10,7 +10,7 @@ from dataclasses import asdict
 from service.adapters.error_mapping import queue_errors
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_server import connect, connect_async
-from service.domain.capacity import Capacity, StepCurve, WorkerReport
+from service.domain.capacity import Activity, Capacity, StepCurve, WorkerReport
 from service.domain.execution import Execution
 
 
@@ -20,14 +20,15 @@ def report_to_json(report: WorkerReport) -> str:
 
 
 def report_from_json(text: str) -> WorkerReport:
-    """Undo `report_to_json`; ValueError if the text is not one of this version."""
+    """Undo `report_to_json`; ValueError if it is not of this version, or the one before, which knew no activity."""
     try:
         fields = json.loads(text)
         capacity = fields["capacity"]
         curve = capacity["curve"]
         points = tuple((int(rows), float(seconds)) for rows, seconds in curve["points"])
         chosen = {"curve": StepCurve(**(curve | {"points": points})), "execution": Execution(capacity["execution"])}
-        return WorkerReport(**(fields | {"capacity": Capacity(**(capacity | chosen))}))
+        read = {"capacity": Capacity(**(capacity | chosen)), "activity": Activity(**fields.get("activity", {}))}
+        return WorkerReport(**(fields | read))
     except (KeyError, TypeError) as error:
         raise ValueError("a stored report is not one of this version") from error
 

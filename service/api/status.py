@@ -1,6 +1,5 @@
 """GET /v1/status: queue, workers and recent latencies for people; monitoring has /metrics."""
 
-import time
 from statistics import quantiles
 from typing import Literal
 
@@ -10,7 +9,7 @@ from pydantic import BaseModel, Field
 from service.api.callers import ReaderDep
 from service.api.dependencies import EdgeDep
 from service.api.openapi import problems
-from service.api.views import moment
+from service.api.views import EtaView, eta_view, moment
 from service.domain.capacity import WorkerReport
 from service.domain.execution import Execution
 from service.domain.job import Priority
@@ -36,6 +35,10 @@ class WorkerStatusView(BaseModel):
     slots: int = Field(description="Pictures in flight at most")
     max_batch: int = Field(description="Rows of a call at most")
     step_ms: float = Field(description="Of a full batch, as measured at its start")
+    name: str = Field(description="New with each start")
+    in_flight: int = Field(description="Pictures in its slots; this and what follows is at most 2 s old")
+    rows_per_step: float | None = Field(description="Rows that have lately shared a denoising step; null without any")
+    pictures: int = Field(description="Made since its start")
 
 
 class LatencyView(BaseModel):
@@ -44,7 +47,8 @@ class LatencyView(BaseModel):
     jobs: int
     p50_ms: int
     p95_ms: int
-    recent_ms: list[int] = Field(description="Each of them, oldest first, at most 200")
+    recent_ms: list[int] = Field(description="Each of them, oldest first; of all classes together the last 200")
+    recent_ended_at: list[str] = Field(description="When each of them ended")
 
 
 class StatusView(BaseModel):
@@ -56,6 +60,14 @@ class StatusView(BaseModel):
     workers: list[WorkerStatusView]
     slots: int = Field(description="Of all workers")
     occupancy: float = Field(description="Running jobs over slots, at most 1; 0 without workers")
+    in_flight: int = Field(description="Pictures in the slots of all workers")
+    batch_occupancy: float | None = Field(
+        description="Rows that have lately shared a denoising step over `max_batch`, 0 to 1; null without any"
+    )
+    pictures_per_minute: float = Field(description="Made in the last minute; of many the last 200 jobs' rate")
+    eta: EtaView | None = Field(
+        description="Of an interactive picture with the default steps, if it were asked for now; null without workers"
+    )
     latencies: dict[Priority, LatencyView] = Field(description="Of the classes that have had any")
 
 
@@ -70,7 +82,7 @@ async def get_status(_caller: ReaderDep, edge: EdgeDep) -> StatusView:
     fare = await edge.services.status.look()
     stats = fare.stats
     return StatusView(
-        as_of=moment(time.time()),
+        as_of=moment(fare.now),
         queue=QueueStatusView(
             queued=stats.queued,
             running=stats.running,
@@ -80,6 +92,10 @@ async def get_status(_caller: ReaderDep, edge: EdgeDep) -> StatusView:
         workers=[_worker(worker) for worker in fare.workers],
         slots=fare.num_slots,
         occupancy=round(min(1.0, stats.running / fare.num_slots), 4) if fare.num_slots else 0.0,
+        in_flight=fare.num_in_flight,
+        batch_occupancy=None if (rows := fare.batch_occupancy) is None else round(rows, 4),
+        pictures_per_minute=round(fare.pictures_per_minute, 1),
+        eta=eta_view(eta) if (eta := fare.eta) else None,
         latencies=_latencies(fare),
     )
 
@@ -92,16 +108,25 @@ def _worker(worker: WorkerReport) -> WorkerStatusView:
         slots=capacity.num_slots,
         max_batch=capacity.max_batch,
         step_ms=round(1000 * capacity.curve.seconds(capacity.max_batch), 3),
+        name=worker.worker,
+        in_flight=worker.activity.in_flight,
+        rows_per_step=worker.activity.rows_per_step or None,
+        pictures=worker.activity.num_pictures,
     )
 
 
 def _latencies(fare: Fare) -> dict[Priority, LatencyView]:
     views: dict[Priority, LatencyView] = {}
     for priority in Priority:
-        recent = [round(1000 * seconds) for found, seconds in fare.latencies if found is priority]
+        latencies = [latency for latency in fare.latencies if latency.priority is priority]
+        recent = [round(1000 * latency.seconds) for latency in latencies]
         if recent:
             twentieths = quantiles(recent, n=20, method="inclusive") if len(recent) > 1 else recent * 19
             views[priority] = LatencyView(
-                jobs=len(recent), p50_ms=round(twentieths[9]), p95_ms=round(twentieths[18]), recent_ms=recent
+                jobs=len(recent),
+                p50_ms=round(twentieths[9]),
+                p95_ms=round(twentieths[18]),
+                recent_ms=recent,
+                recent_ended_at=[moment(latency.ended_at) for latency in latencies],
             )
     return views

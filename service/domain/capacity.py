@@ -1,4 +1,4 @@
-"""What a worker can do, as measured at its warm-up: the step curve, the cost of a call, what follows from them.
+"""What a worker can do, as measured at its warm-up, and what it does: the step curve, what follows from it, its report.
 
 It measures nothing (`service.engine.calibration`) and decides nothing (`service.scheduling.cost_model`).
 """
@@ -72,6 +72,22 @@ class Capacity:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """What a worker does at the time of its report.
+
+    Attributes:
+        in_flight: pictures that are in its slots.
+        rows_per_step: mean of the rows that have shared a denoising step since its report before, or in the last one
+            that had any while pictures are in flight; 0 if there is neither.
+        num_pictures: made since its start.
+    """
+
+    in_flight: int = 0
+    rows_per_step: float = 0.0
+    num_pictures: int = 0
+
+
+@dataclass(frozen=True)
 class WorkerReport:
     """What a living worker says of itself.
 
@@ -80,12 +96,14 @@ class WorkerReport:
         runtime: what runs its graphs.
         model_digest: of these graphs.
         capacity: as it works.
+        activity: what it does.
     """
 
     worker: str
     runtime: str
     model_digest: str
     capacity: Capacity
+    activity: Activity = Activity()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from service.engine.executor import Executor
 from service.engine.flight import Flight
 from service.engine.images import Images
 from service.engine.previews import Previews
+from service.engine.tally import Tally
 from service.engine.warmup import stage_calls
 from service.engine.wishes import Wish
 from service.engine.working_set import WorkingSet
@@ -36,12 +37,14 @@ class BatchRunner:
         previews: Previews,
         on_vector: Callable[[Flight, Stage, F32], object],
         before_call: Callable[[Stage], None],
+        tally: Tally,
         metrics: WorkerMetrics,
     ) -> None:
         """`on_vector` gets each vector [D] that an encoder has made, to keep; `before_call` is the executor's."""
         self._backend, self._execution, self._set, self._images = backend, execution, working_set, images
         self._executor = Executor(backend, working_set, before_call)
-        self._previews, self._on_vector, self._metrics = previews, on_vector, metrics
+        self._previews, self._on_vector = previews, on_vector
+        self._tally, self._metrics = tally, metrics
         self._log = get_logger()
 
     def run(self, batch: RunBatch) -> BatchFinished | BatchFailed:
@@ -116,12 +119,16 @@ class BatchRunner:
                     if flight.job.request.output.preview_every_steps and self._images.is_first(row.job_id):
                         denoised = self._set.previous_denoised[self._set.slot(row.job_id)]
                         self._previews.offer(flight, row.step_index + 1, denoised)
-                self._metrics.count_steps(len(flights), 1)
+                self._count_steps(len(flights), 1)
             case Stage.SAMPLE:
                 # The scheduler puts jobs of one number of steps into it.
                 num_steps = flights[0].job.request.params.num_steps
                 for flight in flights:
                     flight.advance(num_steps)
-                self._metrics.count_steps(len(flights), num_steps)
+                self._count_steps(len(flights), num_steps)
             case Stage.CONDITION | Stage.DECODE:
                 pass
+
+    def _count_steps(self, num_rows: int, num_steps: int) -> None:
+        self._metrics.count_steps(num_rows, num_steps)
+        self._tally.count_steps(num_rows, num_steps)

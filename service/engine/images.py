@@ -64,6 +64,11 @@ class Images:
         self._parties: dict[str, _Party] = {}  # by the key of each picture at work
         self.num_arrived = 0
 
+    @property
+    def num_at_work(self) -> int:
+        """Pictures that hold a slot; for any thread."""
+        return len(self._parties)
+
     def flight(self, key: str) -> Flight:
         """Whose picture it is."""
         return self._parties[key].flight

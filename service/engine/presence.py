@@ -16,9 +16,10 @@ from service.ports.workers import WorkerAnnouncements
 
 _LISTEN_SECONDS = 0.5
 _OUTAGE_PAUSE_SECONDS = 0.25
-_ANNOUNCE_EVERY_SECONDS = 3.0
-# A worker that missed two announcements is not counted on any more.
-_ALIVE_SECONDS = 3 * _ANNOUNCE_EVERY_SECONDS
+# People watch what a worker does; next to its heartbeats it costs nothing.
+_ANNOUNCE_EVERY_SECONDS = 1.0
+# A worker that is silent for so long is not counted on any more; a busy computer may keep a thread waiting for seconds.
+_ALIVE_SECONDS = 9.0
 
 
 class Presence:
@@ -28,11 +29,11 @@ class Presence:
         self,
         leases: JobLeases,
         announcements: WorkerAnnouncements,
-        report: WorkerReport,
+        report: Callable[[], WorkerReport],
         on_news: Callable[[AbstractSet[News]], None],
         on_death: Callable[[BaseException], None],
     ) -> None:
-        """`on_news` is called from this thread, `on_death` if that ends by something unforeseen."""
+        """`report` and `on_news` are called from this thread, `on_death` if that ends by something unforeseen."""
         self._leases, self._announcements, self._report = leases, announcements, report
         self._on_news = on_news
         self._stop = threading.Event()
@@ -49,10 +50,11 @@ class Presence:
 
     def _run(self) -> None:
         announce_at = 0.0
+        worker = self._report().worker
         while not self._stop.is_set():
             try:
                 if time.monotonic() >= announce_at:
-                    self._announcements.announce(self._report, _ALIVE_SECONDS)
+                    self._announcements.announce(self._report(), _ALIVE_SECONDS)
                     announce_at = time.monotonic() + _ANNOUNCE_EVERY_SECONDS
                 news = self._leases.wait_for_news(_LISTEN_SECONDS)
                 if news:
@@ -60,6 +62,6 @@ class Presence:
             except StorageError:
                 self._stop.wait(_OUTAGE_PAUSE_SECONDS)
         try:
-            self._announcements.withdraw(self._report.worker)
+            self._announcements.withdraw(worker)
         except StorageError:
             return  # It runs out by itself.

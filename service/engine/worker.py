@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -27,6 +27,7 @@ from service.engine.intake import Arrival, Intake, IntakeTargets
 from service.engine.presence import Presence
 from service.engine.preview import PreviewProjection
 from service.engine.previews import Previews
+from service.engine.tally import Tally
 from service.engine.vectors import Vectors
 from service.engine.wishes import Wish, Wishes
 from service.engine.working_set import WorkingSet
@@ -110,8 +111,17 @@ class Worker:
         self._deliverers = ThreadPoolExecutor(_NUM_DELIVERERS, "delivery")
         previews = Previews(projection, ports.blobs, self._deliverers, metrics)
         share_vector = partial(self._deliverers.submit, self._share_vector)
+        self._report, self._tally = report, Tally()
         self._batches = BatchRunner(
-            backend, capacity.execution, working_set, self._images, previews, share_vector, self._wake_beside, metrics
+            backend,
+            capacity.execution,
+            working_set,
+            self._images,
+            previews,
+            share_vector,
+            self._wake_beside,
+            self._tally,
+            metrics,
         )
         self._flights: dict[str, Flight] = {}
         delivery = Delivery(ports.leases, ports.blobs, times.lease_seconds, metrics, software)
@@ -145,7 +155,7 @@ class Worker:
             targets,
             metrics,
         )
-        self._presence = Presence(ports.leases, ports.announcements, report, self._hear, self._die)
+        self._presence = Presence(ports.leases, ports.announcements, self._describe, self._hear, self._die)
         self._log = get_logger()
         self._is_stopping = False
         self._drain_at: float | None = None
@@ -248,6 +258,9 @@ class Worker:
         if "cancel" in news:
             self._heartbeat.beat_now()
 
+    def _describe(self) -> WorkerReport:
+        return replace(self._report, activity=self._tally.report(self._images.num_at_work))
+
     def _arrive(self, arrival: Arrival) -> None:
         if arrival.flight.is_lost:
             self._images.turn_away(arrival.flight)
@@ -336,6 +349,8 @@ class Worker:
         self._intake.wish_ended()
 
     def _left(self, flight: Flight, state: str) -> None:
+        if state == "succeeded":
+            self._tally.count_pictures(flight.num_images)
         self._heartbeat.forget(flight)
         self._vectors.give_up(flight)
         self._intake.hear_of_vectors()

@@ -13,6 +13,9 @@ from service.domain.job import Job, JobId, JobStatus, Priority
 
 EraseVerdict = Literal["erased", "erasing", "notfound"]
 
+MAX_LATENCIES = 200
+"""So many are kept."""
+
 
 @dataclass(frozen=True)
 class JobChange:
@@ -40,6 +43,23 @@ class JobHistory:
     job: Job
     newest: int
     changes: Sequence[JobChange]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of a job that has ended well.
+
+    Attributes:
+        priority: its class.
+        seconds: from acceptance to end.
+        ended_at: its end, seconds since 1970 by the queue's clock.
+        num_images: pictures that it made.
+    """
+
+    priority: Priority
+    seconds: float
+    ended_at: float
+    num_images: int
 
 
 @dataclass(frozen=True)
@@ -78,8 +98,8 @@ class JobArchive(Protocol):
         """At most `limit` of the chosen jobs; fewer do not mean that there are no more."""
         ...
 
-    async def latencies(self) -> Sequence[tuple[Priority, float]]:
-        """Class, and seconds from acceptance to end, of the jobs of all tenants that have lately ended well."""
+    async def latencies(self) -> Sequence[Latency]:
+        """Of the jobs of all tenants that have lately ended well, oldest first."""
         ...
 
     async def erase(self, job_id: JobId, tenant: str) -> EraseVerdict:

@@ -16,7 +16,7 @@ from service.adapters.redis_workers import (
     report_from_json,
     report_to_json,
 )
-from service.domain.capacity import Capacity, StepCurve, WorkerReport
+from service.domain.capacity import Activity, Capacity, StepCurve, WorkerReport
 from service.domain.errors import StorageError
 from service.domain.execution import Execution
 from tests.fakes.queue_lab import QueueLab
@@ -34,7 +34,7 @@ CAPACITY = Capacity(
 
 
 def a_report(worker: str = "w", **changes: int) -> WorkerReport:
-    return WorkerReport(worker, "fake", "sha256:" + "cd" * 32, replace(CAPACITY, **changes))
+    return WorkerReport(worker, "fake", "sha256:" + "cd" * 32, replace(CAPACITY, **changes), Activity(3, 2.5, 17))
 
 
 @dataclass
@@ -118,6 +118,13 @@ def test_report_when_stored_then_it_is_read_as_it_was(execution: Execution) -> N
     assert report_from_json(report_to_json(report)) == report
 
 
+def test_report_when_its_worker_does_not_say_what_it_does_then_its_figures_count() -> None:
+    fields = json.loads(report_to_json(a_report()))
+    del fields["activity"]
+
+    assert report_from_json(json.dumps(fields)) == replace(a_report(), activity=Activity())
+
+
 FOREIGN = {
     "no JSON": "worker",
     "no object": "[1]",
@@ -125,6 +132,7 @@ FOREIGN = {
     "no points": report_to_json(a_report()).replace("[[1,0.1],", "[[9,0.1],"),
     "unknown execution": report_to_json(a_report()).replace("whole_loop", "sometimes"),
     "a field more": json.dumps(json.loads(report_to_json(a_report())) | {"colour": "red"}),
+    "an activity of text": json.dumps(json.loads(report_to_json(a_report())) | {"activity": "idle"}),
     "a capacity of text": json.dumps(json.loads(report_to_json(a_report())) | {"capacity": "large"}),
 }
 

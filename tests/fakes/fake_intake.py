@@ -12,7 +12,7 @@ from service.domain.errors import StorageError
 from service.domain.execution import Execution
 from service.domain.job import IdempotencyKey, Job, JobFailure, JobStatus, NewJob, Priority, Progress
 from service.domain.result import JobResult, PictureFile
-from service.ports.archive import EraseVerdict, JobChoice, JobHistory, JobPage
+from service.ports.archive import EraseVerdict, JobChoice, JobHistory, JobPage, Latency
 from service.ports.audit import InvariantKind
 from service.ports.queue import CancelVerdict, Enqueued, QueueStats, RoomVerdict
 
@@ -34,6 +34,7 @@ class FakeIntake:
         self.expired: list[str] = []
         self.workers: list[WorkerReport] = []
         self.forecast_ratios: list[float] = []
+        self.ended: list[Latency] = []
         self.violations: dict[InvariantKind, list[str]] = {}
         self.num_reaps = self.num_audits = self.num_stats = self.num_waiting = 0
         self.trouble: Trouble = "none"
@@ -42,7 +43,15 @@ class FakeIntake:
 
     def clear(self) -> None:
         """Forget every job, every worker and all trouble."""
-        for kept in (self.jobs, self.accepted, self.expired, self.workers, self.forecast_ratios, self._keys):
+        for kept in (
+            self.jobs,
+            self.accepted,
+            self.expired,
+            self.workers,
+            self.forecast_ratios,
+            self.ended,
+            self._keys,
+        ):
             kept.clear()
         self.trouble = "none"
 
@@ -139,9 +148,9 @@ class FakeIntake:
         job = await self.read(job_id)
         return JobHistory(job, 1, ()) if job and job.tenant == tenant else None
 
-    async def latencies(self) -> Sequence[tuple[Priority, float]]:
+    async def latencies(self) -> Sequence[Latency]:
         await self._answer()
-        return ()
+        return self.ended
 
     async def page(self, tenant: str, chosen: JobChoice, before: int | None, limit: int) -> JobPage:
         await self._answer()

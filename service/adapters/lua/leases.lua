@@ -5,7 +5,8 @@
 -- fence                  the number of the last delivery of any job
 -- claim:<worker> hash    its last claim that gave jobs: number and answer
 -- alone hash             worker -> the suspect that it runs; until that ends it gets nothing else
--- latencies list         of the jobs that have lately ended well: class, and ms from acceptance to end
+-- latencies list         of the jobs that have lately ended well: class, ms from acceptance to end, ms when it ended,
+--                        rows
 -- hold hash              the one worker that is being emptied for a suspect, and until when
 
 local SUSPECT_PATIENCE_MS = 5000
@@ -212,7 +213,8 @@ local function succeed(p, job, now, result)
     redis.call('RPUSH', p .. 'forecast_ratios', string.format('%.6g', (now - job.created_ms) / job.forecast_ms))
     redis.call('LTRIM', p .. 'forecast_ratios', -MAX_RATIOS, -1)
   end
-  redis.call('RPUSH', p .. 'latencies', job.class .. ' ' .. text(now - job.created_ms))
+  local latency = {job.class, text(now - job.created_ms), text(now), text(job.rows)}
+  redis.call('RPUSH', p .. 'latencies', table.concat(latency, ' '))
   redis.call('LTRIM', p .. 'latencies', -MAX_LATENCIES, -1)
   end_job(p, job, now, 'succeeded')
   return 'succeeded'

@@ -43,7 +43,8 @@ export class Client {
   /**
    * One call, repeated once the visitor has given a key if one was missing.
    * @param {string} path of this gateway
-   * @param {RequestInit} options as of fetch
+   * @param {RequestInit & {patienceMs?: number}} options as of fetch; or, instead of a signal, how long the server may
+   *   take for its answer, without the time that the visitor takes for a key
    * @returns {Promise<Response>} of a call that went well
    * @throws {Problem} of any other
    * @throws {DOMException} AbortError
@@ -98,11 +99,12 @@ export class Client {
     }
   }
 
-  async #send(path, options) {
+  async #send(path, { patienceMs, ...options }) {
+    const signal = patienceMs ? AbortSignal.timeout(patienceMs) : options.signal;
     const headers = new Headers(options.headers);
     if (this.key) headers.set("Authorization", `Bearer ${this.key}`);
     try {
-      return await fetch(path, { ...options, headers });
+      return await fetch(path, { ...options, headers, signal });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Problem({ detail: "The server can't be reached; check the connection and try again" });
