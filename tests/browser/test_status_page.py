@@ -194,7 +194,7 @@ def test_window_when_another_is_chosen_then_older_jobs_are_shown(browser: Browse
 
         # The server is silent while the page's clock runs on.
         with frozen(worked):
-            page.clock.run_for(6 * 60_000)
+            page.clock.fast_forward(6 * 60_000)
             page.get_by_role("button", name="15 min").click()
             expect(chart).to_have_attribute("data-points", re.compile(r"[4-9]|\d{2,}"))
             page.get_by_role("button", name="5 min", exact=True).click()
