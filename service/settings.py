@@ -28,6 +28,7 @@ _MIN_HEARTBEAT_SECONDS = 0.05
 _SHOWN_PROGRESS_SECONDS = 0.5
 Port = Annotated[int, Field(ge=0, le=_MAX_PORT)]
 _HOST_AND_PORT = re.compile(r"([^\s/:\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+_COLLECTOR = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
 class GatewaySettings(BaseModel):
@@ -266,6 +267,38 @@ class QueueSettings(BaseModel):
     )
 
 
+class TracingSettings(BaseModel):
+    """Traces for an OpenTelemetry collector."""
+
+    model_config = _FROZEN
+
+    endpoint: str = Field(
+        default="",
+        description="Address of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; spans go to "
+        "`/v1/traces` below it. Empty: nothing is traced.",
+    )
+    sample_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the traces that begin here which are recorded; a caller's `traceparent` says so itself.",
+    )
+    service_name: str = Field(
+        default="xmdpt",
+        min_length=1,
+        max_length=64,
+        description="First part of the names under which traces show the processes: `xmdpt-gateway`, `xmdpt-worker`.",
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, url: str) -> str:
+        if url and not _COLLECTOR.fullmatch(url):
+            # Not repeated here: somebody may have put a password into it.
+            raise ValueError("is not an http or https address without user and query, such as http://127.0.0.1:4318")
+        return url
+
+
 class Settings(BaseSettings):
     """Everything that can be configured: `XMDPT_` + name, groups joined by `__`."""
 
@@ -309,6 +342,7 @@ class Settings(BaseSettings):
     queue: QueueSettings = QueueSettings()
     webhooks: WebhookSettings = WebhookSettings()
     pictures: PictureStoreSettings = PictureStoreSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def heartbeat_seconds(self) -> float:

@@ -14,6 +14,7 @@ from service.adapters.task_end import end_task
 from service.domain.errors import StorageError
 from service.domain.job import JobId
 from service.telemetry.logs import get_logger
+from service.telemetry.spans import leave
 
 _BLOCK_SECONDS = 5.0
 _READ_TIMEOUT_SECONDS = _BLOCK_SECONDS + 1.0
@@ -62,6 +63,8 @@ class ChangeWatch:
                 del self._waiters[job_id]
 
     async def _follow(self) -> None:
+        # It outlives the request that was the first to wait.
+        leave()
         while True:
             try:
                 await self._read_once()

@@ -12,12 +12,14 @@ from service.adapters.redis_records import (
     key_digest,
     mapping,
     to_ms,
+    trace_to_text,
     webhook_from_json,
     webhook_to_json,
 )
 from service.adapters.redis_server import connect_async
 from service.domain.batch import Batch, BatchEnd, BatchId, BatchStatus, ItemFailure, NewBatch
 from service.domain.job import JobStatus
+from service.domain.trace_context import parse_traceparent
 from service.ports.batches import FeedingTurn, Opened, SkippedItem
 
 # A feeder has at most so many batches to look after.
@@ -55,6 +57,7 @@ class RedisBatchBooks:
             _MAX_OPEN_OF_TENANT,
             webhook_to_json(batch.webhook),
             _MAX_KEPT_ITEMS,
+            trace_to_text(batch.trace),
         )
         return Opened(verdict, batch_id)
 
@@ -93,8 +96,9 @@ class RedisBatchBooks:
                 cast("Any", endings[cause]),
                 max(0.0, left_ms / 1000),
                 webhook_from_json(hook),
+                parse_traceparent(trace),
             )
-            for batch_id, tenant, cursor, num_left, room, cause, left_ms, hook in found
+            for batch_id, tenant, cursor, num_left, room, cause, left_ms, hook, trace in found
         )
 
     async def skip(self, batch_id: BatchId, index: int, items: Sequence[SkippedItem]) -> None:

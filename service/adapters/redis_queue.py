@@ -26,6 +26,7 @@ from service.adapters.redis_records import (
     result_to_json,
     stats_from_json,
     to_ms,
+    trace_to_text,
     webhook_to_json,
 )
 from service.adapters.redis_server import CALL_TIMEOUT_SECONDS, connect, connect_async
@@ -92,6 +93,7 @@ class RedisJobIntake:
             *((max(1, bound // 2) for bound in bounds) if job.batch else bounds),
             webhook_to_json(job.webhook),
             *((job.batch.batch_id, job.batch.index, job.batch.custom_id) if job.batch else ("", "", "")),
+            trace_to_text(job.trace),
         )
         return Enqueued(verdict, job_id)
 

@@ -14,6 +14,7 @@ from service.domain.errors import StorageError
 from service.domain.job import ClaimedJob, IdempotencyKey, Job, JobFailure, JobId, JobStatus, Priority, Progress
 from service.domain.request import GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
 from service.domain.result import JobResult, PictureFile
+from service.domain.trace_context import TraceContext, parse_traceparent
 from service.domain.webhook import Webhook, WebhookEvent, parse_receiver
 from service.ports.queue import QueueStats
 
@@ -75,6 +76,11 @@ def webhook_to_json(webhook: Webhook | None) -> str:
     return _to_json({"url": webhook.url, "host": host, "events": list(webhook.events)})
 
 
+def trace_to_text(trace: TraceContext | None) -> str:
+    """The trace as it lies in a record; empty for none, as for `parse_traceparent`."""
+    return trace.traceparent if trace else ""
+
+
 def result_to_json(result: JobResult) -> str:
     """The result as it lies in a job's record."""
     return _to_json(asdict(result))
@@ -117,6 +123,8 @@ def _claimed_job(fields: Mapping[str, Any]) -> ClaimedJob:
             queue_seconds=max(0.0, fields["waited_ms"] / 1000),
             priority=Priority(fields["class"]),
             seconds_left=max(0.0, fields["left_ms"] / 1000),
+            attempt=fields.get("attempt", 1),
+            trace=parse_traceparent(fields.get("trace", "")),
         )
 
 

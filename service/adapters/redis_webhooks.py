@@ -11,6 +11,7 @@ from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_records import job_then, mapping
 from service.adapters.redis_server import connect, connect_async
 from service.domain.errors import StorageError
+from service.domain.trace_context import parse_traceparent
 from service.domain.webhook import SECRET_BYTES, secret_text
 from service.ports.webhooks import Delivery, EndOutcome
 from service.telemetry.logs import get_logger
@@ -101,7 +102,8 @@ def _delivery(
             if kind == "batch"
             else job_then(owner_id, record, mapping(json.loads(seen)), 0, 0)
         )
-        return Delivery(message_id, num_tries, event, int(at_ms) / 1000, url, about)
+        trace = parse_traceparent(record.get("trace", ""))
+        return Delivery(message_id, num_tries, event, int(at_ms) / 1000, url, about, trace)
     except (StorageError, KeyError, ValueError):
         get_logger().exception("webhook_unreadable", delivery=message_id)
         return None

@@ -38,6 +38,7 @@ from service.domain.errors import RequestError, ServiceError
 from service.domain.job import DEFAULT_RETENTION_SECONDS
 from service.ports.pictures import PictureDecoder
 from service.telemetry.logs import get_logger
+from service.telemetry.spans import Tracer
 
 _DESCRIPTION = "Pose-guided person image synthesis with X-MDPT: a photo and a pose go in, a picture comes out."
 _ROUTERS = (
@@ -65,6 +66,7 @@ def create_app(
     *,
     has_docs: bool = False,
     has_pages: bool = True,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -77,6 +79,7 @@ def create_app(
         lifespan: what runs beside it, such as the upkeep.
         has_docs: /docs is served: the description as a page to try it on.
         has_pages: /playground and /status are served.
+        tracer: of the process, if requests are traced.
     """
     app = bare_app(lifespan)
     if has_pages:
@@ -89,7 +92,7 @@ def create_app(
     reader = SubmissionReader(uploads, decoder, default_retention_seconds, services.library)
     batch_reader = BatchReader(reader, services.library, services.batches, services.model, uploads)
     app.state.edge = Edge(services, reader, batch_reader, waits)
-    app.add_middleware(Envelope, metrics=services.metrics)
+    app.add_middleware(Envelope, metrics=services.metrics, tracer=tracer)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(ClientDisconnect, _nobody_there)
@@ -153,6 +156,9 @@ async def _unexpected_error(request: Request, error: Exception) -> Response:
     """The last handler: the caller learns the request's id, the log the rest."""
     get_logger().error("request_failed", request_id=request.state.request_id, exc_info=error)
     response = problem_response(ServiceError("internal_error", ""), request.state.request_id)
-    response.headers["X-Request-Id"] = request.state.request_id  # this handler stands outside of the envelope
+    # This handler stands outside of the envelope.
+    response.headers["X-Request-Id"] = request.state.request_id
+    if traceparent := getattr(request.state, "traceparent", None):
+        response.headers["traceparent"] = traceparent
     response.headers["Connection"] = "close"  # the server closes it; a client that was not told would use it again
     return response

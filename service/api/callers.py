@@ -11,12 +11,14 @@ from fastapi import Depends, Request
 from service.api.dependencies import EdgeDep
 from service.domain.access import Caller, CallerLimits, Scope
 from service.domain.errors import AccessError
+from service.telemetry.spans import part
 
 
 def _allowed(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     async def caller(request: Request, edge: EdgeDep) -> Caller:
         address = request.client.host if request.client else ""
-        found = await edge.services.access.caller(request.headers.get("authorization", ""), address)
+        with part("admission"):
+            found = await edge.services.access.caller(request.headers.get("authorization", ""), address)
         request.state.tenant = found.tenant
         request.state.rate = edge.services.rates.take(found)
         if scope not in found.scopes:

@@ -1,4 +1,4 @@
-"""What every request has in common: an id, its line in the metrics, the marks of a replay and of a rate, and safety."""
+"""What every request has in common: an id, a span, its line in the metrics, marks of a replay and a rate, safety."""
 
 import math
 import re
@@ -8,8 +8,10 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.request_span import begin_request_span, end_request_span
 from service.gateway.rates import RateState
 from service.telemetry.metrics import GatewayMetrics
+from service.telemetry.spans import Tracer
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADER = "X-Request-Id"
@@ -24,9 +26,10 @@ _SAFETY = {
 class Envelope:
     """ASGI middleware; the caller's own id is taken if it is short and plain."""
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, tracer: Tracer | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request; what is not HTTP passes untouched."""
@@ -36,6 +39,7 @@ class Envelope:
         given = Headers(scope=scope).get(_HEADER, "")
         request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
+        span = None if self._tracer is None else begin_request_span(self._tracer, scope, request_id)
         status, start = 0, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
@@ -44,6 +48,8 @@ class Envelope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[_HEADER] = request_id
+                if span is not None:
+                    headers["traceparent"] = span.context.traceparent
                 if scope["state"].get("is_replay"):
                     headers["Idempotency-Replayed"] = "true"
                 for name, value in (_rate_headers(scope["state"].get("rate")) | _SAFETY).items():
@@ -58,7 +64,10 @@ class Envelope:
         finally:
             # The template of the path, never the path: labels are a closed set.
             route = getattr(scope.get("route"), "path", "none")
-            self._metrics.request_seconds.labels(route, str(status or 499)).observe(time.perf_counter() - start)
+            status = status or 499
+            self._metrics.request_seconds.labels(route, str(status)).observe(time.perf_counter() - start)
+            if span is not None:
+                end_request_span(span, scope, status)
 
 
 def _rate_headers(rate: RateState | None) -> dict[str, str]:

@@ -36,6 +36,7 @@ from service.gateway.library import Library
 from service.gateway.poses import draw_pose
 from service.gateway.submission import JobOptions, Submission
 from service.ports.pictures import DecodedPicture, PictureDecoder
+from service.telemetry.spans import part
 from xmdpt.spec import IMAGE_SIZE
 
 _Made = TypeVar("_Made")
@@ -82,7 +83,8 @@ class SubmissionReader:
         chosen = _format(body.output, choose_format)
         source = await self._stored("source", body.source.id, tenant)
         pose = await self._stored("pose", body.pose.id, tenant)
-        return await self._in_thread(self._submission, body, chosen, source, pose)
+        with part("decode"):
+            return await self._in_thread(self._submission, body, chosen, source, pose)
 
     def options(self, body: GenerationBody, width_px: int, height_px: int) -> JobOptions:
         """Everything of a checked body but its pictures.
@@ -134,7 +136,8 @@ class SubmissionReader:
         """What a thread makes of the fields of the body, and of whether it is a form."""
         content_type = request.headers.get("content-type", "")
         kind = media_type(request.headers, "multipart/form-data", "application/json")
-        body = await read_body(request, self._limits.max_body_bytes)
+        with part("receive"):
+            body = await read_body(request, self._limits.max_body_bytes)
         request.state.is_body_read = True
         is_form = kind == "multipart/form-data"
 
@@ -143,7 +146,8 @@ class SubmissionReader:
                 return decode(form_fields(parse_multipart(body, content_type), self._limits), True)
             return decode(parse_object(body, self._limits.max_json_bytes), False)
 
-        return await self._in_thread(decoded)
+        with part("parse"):
+            return await self._in_thread(decoded)
 
     async def _in_thread(self, function: Callable[..., _Made], *arguments: Any) -> _Made:
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._turns)

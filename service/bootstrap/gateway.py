@@ -30,6 +30,7 @@ from service.bootstrap.backend import served_model
 from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
 from service.bootstrap.stores import open_stores
+from service.bootstrap.tracing import open_tracer
 from service.bootstrap.webhooks import Webhooks
 from service.domain.errors import ConfigurationError
 from service.gateway.access import Access
@@ -70,6 +71,7 @@ def run_gateway(settings: Settings) -> None:
     """
     stop_quietly_on_sigterm()
     configure_logs("gateway", settings.log_level, settings.log_format)
+    tracer = open_tracer(settings.tracing, "gateway")
     model = served_model(settings)
     prepare_queue(settings)
     url, policy, keys = settings.redis_url, queue_policy(settings), RedisKeys(settings.queue.prefix)
@@ -89,7 +91,7 @@ def run_gateway(settings: Settings) -> None:
     ring, links = open_key_ring(settings)
     library = Library(pictures, blobs, vectors, model.digest)
     feeder = BatchFeeder(books, manifests, intake, blobs, library, model, metrics)
-    webhooks = Webhooks(settings, metrics)
+    webhooks = Webhooks(settings, metrics, tracer)
     batches = Batches(books, manifests, blobs, feeder, forecasts, metrics, webhooks.receivers)
     edge = settings.gateway
     decoder = PillowPool(edge.decoders, edge.max_pixels)
@@ -138,6 +140,7 @@ def run_gateway(settings: Settings) -> None:
         lifespan,
         has_docs=shows_docs(edge, needs_keys=ring is not None),
         has_pages=edge.pages == "on",
+        tracer=tracer,
     )
     listener = _listen(edge.host, edge.port)
     _say_what_is_served(model, listener)
@@ -155,6 +158,8 @@ def run_gateway(settings: Settings) -> None:
     server = DrainingServer(config, (events, batches), readiness, _DRAIN_SECONDS)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
+    if tracer is not None:
+        tracer.close()
     if not server.started:
         sys.exit(1)
 

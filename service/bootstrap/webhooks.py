@@ -13,6 +13,7 @@ from service.gateway.receivers import Receivers
 from service.gateway.webhooks import WebhookDispatcher
 from service.settings import Settings
 from service.telemetry.metrics import GatewayMetrics
+from service.telemetry.spans import Tracer
 
 # Between the end of a try and the word of it that reaches the queue, however busy the gateway is.
 _LEASE_MARGIN_SECONDS = 45.0
@@ -26,14 +27,16 @@ class Webhooks:
         dispatcher: to be run in the process's event loop.
     """
 
-    def __init__(self, settings: Settings, metrics: GatewayMetrics) -> None:
+    def __init__(self, settings: Settings, metrics: GatewayMetrics, tracer: Tracer | None = None) -> None:
         own = settings.webhooks
         # A resolver each, as names that clients give must not keep deliveries waiting.
         self.receivers = Receivers(SystemResolver(), is_development=own.development)
         sender = HttpWebhookSender(SystemResolver(), VERSION, own.timeout_seconds)
         lease_seconds = own.timeout_seconds + _LEASE_MARGIN_SECONDS
         self._queue = RedisWebhookQueue(settings.redis_url, RedisKeys(settings.queue.prefix), lease_seconds)
-        self.dispatcher = WebhookDispatcher(self._queue, sender, webhook_body, metrics, is_development=own.development)
+        self.dispatcher = WebhookDispatcher(
+            self._queue, sender, webhook_body, metrics, is_development=own.development, tracer=tracer
+        )
 
     async def aclose(self) -> None:
         """Close everything, once the dispatcher's `run` has ended."""

@@ -13,6 +13,7 @@ from service.bootstrap.backend import measure, open_backend
 from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
 from service.bootstrap.stores import open_stores
+from service.bootstrap.tracing import open_tracer
 from service.domain.capacity import WorkerReport
 from service.domain.errors import ConfigurationError
 from service.engine.preview import fit_preview
@@ -40,6 +41,7 @@ def run_worker(settings: Settings) -> None:
     # keep it for up to 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     configure_logs("worker", settings.log_level, settings.log_format)
+    tracer = open_tracer(settings.tracing, "worker")
     own, policy = settings.worker, queue_policy(settings)
     metrics = WorkerMetrics(VERSION)
     worker: Worker | None = None
@@ -73,6 +75,7 @@ def run_worker(settings: Settings) -> None:
         ),
         metrics,
         f"xmdpt-serve {VERSION}" if own.provenance else None,
+        tracer,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
@@ -92,6 +95,8 @@ def run_worker(settings: Settings) -> None:
         ops.stop()
         for client in (leases, vectors, announcements):
             client.close()
+        if tracer is not None:
+            tracer.close()
 
 
 def _serve_operators(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.job import IdempotencyKey, Job, JobId, JobStatus
+from service.domain.trace_context import TraceContext
 from service.domain.webhook import Webhook
 
 BatchId = str
@@ -45,6 +46,7 @@ class NewBatch:
         metadata: the client's own notes.
         idempotency: the client's key, if there is one.
         webhook: who is to be told of it and of its items, if anybody.
+        trace: the trace that it and its items continue, if there is one.
     """
 
     id: BatchId
@@ -56,6 +58,7 @@ class NewBatch:
     metadata: Mapping[str, str]
     idempotency: IdempotencyKey | None = None
     webhook: Webhook | None = None
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from service.domain.request import GenerationRequest
 from service.domain.result import JobResult
+from service.domain.trace_context import TraceContext
 from service.domain.webhook import Webhook
 
 JobId = str
@@ -133,6 +134,7 @@ class NewJob:
         forecast_seconds: how long it was expected to take, so that the forecast learns from its error; 0 if unknown.
         batch: which item of a batch it is, if it is one.
         webhook: who is to be told of it, if anybody.
+        trace: the trace that it continues, if there is one.
     """
 
     id: JobId
@@ -145,6 +147,7 @@ class NewJob:
     forecast_seconds: float = 0.0
     batch: BatchPlace | None = None
     webhook: Webhook | None = None
+    trace: TraceContext | None = None
 
     @property
     def rows(self) -> int:
@@ -169,6 +172,8 @@ class ClaimedJob:
         queue_seconds: time from acceptance to this claim, by the queue's clock.
         priority: its class.
         seconds_left: until its deadline, by the queue's clock at the claim.
+        attempt: deliveries so far, with this one.
+        trace: the trace that it continues, if there is one.
     """
 
     id: JobId
@@ -178,6 +183,8 @@ class ClaimedJob:
     queue_seconds: float
     priority: Priority = Priority.INTERACTIVE
     seconds_left: float = MAX_DEADLINE_SECONDS
+    attempt: int = 1
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from service.domain.errors import BackendError, BackendUnavailableError, Resourc
 from service.domain.execution import Execution
 from service.domain.job import JobFailure
 from service.domain.stage import Stage
+from service.domain.trace_context import TraceContext
 from service.engine.executor import Executor
 from service.engine.flight import Flight
 from service.engine.images import Images
@@ -21,8 +22,9 @@ from service.engine.working_set import WorkingSet
 from service.ports.backend import F32, InferenceBackend
 from service.scheduling.actions import RunBatch
 from service.scheduling.events import BatchFailed, BatchFinished
-from service.telemetry.logs import get_logger
+from service.telemetry.logs import get_logger, traced_lines
 from service.telemetry.metrics import WorkerMetrics
+from service.telemetry.spans import Tracer
 
 
 class BatchRunner:
@@ -39,12 +41,13 @@ class BatchRunner:
         before_call: Callable[[Stage], None],
         tally: Tally,
         metrics: WorkerMetrics,
+        tracer: Tracer | None = None,
     ) -> None:
         """`on_vector` gets each vector [D] that an encoder has made, to keep; `before_call` is the executor's."""
         self._backend, self._execution, self._set, self._images = backend, execution, working_set, images
         self._executor = Executor(backend, working_set, before_call)
         self._previews, self._on_vector = previews, on_vector
-        self._tally, self._metrics = tally, metrics
+        self._tally, self._metrics, self._tracer = tally, metrics, tracer
         self._log = get_logger()
 
     def run(self, batch: RunBatch) -> BatchFinished | BatchFailed:
@@ -56,12 +59,18 @@ class BatchRunner:
         try:
             self._executor.run(batch)
         except BackendError as error:
-            return self._failed(batch, error)
+            self._trace(batch, in_batch, time.monotonic() - started, error.code)
+            with traced_lines(_only_trace(in_batch)):
+                return self._failed(batch, error)
         except Exception:
+            self._trace(batch, in_batch, time.monotonic() - started, "internal_error")
             # The loop outlives what nobody foresaw; the client is told no detail.
-            self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(in_batch))
+            with traced_lines(_only_trace(in_batch)):
+                self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(in_batch))
             return BatchFailed(batch.batch_id, JobFailure("internal_error", "the worker met an unexpected error"))
-        self._account(batch, in_batch, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._trace(batch, in_batch, seconds)
+        self._account(batch, in_batch, seconds)
         return BatchFinished(batch.batch_id)
 
     def encode(self, wish: Wish) -> F32 | None:
@@ -102,6 +111,11 @@ class BatchRunner:
             return True
         return False
 
+    def _trace(self, batch: RunBatch, flights: list[Flight], seconds: float, error: str = "") -> None:
+        if self._tracer is not None:
+            spans = [flight.span for flight in dict.fromkeys(flights) if flight.span is not None]
+            self._tracer.note_batch(batch.stage, len(batch.rows), spans, seconds, error)
+
     def _account(self, batch: RunBatch, flights: list[Flight], seconds: float) -> None:
         """Note what the batch has done for the flights of its rows."""
         self._metrics.batch_seconds[batch.stage].observe(seconds)
@@ -132,3 +146,8 @@ class BatchRunner:
     def _count_steps(self, num_rows: int, num_steps: int) -> None:
         self._metrics.count_steps(num_rows, num_steps)
         self._tally.count_steps(num_rows, num_steps)
+
+
+def _only_trace(flights: list[Flight]) -> TraceContext | None:
+    """The trace of a batch that is one job's."""
+    return flights[0].job.trace if len(set(flights)) == 1 else None

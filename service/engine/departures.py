@@ -12,7 +12,7 @@ from service.domain.job import JobFailure
 from service.engine.delivery import Delivery
 from service.engine.flight import Flight
 from service.ports.backend import U8, InferenceBackend
-from service.telemetry.logs import get_logger
+from service.telemetry.logs import get_logger, traced_lines
 from service.telemetry.metrics import WorkerMetrics
 
 
@@ -46,6 +46,8 @@ class Departures:
 
     def fail(self, flight: Flight, failure: JobFailure, *, may_retry: bool) -> None:
         """Without any."""
+        if flight.span is not None:
+            flight.span.fail(failure.code)
         self._send_off(flight, partial(self._delivery.fail, flight.job, failure, may_retry=may_retry))
 
     def cancel(self, flight: Flight) -> None:
@@ -60,14 +62,20 @@ class Departures:
         self._threads.submit(self._deliver, flight, tell_queue)
 
     def _deliver(self, flight: Flight, tell_queue: Callable[[], str]) -> None:
-        state = "lost"
-        try:
-            state = self._tell(flight, tell_queue)
-        finally:
-            # Whatever happens: a flight that stayed would be kept by the heartbeat for ever.
-            del self._flights[flight.key]
-            self._on_left(flight, state)
-            self._note(flight, state)
+        state, started = "lost", time.monotonic()
+        with traced_lines(flight.job.trace):
+            try:
+                state = self._tell(flight, tell_queue)
+            finally:
+                # Whatever happens: a flight that stayed would be kept by the heartbeat for ever.
+                del self._flights[flight.key]
+                self._on_left(flight, state)
+                self._note(flight, state)
+                if flight.span is not None:
+                    # Encoding comes first, and is a stage of its own.
+                    encode_seconds = flight.stage_seconds.get("encode_output", 0.0)
+                    flight.span.spend("finish", time.monotonic() - started - encode_seconds)
+                    flight.span.end(state, flight.cache)
 
     def _tell(self, flight: Flight, tell_queue: Callable[[], str]) -> str:
         try:
@@ -75,6 +83,8 @@ class Departures:
         except Exception:
             self._log.exception("a job could not be delivered", job=flight.job.id)
             failure = JobFailure("internal_error", "the worker met an unexpected error")
+            if flight.span is not None:
+                flight.span.fail(failure.code)
             return self._delivery.fail(flight.job, failure, may_retry=True)
 
     def _note(self, flight: Flight, state: str) -> None:

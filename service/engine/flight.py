@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from service.domain.job import ClaimedJob, Progress
+from service.telemetry.spans import JobSpan
 
 
 @dataclass(eq=False)
@@ -19,6 +20,7 @@ class Flight:
         cache: `hit` or `miss` for `source` and `pose`.
         is_lost: the job is no longer ours.
         previewed_at: monotonic seconds of its last preview.
+        span: if it is traced.
     """
 
     job: ClaimedJob
@@ -30,6 +32,7 @@ class Flight:
     cache: dict[str, str] = field(default_factory=dict)
     is_lost: bool = False
     previewed_at: float = 0.0
+    span: JobSpan | None = None
 
     @property
     def key(self) -> str:
@@ -52,5 +55,7 @@ class Flight:
         self.step = self.num_row_steps // self.num_images
 
     def spend(self, stage: str, seconds: float) -> None:
-        """Add to a stage's time."""
+        """Add to a stage's time, of which this much has just passed."""
         self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+        if self.span is not None:
+            self.span.spend(stage, seconds)

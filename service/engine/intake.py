@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain.errors import ServiceError, StorageError
+from service.domain.job import ClaimedJob
 from service.domain.request import MAX_IMAGES
 from service.domain.stage import Stage
 from service.engine.flight import Flight
@@ -20,8 +21,9 @@ from service.engine.wishes import Wish, Wishes
 from service.engine.working_set import PreparedJob
 from service.ports.blobs import BlobStore
 from service.ports.queue import JobLeases
-from service.telemetry.logs import get_logger
+from service.telemetry.logs import get_logger, traced_lines
 from service.telemetry.metrics import WorkerMetrics
+from service.telemetry.spans import Tracer
 from xmdpt.spec import Prediction
 
 # A worker with room asks again after this long even if no wake-up reached it.
@@ -71,12 +73,13 @@ class Intake:
         flights: dict[str, Flight],
         targets: IntakeTargets,
         metrics: WorkerMetrics,
+        tracer: Tracer | None = None,
     ) -> None:
         """`flights` are all that the worker holds, by key: the intake adds, the worker removes."""
         self._leases, self._blobs, self._vectors, self._heartbeat = leases, blobs, vectors, heartbeat
         self._wishes, self._is_granting = wishes, False
         self._prediction: Prediction = prediction
-        self._flights, self._targets, self._metrics = flights, targets, metrics
+        self._flights, self._targets, self._metrics, self._tracer = flights, targets, metrics, tracer
         self._log = get_logger()
         self._changed = threading.Condition()
         self._claiming = threading.Lock()
@@ -226,7 +229,7 @@ class Intake:
         self._may_have_blocked = free - num_images < MAX_IMAGES
         self._is_claim_unanswered = False
         self.is_queue_answering = True
-        flights = [Flight(job, time.monotonic(), stage_seconds={"queue": job.queue_seconds}) for job in jobs]
+        flights = [self._flight(job) for job in jobs]
         for flight in flights:
             self._flights[flight.key] = flight
             self._heartbeat.track(flight)
@@ -235,6 +238,10 @@ class Intake:
             if may_be_more:
                 self._ask_at = 0.0
         return flights
+
+    def _flight(self, job: ClaimedJob) -> Flight:
+        span = None if self._tracer is None else self._tracer.begin_job(job)
+        return Flight(job, time.monotonic(), stage_seconds={"queue": job.queue_seconds}, span=span)
 
     def _note_outage(self, error: StorageError) -> None:
         if self.is_queue_answering:
@@ -248,7 +255,8 @@ class Intake:
         self._metrics.queue_wait.observe(flight.job.queue_seconds)
         if flight.job.is_suspect:
             self._metrics.suspects.inc()
-        self._log.info("job claimed", job=flight.job.id, fence=flight.job.fence, suspect=flight.job.is_suspect)
+        with traced_lines(flight.job.trace):
+            self._log.info("job claimed", job=flight.job.id, fence=flight.job.fence, suspect=flight.job.is_suspect)
         with self._changed:
             self._parked[flight.key] = flight
         self._supply(flight)

@@ -42,6 +42,7 @@ from service.scheduling.policy import BatchPolicy
 from service.scheduling.scheduler import Scheduler
 from service.telemetry.logs import get_logger
 from service.telemetry.metrics import WorkerMetrics
+from service.telemetry.spans import Tracer
 from xmdpt.spec import VARIANTS, Variant
 
 _IDLE_TURN_SECONDS = 1.0
@@ -97,6 +98,7 @@ class Worker:
         times: WorkerTimes,
         metrics: WorkerMetrics,
         software: str | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """The graphs must be warm; nothing is claimed before `run`. Pictures name `software` as their maker."""
         variant: Variant = VARIANTS[backend.variant]
@@ -122,6 +124,7 @@ class Worker:
             self._wake_beside,
             self._tally,
             metrics,
+            tracer,
         )
         self._flights: dict[str, Flight] = {}
         delivery = Delivery(ports.leases, ports.blobs, times.lease_seconds, metrics, software)
@@ -154,6 +157,7 @@ class Worker:
             self._flights,
             targets,
             metrics,
+            tracer,
         )
         self._presence = Presence(ports.leases, ports.announcements, self._describe, self._hear, self._die)
         self._log = get_logger()

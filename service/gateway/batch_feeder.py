@@ -195,7 +195,7 @@ class BatchFeeder:
         submission = Submission(photo, skeleton, item.options)
         place = BatchPlace(turn.batch_id, turn.cursor + index, item.custom_id)
         job = new_job(job_id, submission, turn.tenant, self._model.name)
-        return replace(job, batch=place, deadline_seconds=turn.seconds_left, webhook=turn.webhook)
+        return replace(job, batch=place, deadline_seconds=turn.seconds_left, webhook=turn.webhook, trace=turn.trace)
 
     async def _stored(self, picture_id: str, kind: PictureKind, tenant: str) -> bytes:
         """Pixels of the library's picture, which may have been deleted since the batch was accepted."""

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from service.domain.batch import Batch, BatchEnd, BatchId, BatchStatus, NewBatch, job_id_of_item
 from service.domain.errors import NotFoundError, OverloadedError, RequestError, ServiceError, StorageError
@@ -25,6 +25,7 @@ from service.ports.batches import BatchBooks
 from service.ports.blobs import BlobStore
 from service.ports.manifests import ManifestStore
 from service.telemetry.metrics import GatewayMetrics
+from service.telemetry.spans import part
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ class Batches:
             except ServiceError:
                 await self.discard(draft)
                 raise
-        await asyncio.to_thread(self._manifests.put, draft.id, draft.lines())
+        with part("store"):
+            await asyncio.to_thread(self._manifests.put, draft.id, draft.lines())
         fingerprint = f"{draft.fingerprint} {json.dumps(asdict(options), sort_keys=True)}"
         batch = NewBatch(
             draft.id,
@@ -126,8 +128,10 @@ class Batches:
             options.webhook,
         )
         # No clean-up if this raises: the queue may have accepted the batch and only its answer was lost.
-        async with queue_answers_within():
-            opened = await self._books.open(batch)
+        with part("enqueue", "producer") as span:
+            batch = replace(batch, trace=span.context if span else None)
+            async with queue_answers_within():
+                opened = await self._books.open(batch)
         if opened.batch_id == batch.id and opened.verdict in ("ok", "dup"):
             self._feeder.wake()
             return batch.id, False

@@ -30,6 +30,7 @@ from service.gateway.submission import Submission
 from service.ports.blobs import BlobStore
 from service.ports.queue import JobIntake
 from service.telemetry.metrics import GatewayMetrics
+from service.telemetry.spans import part
 
 # A submit asks the queue twice: for its forecast, beside the storing, and to take the job.
 _MAX_ENQUEUE_SECONDS = MAX_QUEUE_SECONDS - MAX_FORECAST_SECONDS
@@ -94,13 +95,16 @@ class Jobs:
         # From now on: the disk takes longer than everything that is done meanwhile.
         stored = asyncio.get_running_loop().run_in_executor(None, self._blobs.put_input, job_id, content)
         job = new_job(job_id, submission, tenant, self._model.name, idempotency_key)
-        forecast, _ = await asyncio.gather(self._forecasts.of_new(job), stored)
+        with part("store"):
+            forecast, _ = await asyncio.gather(self._forecasts.of_new(job), stored)
         # No clean-up if this raises: the queue may have accepted the job and only its answer was lost, so the pictures
         # stay until the sweep.
         if forecast:
             job = dataclasses.replace(job, forecast_seconds=forecast.seconds)
-        async with _queue_answers_within(_MAX_ENQUEUE_SECONDS):
-            enqueued = await self._intake.enqueue(job)
+        with part("enqueue", "producer") as span:
+            job = dataclasses.replace(job, trace=span.context if span else None)
+            async with _queue_answers_within(_MAX_ENQUEUE_SECONDS):
+                enqueued = await self._intake.enqueue(job)
         # `dup` of its own id: a lost answer made the adapter repeat the call.
         if enqueued.verdict == "ok" or (enqueued.verdict == "dup" and enqueued.job_id == job.id):
             return Submitted(job.id, eta=forecast.eta if forecast else None)

@@ -13,6 +13,7 @@ from service.gateway.forecast import Forecasts
 from service.gateway.patience import queue_answers_within
 from service.ports.queue import JobIntake
 from service.telemetry.metrics import GatewayMetrics
+from service.telemetry.spans import part
 
 # After a refusal room is asked for so long; at other times that would cost every call more than it saves a few.
 _ASKING_SECONDS = 1.0
@@ -44,7 +45,7 @@ class Room:
             return
         verdict = "ok"
         # A queue that does not answer is for the call itself to find.
-        with suppress(StorageError):
+        with part("room"), suppress(StorageError):
             async with queue_answers_within(_MAX_ASKED_SECONDS):
                 verdict = await self._intake.room(tenant)
         if verdict != "ok":

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from service.domain.errors import StorageError
+from service.domain.trace_context import TraceContext
 from service.domain.webhook import RETRY_SECONDS, parse_receiver, signature
 from service.ports.webhooks import Delivery, ReceiverAnswer, WebhookQueue, WebhookSender
-from service.telemetry.logs import get_logger
+from service.telemetry.logs import get_logger, traced_lines
 from service.telemetry.metrics import GatewayMetrics, WebhookOutcome
+from service.telemetry.spans import Span, Tracer
 
 # Mostly waiting for the network. One receiver gets a few of them at most, so dozens may hang before others wait.
 _MAX_AT_ONCE = 256
@@ -43,6 +45,7 @@ class WebhookDispatcher:
         is_development: bool = False,
         retry_seconds: Sequence[float] = RETRY_SECONDS,
         look_every_seconds: float = _LOOK_EVERY_SECONDS,
+        tracer: Tracer | None = None,
     ) -> None:
         """Do nothing yet.
 
@@ -54,6 +57,7 @@ class WebhookDispatcher:
             is_development: as of `parse_receiver`.
             retry_seconds: the pauses between tries; after the last one a delivery is given up.
             look_every_seconds: how soon after a change its delivery is noticed.
+            tracer: of the process, if tries are traced.
         """
         self._queue = queue
         self._sender = sender
@@ -62,6 +66,7 @@ class WebhookDispatcher:
         self._is_development = is_development
         self._retry_seconds = retry_seconds
         self._look_every_seconds = look_every_seconds
+        self._tracer = tracer
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -97,10 +102,14 @@ class WebhookDispatcher:
             return False
         deliveries = await self._queue.claim(room)
         for delivery in deliveries:
-            task = asyncio.create_task(self._deliver(delivery), name=f"webhook {delivery.id}")
+            task = asyncio.create_task(self._try(delivery), name=f"webhook {delivery.id}")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return is_more or bool(deliveries)
+
+    async def _try(self, delivery: Delivery) -> None:
+        with traced_lines(delivery.trace):
+            await self._deliver(delivery)
 
     async def _deliver(self, delivery: Delivery) -> None:
         """One try. What is not said to the queue is given to somebody again when the lease is over."""
@@ -127,7 +136,21 @@ class WebhookDispatcher:
             ("webhook-timestamp", str(now)),
             ("webhook-signature", signature(secrets, delivery.id, now, body)),
         ]
-        return await self._sender.send(receiver, headers, body)
+        if delivery.trace is None:
+            return await self._sender.send(receiver, headers, body)
+        span = self._begin_span(delivery, delivery.trace)
+        headers.append(("traceparent", (span.context if span else delivery.trace).traceparent))
+        answer = await self._sender.send(receiver, headers, body)
+        if span is not None:
+            error = "" if 200 <= answer.status < 300 else str(answer.status or "no_answer")
+            span.end({"http.response.status_code": answer.status} if answer.status else {}, error=error)
+        return answer
+
+    def _begin_span(self, delivery: Delivery, trace: TraceContext) -> Span | None:
+        if self._tracer is None:
+            return None
+        attributes = {"xmdpt.event": delivery.event, "xmdpt.webhook_id": delivery.id, "xmdpt.try": delivery.num_tries}
+        return self._tracer.begin("webhook", "client", trace, attributes)
 
     async def _settle(self, delivery: Delivery, answer: ReceiverAnswer) -> None:
         outcome, pause_seconds = self._outcome(delivery, answer)

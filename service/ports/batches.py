@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from service.domain.batch import Batch, BatchEnd, BatchId, BatchStatus, ItemFailure, NewBatch
 from service.domain.job import JobStatus
+from service.domain.trace_context import TraceContext
 from service.domain.webhook import Webhook
 
 OpenVerdict = Literal["ok", "dup", "mismatch", "full", "quota", "kept"]
@@ -37,6 +38,7 @@ class FeedingTurn:
         ending: None; or why the items left are to end without ever being jobs.
         seconds_left: until the batch's deadline.
         webhook: who is to be told of the jobs, if anybody.
+        trace: the trace that they continue, if there is one.
     """
 
     batch_id: BatchId
@@ -47,6 +49,7 @@ class FeedingTurn:
     ending: Literal["cancelled", "overdue"] | None
     seconds_left: float
     webhook: Webhook | None = None
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True)

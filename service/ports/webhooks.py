@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from service.domain.batch import Batch
 from service.domain.job import Job
+from service.domain.trace_context import TraceContext
 from service.domain.webhook import Receiver
 
 EndOutcome = Literal["ended", "disabled"]
@@ -22,6 +23,7 @@ class Delivery:
         at: POSIX seconds of the change.
         url: the receiver's.
         about: the job, as a client saw it after the change; or the batch.
+        trace: the trace that this belongs to, if there is one.
     """
 
     id: str
@@ -30,6 +32,7 @@ class Delivery:
     at: float
     url: str
     about: Job | Batch
+    trace: TraceContext | None = None
 
 
 class WebhookQueue(Protocol):

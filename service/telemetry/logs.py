@@ -6,10 +6,12 @@ to it.
 
 import logging
 import sys
-from contextlib import suppress
-from typing import TextIO, cast
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any, TextIO, cast
 
 import structlog
+
+from service.domain.trace_context import TraceContext
 
 Logger = structlog.stdlib.BoundLogger
 
@@ -67,3 +69,16 @@ def configure_logs(role: str, level: str = "info", log_format: str = "auto") -> 
 def get_logger() -> Logger:
     """The process's logger."""
     return structlog.get_logger()
+
+
+def bind_trace(trace: TraceContext | None) -> None:
+    """The lines of this task, or thread, name this trace from now on; or none."""
+    if trace is None:
+        structlog.contextvars.unbind_contextvars("trace_id")
+    else:
+        structlog.contextvars.bind_contextvars(trace_id=trace.trace_id)
+
+
+def traced_lines(trace: TraceContext | None) -> AbstractContextManager[Any]:
+    """The lines of the block name the trace, if there is one."""
+    return nullcontext() if trace is None else structlog.contextvars.bound_contextvars(trace_id=trace.trace_id)

@@ -8,6 +8,8 @@ import redis
 import structlog
 
 from service.adapters.change_watch import ChangeWatch
+from service.domain.trace_context import TraceContext
+from service.telemetry.logs import bind_trace
 from tests.fakes.redis_process import RedisProcess
 from tests.unit.builders import a_job_id
 
@@ -36,3 +38,20 @@ async def test_watch_when_it_meets_the_unforeseen_then_it_is_logged_and_later_ch
     assert [(line["event"], line["log_level"], line["exc_info"]) for line in lines] == [
         ("change_watch_failed", "error", True)
     ]
+
+
+async def test_watch_when_a_traced_request_starts_it_then_its_lines_do_not_name_that_trace(
+    watch: ChangeWatch, client: redis.Redis
+) -> None:
+    merge = structlog.contextvars.merge_contextvars
+    with structlog.testing.capture_logs(processors=[merge]) as lines, watch.changes_of(a_job_id()) as changed:
+        bind_trace(TraceContext("1" * 32, "2" * 16, is_sampled=True))
+        await watch.start()
+        client.xadd(STREAM, {"an event": "of no known kind"})
+        client.xadd(STREAM, {"type": "job.succeeded", "job": a_job_id()})
+
+        async with asyncio.timeout(20):
+            await changed.wait()
+
+    assert [line["event"] for line in lines] == ["change_watch_failed"]
+    assert "trace_id" not in lines[0]

@@ -41,6 +41,7 @@ from service.gateway.status import DeploymentStatus
 from service.gateway.workforce import Workforce
 from service.ports.blobs import BlobStore
 from service.telemetry.metrics import GatewayMetrics
+from service.telemetry.spans import Tracer
 from tests.fakes.fake_intake import FakeIntake
 from tests.fakes.memory_books import MemoryBooks, MemoryManifests
 from tests.fakes.memory_library import MemoryLibrary
@@ -89,6 +90,7 @@ def running_gateway(
     receivers: Receivers | None = None,
     has_docs: bool = False,
     has_pages: bool = True,
+    tracer: Tracer | None = None,
 ) -> Iterator[RunningGateway]:
     """Serve until the block ends; with a real queue, the intake plays only the registry of workers."""
     metrics = GatewayMetrics("test")
@@ -121,7 +123,8 @@ def running_gateway(
         Rates(),
     )
     waits = WaitLimits(default_seconds=5, max_seconds=60)
-    app = create_app(services, DECODER, uploads or UploadLimits(), waits, has_docs=has_docs, has_pages=has_pages)
+    limits = uploads or UploadLimits()
+    app = create_app(services, DECODER, limits, waits, has_docs=has_docs, has_pages=has_pages, tracer=tracer)
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
     started = threading.Event()

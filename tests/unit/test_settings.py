@@ -50,6 +50,12 @@ ROOT = Path(__file__).resolve().parents[2]
         ("XMDPT_QUEUE__MAX_LIVE_PER_TENANT", "0", "XMDPT_QUEUE__MAX_LIVE_PER_TENANT"),
         ("XMDPT_QUEUE__LEASE_SECONDS", "40", "XMDPT_QUEUE__STALL_TIMEOUT_SECONDS"),
         ("XMDPT_GATEWAY__MAX_WAIT_SECONDS", "5", "XMDPT_GATEWAY__DEFAULT_WAIT_SECONDS"),
+        ("XMDPT_TRACING__ENDPOINT", "collector:4317", "not an http or https address"),
+        ("XMDPT_TRACING__ENDPOINT", "http://", "not an http or https address"),
+        ("XMDPT_TRACING__ENDPOINT", "http://collector:4318?key=1", "not an http or https address"),
+        ("XMDPT_TRACING__ENDPOINT", "http://me:secret@collector:4318", "not an http or https address"),
+        ("XMDPT_TRACING__SAMPLE_RATIO", "1.5", "less than or equal to 1"),
+        ("XMDPT_TRACING__SERVICE_NAME", "", "at least 1 character"),
     ],
 )
 def test_settings_when_wrong_then_the_start_stops_with_the_variable_or_limit(

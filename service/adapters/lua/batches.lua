@@ -14,7 +14,8 @@ local MAX_CANCELLED = 50
 local MAX_FED = 200
 
 -- id, tenant, total, cost, deadline_ms, retention_ms, metadata, digest of the client's key or '', fingerprint,
--- max_open, max_tenant_open, JSON of its hook or '', most items of a tenant's batches of which books are kept
+-- max_open, max_tenant_open, JSON of its hook or '', most items of a tenant's batches of which books are kept,
+-- traceparent or ''
 -- -> {ok | dup | mismatch | full | quota | kept: too many of these, the batch that stands for the call}
 local function batch_open(keys, args)
   local p, id, tenant, total, cost, deadline_ms = keys[1], args[1], args[2], args[3], args[4], tonumber(args[5])
@@ -43,6 +44,9 @@ local function batch_open(keys, args)
     'cursor', 0, 'succeeded', 0, 'failed', 0, 'cancelled', 0, 'cost_ended', 0)
   if args[12] ~= '' then
     redis.call('HSET', batch_key(p, 'batch', id), 'hook', args[12])
+  end
+  if (args[14] or '') ~= '' then
+    redis.call('HSET', batch_key(p, 'batch', id), 'trace', args[14])
   end
   redis.call('ZADD', p .. 'batches', redis.call('INCR', p .. 'seq'), id)
   redis.call('HINCRBY', p .. 'open_batches', tenant, 1)
@@ -121,7 +125,7 @@ end
 
 -- the gateway that asks, for how many ms it will feed, most live jobs beside which, and of one tenant, batches are fed
 -- -> for each batch with something to do {id, tenant, cursor, items left, room, why no more of it are wanted or '', ms to its
--- deadline, JSON of its hook or ''}; nothing while another gateway feeds
+-- deadline, JSON of its hook or '', its traceparent or ''}; nothing while another gateway feeds
 local function batch_feed(keys, args)
   local p, feeder, max_live, max_tenant_live = keys[1], args[1], tonumber(args[3]), tonumber(args[4])
   local holder = redis.call('GET', p .. 'feeder')
@@ -136,7 +140,7 @@ local function batch_feed(keys, args)
   local now, turns, budget = now_ms(), {}, {cancels = MAX_CANCELLED}
   for _, id in ipairs(ids) do
     local batch = redis.call('HMGET', batch_key(p, 'batch', id), 'tenant', 'state', 'cursor', 'total', 'deadline_ms',
-      'hook')
+      'hook', 'trace')
     local cause = batch[2] == 'cancelling' and 'client' or now >= tonumber(batch[5]) and 'deadline' or ''
     if cause == 'client' then
       cancel_some(p, id, budget, now)
@@ -144,7 +148,8 @@ local function batch_feed(keys, args)
     local left = batch[4] - batch[3]
     if left > 0 then
       local room = room_for(p, id, batch[1], max_live, max_tenant_live)
-      turns[#turns + 1] = {id, batch[1], tonumber(batch[3]), left, room, cause, batch[5] - now, batch[6] or ''}
+      turns[#turns + 1] = {id, batch[1], tonumber(batch[3]), left, room, cause, batch[5] - now, batch[6] or '',
+        batch[7] or ''}
     end
   end
   return turns

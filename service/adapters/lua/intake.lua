@@ -43,7 +43,7 @@ local function room(keys, args)
 end
 
 -- id, rows, cost, tenant, class, deadline_ms, request, retention_ms, digest of the client's key or '', fingerprint,
--- forecast_ms, max_live, max_tenant_live, JSON of its hook or '', batch or '', index in it, custom id
+-- forecast_ms, max_live, max_tenant_live, JSON of its hook or '', batch or '', index in it, custom id, traceparent or ''
 -- -> {ok | dup | mismatch | full | quota | closed: its batch takes no more, the job that stands for the call}
 local function enqueue(keys, args)
   local p, id, rows, cost, tenant, class = keys[1], args[1], args[2], tonumber(args[3]), args[4], args[5]
@@ -76,6 +76,9 @@ local function enqueue(keys, args)
   end
   if args[14] ~= '' then
     write_job(p, job, 'hook', args[14])
+  end
+  if (args[18] or '') ~= '' then
+    write_job(p, job, 'trace', args[18])
   end
   if batch ~= '' then
     begin_in_batch(p, job, batch, custom_id, now)

@@ -100,7 +100,8 @@ local function start(p, job, worker, lease_ms, now)
   emit(p, now, job.id, 'job.started')
   return {
     id = job.id, fence = fence, request = job.request, is_suspect = job.suspect == '1', class = job.class,
-    waited_ms = now - job.created_ms, left_ms = job.deadline_ms - now,
+    waited_ms = now - job.created_ms, left_ms = job.deadline_ms - now, attempt = job.deliveries + 1,
+    trace = job.trace or '',
   }
 end
 

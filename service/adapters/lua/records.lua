@@ -7,7 +7,7 @@
 -- job:<id> hash    state is queued, delayed (queued with a pause before), running, succeeded, failed or cancelled;
 --                  cancel is why a running job is no longer wanted: client or deadline, the first of them stays;
 --                  erase is set once its client wants it forgotten: from then on it is there for its end only;
---                  hook is there while somebody is to be told of it
+--                  hook is there while somebody is to be told of it; trace is the traceparent that it continues
 -- history:<id> stream
 --                  its newest changes of state as 0-1, 0-2, ..., each with what a client then saw of it
 -- listed:<tenant> zset
@@ -25,7 +25,7 @@ local NUMBERS = {
 }
 local FIELDS = {
   'state', 'tenant', 'class', 'seq', 'request', 'fence', 'owner', 'suspect', 'stage', 'step', 'cancel', 'last_fence',
-  'last_verdict', 'expired', 'key_digest', 'erase', 'batch',
+  'last_verdict', 'expired', 'key_digest', 'erase', 'batch', 'trace',
 }
 -- What changes during a job's life and is shown to clients.
 local SHOWN = {
