@@ -6,12 +6,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, ViewportSize, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from tests.integration.processes import RunningService, running_service
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-SWITCHES = (
+_SWITCHES = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -51,10 +60,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, for a module: while it runs, its event loop keeps asynchronous tests from having theirs."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[DESKTOP], ids=["desktop"])
@@ -62,6 +69,16 @@ def visit(request: pytest.FixtureRequest, browser: Browser, service: RunningServ
     """A visitor who has never been here; parametrize with `indirect` for another size."""
     with visiting(browser, str(service.client.base_url), request.param) as visit:
         yield visit
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser, started and ended."""
+    expect.set_options(timeout=_PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_SWITCHES))
+        yield browser
+        browser.close()
 
 
 @contextmanager

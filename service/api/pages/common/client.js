@@ -82,6 +82,7 @@ export class Client {
   async *events(path, signal) {
     let lastId = null;
     for (;;) {
+      let wait = RETRY_MS;
       try {
         const headers = { Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) };
         const response = await this.fetch(path, { headers, signal, cache: "no-store" });
@@ -92,10 +93,37 @@ export class Client {
           if (event.event === "end") return;
         }
       } catch (error) {
-        const isPassing = error instanceof Problem && (error.status === 0 || error.status >= 500);
-        if (!isPassing && !(error instanceof TypeError)) throw error;
+        wait = patience(error);
       }
-      await pause(RETRY_MS, signal);
+      await pause(wait, signal);
+    }
+  }
+
+  /**
+   * The results of a batch as they come; a broken connection is made again behind the last line.
+   * @param {string} path `urls.results` of a batch
+   * @param {number} after number of the line behind which to begin, 0 for all
+   * @param {AbortSignal} signal ends it
+   * @yields {object} with its number `n`; a server that is about to stop may end them early
+   */
+  async *lines(path, after, signal) {
+    let last = after;
+    for (;;) {
+      let wait = RETRY_MS;
+      try {
+        const headers = { Accept: "application/x-ndjson" };
+        const response = await this.fetch(`${path}?after=${last}`, { headers, signal, cache: "no-store" });
+        for await (const line of readParts(response.body, "\n")) {
+          if (!line) continue;
+          const read = JSON.parse(line);
+          last = read.n;
+          yield read;
+        }
+        return;
+      } catch (error) {
+        wait = patience(error);
+      }
+      await pause(wait, signal);
     }
   }
 
@@ -127,24 +155,38 @@ async function problemOf(response) {
   }
 }
 
+/** How long to wait where a connection broke or the server wants a pause, ms; any other error is thrown. */
+function patience(error) {
+  const isPassing =
+    error instanceof TypeError ||
+    (error instanceof Problem && (error.status === 0 || error.status === 429 || error.status >= 500));
+  if (!isPassing) throw error;
+  return Math.max(RETRY_MS, (error.retryAfterSeconds ?? 0) * 1000);
+}
+
 /** The events of a stream by the rules of WHATWG's server-sent events, as far as this API uses them. */
 async function* readEvents(stream) {
+  for await (const part of readParts(stream, "\n\n")) {
+    const event = {};
+    for (const line of part.split("\n")) {
+      const colon = line.indexOf(":");
+      if (colon > 0) event[line.slice(0, colon)] = line.slice(colon + 1).trimStart();
+    }
+    if (event.event) yield event;
+  }
+}
+
+/** The text of a stream, cut where a mark stands; what has no mark behind it is not told. */
+async function* readParts(stream, mark) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      const parts = (rest + value).split("\n\n");
+      const parts = (rest + value).split(mark);
       rest = parts.pop();
-      for (const part of parts) {
-        const event = {};
-        for (const line of part.split("\n")) {
-          const colon = line.indexOf(":");
-          if (colon > 0) event[line.slice(0, colon)] = line.slice(colon + 1).trimStart();
-        }
-        if (event.event) yield event;
-      }
+      yield* parts;
     }
   } finally {
     reader.cancel().catch(() => {});

@@ -5,17 +5,49 @@
  * @returns {Promise<string|null>} the key; null if the visitor would rather not
  */
 export function askForKey(isRefused) {
+  return ask(
+    isRefused
+      ? "This key is not valid, or no longer. Check it and try again."
+      : "This server wants an API key. It is kept in this tab until you close it.",
+  );
+}
+
+/**
+ * Have a button change or forget the key in use.
+ * @param {HTMLButtonElement} button
+ * @param {import("./client.js").Client} client
+ * @param {() => void} changed called when there is another key, or none
+ */
+export function offerKeys(button, client, changed) {
+  button.addEventListener("click", async () => {
+    const key = await ask(
+      client.key
+        ? "A key is in use. Give another one, or nothing to forget it."
+        : "No key is in use. One that you give is kept in this tab until you close it.",
+      true,
+    );
+    if (key === null) return;
+    client.useKey(key);
+    changed();
+  });
+}
+
+/** The text of the input, which may be empty if that means something; null without one. */
+function ask(message, mayBeEmpty = false) {
   const dialog = document.getElementById("key-dialog");
   const input = dialog.querySelector("input");
-  dialog.querySelector("[data-message]").textContent = isRefused
-    ? "This key is not valid, or no longer. Check it and try again."
-    : "This server wants an API key. It is kept in this tab until you close it.";
+  dialog.querySelector("[data-message]").textContent = message;
   input.value = "";
+  // What an earlier visit to the dialog ended with is no answer to this one.
+  dialog.returnValue = "";
   if (!dialog.open) dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener(
       "close",
-      () => resolve(dialog.returnValue === "use" ? input.value.trim() || null : null),
+      () => {
+        const key = dialog.returnValue === "use" ? input.value.trim() : null;
+        resolve(key || mayBeEmpty ? key : null);
+      },
       { once: true },
     );
   });
