@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality export verify triton bench load chaos soak dist docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality pose export verify triton bench load chaos soak dist docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,6 +19,7 @@ SIZE ?= s
 DATA ?= photos
 KEY_POINTS ?= $(DATA)/poses.jsonl
 PAIRS ?= 500
+PERSONS ?= 200
 VARIANT ?= demo
 REPOSITORY ?= model_repository
 HOST ?=
@@ -71,6 +72,9 @@ evaluate: $(DEV)  ## draw and score the pairs of a data set (DATA= KEY_POINTS=),
 
 quality: $(DEV)  ## score the shipped graphs on held-out persons (PAIRS= REPOSITORY=), report in build/quality/
 	$(BIN)/python -m xmdpt.training quality --repository "$(REPOSITORY)" --pairs $(PAIRS) --out build/quality
+
+pose: $(DEV)  ## how exactly poses are found in photos (PERSONS= SAMPLES=DIR), report in build/pose/
+	$(BIN)/python -m xmdpt.pose_estimation evaluate --persons $(PERSONS) $(if $(SAMPLES),--samples "$(SAMPLES)") --out build/pose
 
 export: $(DEV)  ## build and verify a model repository (VARIANT= REPOSITORY= WEIGHTS= VAE= DINO=)
 	$(BIN)/python -m export build --variant $(VARIANT) --out "$(REPOSITORY)" $(WEIGHT_FILES)

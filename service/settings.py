@@ -65,6 +65,13 @@ class GatewaySettings(BaseModel):
     decoders: int = Field(
         default=2, ge=1, le=64, description="Processes that decode pictures; one picture in each at one time."
     )
+    pose_processes: int = Field(
+        default=1,
+        ge=0,
+        le=16,
+        description="Processes that find the person in a photo, for poses taken from photos and for `crop`; they start "
+        "with the first such photo, 0.15 GB each. 0: such requests are refused.",
+    )
     max_wait_seconds: int = Field(
         default=60, ge=0, le=600, description="Longest time a call may wait for its job, seconds."
     )

@@ -1,4 +1,4 @@
-"""A decoded picture of any size and mode to the photo that the model takes.
+"""A decoded picture of any size and mode, or a frame of it, to the photo that the model takes.
 
 Does not decode files nor bound their size: who opens the picture does.
 """
@@ -26,7 +26,11 @@ _ON_THEIR_SIDE = {5, 6, 7, 8}
 _TAG_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error)
 
 
-def to_photo(image: Image.Image) -> NDArray[np.uint8]:
+Frame = tuple[float, float, float, float]
+"""Left, top, width and height in px of the upright picture; it may reach beyond."""
+
+
+def to_photo(image: Image.Image, frame: Frame | None = None) -> NDArray[np.uint8]:
     """Return the picture upright, in RGB, stretched to the square: [256, 256, 3] uint8, 0..255.
 
     The aspect ratio is not kept, as in the paper's data. The resampling is Pillow's bicubic, which smooths when it
@@ -34,11 +38,34 @@ def to_photo(image: Image.Image) -> NDArray[np.uint8]:
 
     Levels of 16 bits are scaled to 8; a tag that can't be read is no damage.
 
+    Args:
+        image: of any size and mode.
+        frame: what of it to show; beyond the picture its edges go on. None: all of it.
+
     Raises:
         OSError: the picture's data is damaged or cut short; some of Pillow's decoders raise other errors instead.
+        ValueError: the frame shows nothing of the picture.
     """
-    square = to_upright(image).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
-    return np.array(square)
+    upright = to_upright(image)
+    if frame is None:
+        return np.array(upright.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC))
+    left, top, width, height = frame
+    x, x_px = _span(left, width, upright.width)
+    y, y_px = _span(top, height, upright.height)
+    size = (x_px[1] - x_px[0], y_px[1] - y_px[0])
+    shown = np.array(upright.resize(size, Image.Resampling.BICUBIC, box=(x[0], y[0], x[1], y[1])))
+    beyond = ((y_px[0], IMAGE_SIZE - y_px[1]), (x_px[0], IMAGE_SIZE - x_px[1]), (0, 0))
+    return np.pad(shown, beyond, mode="edge")
+
+
+def _span(start: float, length: float, limit: int) -> tuple[tuple[float, float], tuple[int, int]]:
+    """Along one axis: what of the frame the picture has, and the px of the square that show it, one at least."""
+    low, high = max(start, 0.0), min(start + length, float(limit))
+    if not low < high:
+        raise ValueError("the frame shows nothing of the picture")
+    first = min(round((low - start) / length * IMAGE_SIZE), IMAGE_SIZE - 1)
+    last = max(round((high - start) / length * IMAGE_SIZE), first + 1)
+    return (low, high), (first, last)
 
 
 def to_upright(image: Image.Image) -> Image.Image:

@@ -18,7 +18,7 @@ from xmdpt_client.errors import (
     WaitOverError,
     XmdptError,
 )
-from xmdpt_client.inputs import KeyPoints, Matrix, NewPose, Photo, Pose, Source, StoredPose, StoredSource
+from xmdpt_client.inputs import KeyPoints, Matrix, NewPose, Photo, PhotoOfPose, Pose, Source, StoredPose, StoredSource
 from xmdpt_client.poses import between, moved
 from xmdpt_client.values import (
     Batch,
@@ -67,6 +67,7 @@ __all__ = [
     "Output",
     "OverloadedError",
     "Photo",
+    "PhotoOfPose",
     "Picture",
     "Pose",
     "Progress",

@@ -13,7 +13,16 @@ from xmdpt_client.answers import read_batch, read_batch_line, read_picture, read
 from xmdpt_client.calls import Options, check_visible_ascii
 from xmdpt_client.errors import FieldError, JobStateError, RequestError, UnreachableError, XmdptError
 from xmdpt_client.exchanges import Asker, Flow, NextLine, Work
-from xmdpt_client.inputs import FilePart, KeyPoints, Matrix, StoredPose, StoredSource, pose_part, source_part
+from xmdpt_client.inputs import (
+    FilePart,
+    KeyPoints,
+    Matrix,
+    PhotoOfPose,
+    StoredPose,
+    StoredSource,
+    pose_part,
+    source_part,
+)
 from xmdpt_client.values import Batch, BatchResult, Picture
 
 OnPrepared: TypeAlias = Callable[[int, int], object]
@@ -157,14 +166,15 @@ class _Pictures:
         part, digest = yield Work(lambda: _read(name, given))
         content = (name, digest)
         if content not in self._known:
-            self._known[content] = yield from self._take(part, pointer)
+            is_picture = isinstance(given, PhotoOfPose)
+            self._known[content] = yield from self._take(part, pointer, is_picture=is_picture)
         if path:
             self._known[path] = self._known[content]
         return self._known[content]
 
-    def _take(self, part: FilePart, pointer: str) -> Flow[Mapping[str, Any]]:
+    def _take(self, part: FilePart, pointer: str, *, is_picture: bool) -> Flow[Mapping[str, Any]]:
         name, content, _ = part
-        if name == "pose" and content.lstrip()[:1] == b"{":
+        if name == "pose" and not is_picture and content.lstrip()[:1] == b"{":
             try:
                 return json.loads(content)
             except ValueError as error:

@@ -34,6 +34,7 @@ class Options(TypedDict, total=False):
         format: `png`, `jpeg` or `webp`.
         quality: 1 .. 100, of jpeg and webp.
         fit: `model`, 256 x 256 px as generated, or `source`: in the photo's own proportions.
+        crop: `person`: of the photo only a frame around the person counts; `none`: all of it.
         priority: `interactive` or `batch`.
         deadline: seconds from acceptance, 0.1 .. 86,400; what has not ended by then fails.
         webhook: an address that is told of the job's end, or the API's own object `{"url": ..., "events": [...]}`.
@@ -50,6 +51,7 @@ class Options(TypedDict, total=False):
     format: str | None
     quality: int | None
     fit: str | None
+    crop: str | None
     priority: str | None
     deadline: float | None
     webhook: str | Mapping[str, Any] | None
@@ -94,6 +96,7 @@ def submission(
     format: str | None = None,
     quality: int | None = None,
     fit: str | None = None,
+    crop: str | None = None,
     priority: str | None = None,
     deadline: float | None = None,
     webhook: str | Mapping[str, Any] | None = None,
@@ -118,6 +121,7 @@ def submission(
         "format": format,
         "quality": quality,
         "fit": fit,
+        "source_crop": crop,
         "priority": priority,
         "deadline_ms": None if deadline is None else round(deadline * 1000),
         "params": None if webhook is None else json.dumps({"webhook": _webhook(webhook)}, allow_nan=False),

@@ -3,12 +3,13 @@
 It looks into no picture and checks no key point: the service does, and names the field.
 """
 
+import base64
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 # No gateway can be set to take more, so a huge file given by mistake is not read to its end.
 MAX_FILE_BYTES = 100_000_000
@@ -76,8 +77,27 @@ Photo = str | os.PathLike[str] | bytes | BinaryFile
 Source = Photo | StoredSource
 """A photo, or one that was uploaded before."""
 
-NewPose = KeyPoints | Mapping[str, Any] | Photo
-"""Key points, the API's own pose object (docs/poses.md), or a file, .json or a skeleton picture: path, bytes, open."""
+
+@dataclass(frozen=True)
+class PhotoOfPose:
+    """A photo of one person, whose pose the service takes (docs/pose-estimation.md).
+
+    Attributes:
+        photo: of anybody.
+        frame: what the picture that is made shows: `person`, as much as there is around the person; `photo`, all of it.
+    """
+
+    photo: Photo
+    frame: Literal["person", "photo"] = "person"
+
+    def document(self) -> dict[str, Any]:
+        """As the API takes it; raises as `pose_part`."""
+        data = base64.b64encode(_content(self.photo, "pose")).decode()
+        return {"photo": {"data": data, "frame": self.frame}}
+
+
+NewPose = KeyPoints | PhotoOfPose | Mapping[str, Any] | Photo
+"""Key points, a photo of the pose, the API's pose object (docs/poses.md), or a file: .json, or a skeleton picture."""
 
 Pose = NewPose | StoredPose
 """One of these, or one that was uploaded before."""
@@ -127,7 +147,7 @@ def pose_part(pose: NewPose) -> FilePart:
         ValueError: the file has more than 100 MB, or the pose holds what JSON can't.
         TypeError: it is none of the forms that are taken.
     """
-    if isinstance(pose, KeyPoints):
+    if isinstance(pose, KeyPoints | PhotoOfPose):
         return _json_part(pose.document())
     if isinstance(pose, Mapping):
         return _json_part(pose)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, cast
 
-from xmdpt_client.inputs import KeyPoints, NewPose, pose_part
+from xmdpt_client.inputs import KeyPoints, NewPose, PhotoOfPose, pose_part
 
 
 def moved(
@@ -22,7 +22,7 @@ def moved(
     """A pose that is to be moved: mirrored, fitted, scaled, shifted, in this order; each of these is set once.
 
     Args:
-        pose: one with key points, as `generate` takes it: not a picture, and not an upload.
+        pose: one with key points, or a photo of one, as `generate` takes it: not a skeleton, and not an upload.
         mirror: left and right swapped.
         fit: as large as the frame allows, in its middle; a number is the share of its sides left free, 0 .. 0.4.
         scale: 0.1 .. 10, about the middle of the pose.
@@ -53,7 +53,7 @@ def pose_document(pose: NewPose) -> dict[str, Any]:
         ValueError: it is a picture, or no JSON.
         TypeError: it is none of the forms that are taken.
     """
-    if isinstance(pose, KeyPoints):
+    if isinstance(pose, KeyPoints | PhotoOfPose):
         return pose.document()
     if isinstance(pose, Mapping):
         return dict(pose)

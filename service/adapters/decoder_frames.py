@@ -3,12 +3,16 @@
 import socket
 import struct
 
-# Format, width and height that the header claims, length of the file that follows.
-REQUEST = struct.Struct("!4sIII")
-# Whether it went well, width and height of the upright picture, length of what follows: the pixels, or why not.
-ANSWER = struct.Struct("!?III")
+# Format, width and height that the header claims; left, top, width and height of a frame in px, all 0 for the whole
+# picture; length of the file that follows.
+REQUEST = struct.Struct("!4sII4dI")
+# Whether it went well, length of what follows: the answer, or why there is none.
+ANSWER = struct.Struct("!?I")
+# What comes before the pixels of a decoded picture: width and height, px.
+SIZE = struct.Struct("!II")
 # What a process says once it can decode.
 READY = b"\n"
+WHOLE = (0.0, 0.0, 0.0, 0.0)
 
 
 def read_exactly(connection: socket.socket, num_bytes: int) -> bytes:

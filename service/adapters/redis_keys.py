@@ -23,6 +23,10 @@ class RedisKeys:
         """String: one vector of the cache."""
         return f"{self.prefix}vec:{key}"
 
+    def finding(self, key: str) -> str:
+        """String, for a day: what was found in one photo; no function touches it."""
+        return f"{self.prefix}found:{key}"
+
     @property
     def events(self) -> str:
         """Stream: one entry for each change of a job's state."""

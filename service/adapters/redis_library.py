@@ -11,7 +11,7 @@ from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_server import connect_async
 from service.domain.errors import StorageError
 from service.domain.library import KEPT_SECONDS, PREFIXES, NewPicture, PictureKind, StoredPicture
-from service.domain.pose import KeyPoints
+from service.domain.pose import KeyPoints, key_points_from_fields
 
 
 class RedisPictureLibrary:
@@ -77,13 +77,9 @@ def _picture(picture_id: str, pairs: Sequence[str]) -> StoredPicture:
             created_at=int(fields["created_ms"]) / 1000,
             expires_at=int(fields["used_ms"]) / 1000 + KEPT_SECONDS,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise StorageError("queue_unavailable", "a stored picture is not one of this version") from error
 
 
 def _key_points(text: str) -> KeyPoints | None:
-    if not text:
-        return None
-    fields = json.loads(text)
-    points = tuple(None if point is None else (point[0], point[1]) for point in fields["points"])
-    return KeyPoints(points, tuple(fields["size"]), tuple(fields["origin"]))
+    return key_points_from_fields(json.loads(text)) if text else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from service.domain.errors import StorageError
 from service.domain.job import ClaimedJob, IdempotencyKey, Job, JobFailure, JobId, JobStatus, Priority, Progress
+from service.domain.pose import key_points_from_fields
 from service.domain.request import GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
 from service.domain.result import JobResult, PictureFile
 from service.domain.trace_context import TraceContext, parse_traceparent
@@ -64,6 +65,7 @@ def request_from_json(text: str) -> GenerationRequest:
             pose_digest=fields["pose_digest"],
             metadata=dict(fields.get("metadata", {})),
             num_images=fields.get("num_images", 1),
+            found_pose=key_points_from_fields(found) if (found := fields.get("found_pose")) else None,
         )
 
 
@@ -226,5 +228,5 @@ def _to_json(fields: Mapping[str, object]) -> str:
 def _reading(what: str) -> Iterator[None]:
     try:
         yield
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise StorageError("queue_unavailable", f"a stored {what} is not one of this version") from error

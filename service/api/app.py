@@ -36,6 +36,7 @@ from service.api.problems import PROBLEMS, framework_error, problem_response
 from service.api.submissions import SubmissionReader
 from service.domain.errors import RequestError, ServiceError
 from service.domain.job import DEFAULT_RETENTION_SECONDS
+from service.gateway.persons import Persons
 from service.ports.pictures import PictureDecoder
 from service.telemetry.logs import get_logger
 from service.telemetry.spans import Tracer
@@ -64,6 +65,7 @@ def create_app(
     default_retention_seconds: float = DEFAULT_RETENTION_SECONDS,
     lifespan: Lifespan[FastAPI] | None = None,
     *,
+    persons: Persons,
     has_docs: bool = False,
     has_pages: bool = True,
     tracer: Tracer | None = None,
@@ -77,6 +79,7 @@ def create_app(
         waits: how long a call may wait.
         default_retention_seconds: how long a picture is kept whose request does not say.
         lifespan: what runs beside it, such as the upkeep.
+        persons: found in photos.
         has_docs: /docs is served: the description as a page to try it on.
         has_pages: /playground and /status are served.
         tracer: of the process, if requests are traced.
@@ -89,7 +92,7 @@ def create_app(
     for code in PROBLEMS:
         # From the start: a rate over the first event of a series that did not exist would miss it.
         services.metrics.input_rejected.labels(code)
-    reader = SubmissionReader(uploads, decoder, default_retention_seconds, services.library)
+    reader = SubmissionReader(uploads, decoder, persons, default_retention_seconds, services.library)
     batch_reader = BatchReader(reader, services.library, services.batches, services.model, uploads)
     app.state.edge = Edge(services, reader, batch_reader, waits)
     app.add_middleware(Envelope, metrics=services.metrics, tracer=tracer)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from starlette.datastructures import QueryParams
 
-from service.api.schemas import WHOLE, Body, GenerationBody, Metadata, WebhookBody, check_body, validated
+from service.api.body import WHOLE, Body, validated
+from service.api.schemas import GenerationBody, Metadata, WebhookBody, check_body
 from service.api.strict_json import escape
 from service.domain.errors import FieldIssue, RequestError
 from service.domain.job import MAX_DEADLINE_SECONDS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS, Priority

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from service.api.batch_body import BatchBody, BatchQuery, Items, batch_query, check_batch, check_item, cost_of
 from service.api.limits import UploadLimits
 from service.api.pose_reading import key_points_of, moves_of
-from service.api.schemas import GenerationBody, PoseBody
+from service.api.pose_schemas import PoseBody
+from service.api.schemas import GenerationBody
 from service.api.strict_json import parse_object
 from service.api.submissions import SubmissionReader, media_type, or_png, read_body
 from service.domain.batch import ItemFailure
@@ -181,7 +182,7 @@ class BatchReader:
         if item.model not in (None, self._model.name):
             raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}")
         if isinstance(batch, BatchQuery):
-            if item.source.data or item.pose.skeleton:
+            if item.source.data or item.pose.skeleton or item.pose.photo:
                 raise RequestError.of_field("validation", "", "may hold no picture here: upload it and name its id")
         elif batch.webhook:
             check_metadata(item.metadata)
@@ -209,10 +210,11 @@ class BatchReader:
                 if call.found[kind, picture_id] is None:
                     raise RequestError.of_field("validation", f"/{kind}/id", f"must name a {kind} of yours")
             cost = cost_of(body)
-            if body.source.data or body.pose.skeleton:
+            if body.source.data or body.pose.skeleton or body.pose.photo:
                 submission = await self._reader.complete(body, call.tenant, or_png)
                 await self._batches.store(draft, item.number, submission)
-                made = BatchItem(item.number, name, cost, submission.options)
+                found = ItemPose(key_points=submission.found_pose) if submission.found_pose else None
+                made = BatchItem(item.number, name, cost, submission.options, pose=found)
                 return made, content_digest(submission.photo + submission.skeleton)
             source = call.found["source", body.source.id or ""]
             assert source, "every item has a source"
@@ -230,7 +232,7 @@ class BatchReader:
 def _key_points(pose: PoseBody) -> KeyPoints | None:
     """Those of a pose that has some; None for a picture, an id, and a name that says it all."""
     is_named = pose.preset is not None and moves_of(pose) == Moves()
-    return None if is_named or pose.skeleton or pose.id is not None else key_points_of(pose)
+    return None if is_named or pose.skeleton or pose.photo or pose.id is not None else key_points_of(pose)
 
 
 async def _parts(request: Request) -> AsyncIterator[bytes]:

@@ -22,6 +22,8 @@ _REFERENCES = {"source_id": ("source", "id"), "pose_id": ("pose", "id"), "pose_p
 # What goes with a pose, in whatever way it is given, and its name there.
 _OF_THE_POSE = {"pose_size": "size", "pose_mirror": "mirror", "pose_fit": "fit"}
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
+# What goes with a file: its own part, and where in that the field stands.
+_WITH_FILES = {"source_crop": ("source", "crop"), "pose_frame": ("pose", "photo", "frame")}
 _OUTPUT = frozenset({"format", "quality", "delivery", "fit"})
 
 
@@ -30,8 +32,8 @@ def form_fields(parts: Sequence[Part], limits: UploadLimits) -> dict[str, Any]:
 
     Args:
         parts: `source` and `pose` as files (or `pose` as JSON text), `params` as JSON, and flat scalar fields, of which
-            `source_id`, `pose_id` and `pose_preset` stand for those files, and `pose_size`, `pose_mirror` and
-            `pose_fit` go with a pose.
+            `source_id`, `pose_id` and `pose_preset` stand for those files, `pose_size`, `pose_mirror` and `pose_fit` go
+            with a pose, `pose_kind` says what the file `pose` is, and `source_crop` and `pose_frame` go with files.
         limits: of text fields.
 
     Returns:
@@ -46,17 +48,19 @@ def form_fields(parts: Sequence[Part], limits: UploadLimits) -> dict[str, Any]:
     params = named.pop("params", None)
     fields = parse_object(bytes(params.content), limits.max_json_bytes) if params else {}
     pose_kind = named.pop("pose_kind", None)
-    if pose_kind:
-        _check_pose_kind(_text(pose_kind))
+    kind = _pose_kind(pose_kind)
+    with_files = {name: _text(named.pop(name)) for name in _WITH_FILES if name in named}
     references = {name: named.pop(name) for name in _REFERENCES if name in named}
     with_pose = {name: named.pop(name) for name in _OF_THE_POSE if name in named}
     for name, part in named.items():
-        _place(fields, name, _value(part, limits))
+        _place(fields, name, _value(part, limits, kind))
     for name, part in references.items():
         home, key = _REFERENCES[name]
         _place(fields, home, {key: _text(part)})
     for name, part in with_pose.items():
         _place(fields, name, _of_a_pose(_text(part)))
+    for name, text in with_files.items():
+        _place_with_file(fields, name, text)
     return fields
 
 
@@ -67,13 +71,14 @@ def _check_single(parts: Sequence[Part]) -> None:
             raise RequestError.of_field("validation", f"/{name[:64]}", "is given twice")
 
 
-def _check_pose_kind(kind: str) -> None:
-    if kind != "skeleton":
-        detail = "is not available in this version" if kind == "photo" else "must be skeleton"
-        raise RequestError.of_field("validation", "/pose_kind", detail)
+def _pose_kind(part: Part | None) -> str:
+    kind = _text(part) if part else "skeleton"
+    if kind not in ("skeleton", "photo"):
+        raise RequestError.of_field("validation", "/pose_kind", "must be skeleton or photo")
+    return kind
 
 
-def _value(part: Part, limits: UploadLimits) -> Any:
+def _value(part: Part, limits: UploadLimits, pose_kind: str) -> Any:
     if part.name == "source":
         return {"data": bytes(part.content)}
     if part.name == "pose":
@@ -81,7 +86,7 @@ def _value(part: Part, limits: UploadLimits) -> Any:
         content = bytes(part.content)
         is_text = content.lstrip().startswith(b"{") or not (part.is_file or picture_format(content))
         is_json = is_text or part.content_type == "application/json"
-        return _pose(content, limits) if is_json else {"skeleton": {"data": content}}
+        return _pose(content, limits) if is_json else {pose_kind: {"data": content}}
     text = _text(part)
     match = _NUMBER.fullmatch(text) if part.name in _NUMERIC else None
     if not match:
@@ -120,3 +125,15 @@ def _place(fields: dict[str, Any], name: str, value: Any) -> None:
     if not isinstance(home, dict) or key in home:
         raise RequestError.of_field("validation", f"/{name[:64]}", "is given twice, in two ways")
     home[key] = value
+
+
+def _place_with_file(fields: dict[str, Any], name: str, text: str) -> None:
+    """Set a field of a file that is there already."""
+    *path, key = _WITH_FILES[name]
+    home: Any = fields
+    for step in path:
+        home = home.get(step) if isinstance(home, dict) else None
+    if not isinstance(home, dict) or "data" not in home or key in home:
+        file = "the file source" if path[-1] == "source" else "the file pose, with pose_kind=photo"
+        raise RequestError.of_field("validation", f"/{name}", f"goes with {file}, and is given once")
+    home[key] = text

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from service.api.callers import GeneratorDep, ReaderDep
 from service.api.conditional import entity_tag, is_known
 from service.api.dependencies import Edge, EdgeDep
-from service.api.openapi import PICTURE_PROBLEMS, POSE_PROBLEMS, POSE_UPLOAD, SOURCE_UPLOAD, problems
+from service.api.openapi import PERSON_PROBLEMS, PICTURE_PROBLEMS, POSE_PROBLEMS, POSE_UPLOAD, SOURCE_UPLOAD, problems
 from service.api.views import moment
 from service.domain.access import Caller
 from service.domain.errors import RequestError
@@ -101,7 +101,7 @@ _DELETED: dict[int | str, dict[str, Any]] = {
     operation_id="uploadSource",
     summary="Keep a photo for later jobs",
     openapi_extra=SOURCE_UPLOAD | _WARM,
-    **_upload_route(SourceView, *PICTURE_PROBLEMS),
+    **_upload_route(SourceView, *PICTURE_PROBLEMS, *PERSON_PROBLEMS),
 )
 async def upload_source(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """The same photo again is found again: 200 with the same id."""

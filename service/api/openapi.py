@@ -12,8 +12,9 @@ from pydantic.json_schema import models_json_schema
 
 from service.api.batch_body import BatchBody
 from service.api.batch_views import BatchLine
+from service.api.pose_schemas import PoseFormsBody, StripBody
 from service.api.problems import CONTENT_TYPE, PROBLEMS, Problem
-from service.api.schemas import GenerationBody, PictureBody, PoseFormsBody, StripBody
+from service.api.schemas import GenerationBody, SourcePhotoBody
 from service.api.views import JobListView, JobView, PreviewEvent, ProgressEvent
 from service.domain.request import ImageFormat
 
@@ -44,12 +45,27 @@ _SOURCE_PART = {"type": "string", "format": "binary", "description": "The photo:
 _POSE_PART = {
     "type": "string",
     "format": "binary",
-    "description": "A skeleton picture as a file, or JSON: the body's pose, or a document of OpenPose or COCO as it is",
+    "description": "A skeleton picture or a photo as a file, or JSON: the body's pose, or what OpenPose or COCO writes",
 }
 _OF_THE_POSE = {
     "pose_size": _TEXT | {"pattern": "^[0-9]+x[0-9]+$", "description": "As `pose.size`, such as 640x480"},
     "pose_mirror": {"type": "boolean", "description": "As `pose.mirror`"},
     "pose_fit": {"type": "boolean", "description": "As `pose.fit`"},
+}
+_SOURCE_CROP = {
+    "enum": ["none", "person"],
+    "default": "none",
+    "description": "`person`: not all of the photo but a frame around the person is shown to the model",
+}
+_POSE_KIND = {
+    "enum": ["skeleton", "photo"],
+    "default": "skeleton",
+    "description": "What a file `pose` is: a drawn skeleton, or a photo whose pose is taken",
+}
+_POSE_FRAME = {
+    "enum": ["photo", "person"],
+    "default": "photo",
+    "description": "With `pose_kind=photo`: as `pose.photo.frame`",
 }
 _FORM = {
     "type": "object",
@@ -61,7 +77,9 @@ _FORM = {
         "pose_id": _TEXT | {"description": "In place of `pose`: an id of `POST /v1/poses`"},
         "pose_preset": _TEXT | {"description": "In place of `pose`: a name of `GET /v1/poses/presets`"},
         **_OF_THE_POSE,
-        "pose_kind": {"const": "skeleton", "default": "skeleton", "description": "What a file `pose` is"},
+        "source_crop": _SOURCE_CROP,
+        "pose_kind": _POSE_KIND,
+        "pose_frame": _POSE_FRAME,
         "params": _TEXT | {"description": "The fields of the JSON body without pictures, as JSON"},
         "model": _TEXT,
         "seed": {"type": "integer"},
@@ -119,9 +137,14 @@ def _upload_body(form: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]
     return {"requestBody": {"required": True, "content": content}}
 
 
-SOURCE_UPLOAD = _upload_body({"source": _SOURCE_PART}, PictureBody)
+SOURCE_UPLOAD = _upload_body({"source": _SOURCE_PART, "source_crop": _SOURCE_CROP}, SourcePhotoBody)
 POSE_UPLOAD = _upload_body(
-    {"pose": _POSE_PART, "pose_preset": _FORM["properties"]["pose_preset"], **_OF_THE_POSE}, PoseFormsBody
+    {
+        "pose": _POSE_PART,
+        **{name: _FORM["properties"][name] for name in ("pose_preset", "pose_kind", "pose_frame")},
+        **_OF_THE_POSE,
+    },
+    PoseFormsBody,
 )
 STRIP_BODY: dict[str, Any] = {
     "requestBody": {
@@ -158,6 +181,7 @@ PICTURE_PROBLEMS = (
     "image_too_small",
     "image_animated",
 )
+PERSON_PROBLEMS = ("no_person", "several_persons", "person_too_small", "person_out_of_frame")
 POINTS_PROBLEMS = (
     "keypoints_format",
     "pose_too_sparse",
@@ -166,7 +190,7 @@ POINTS_PROBLEMS = (
     "several_persons",
     "unknown_preset",
 )
-POSE_PROBLEMS = (*PICTURE_PROBLEMS, *POINTS_PROBLEMS)
+POSE_PROBLEMS = tuple(dict.fromkeys((*PICTURE_PROBLEMS, *POINTS_PROBLEMS, *PERSON_PROBLEMS)))
 GENERATION_PROBLEMS = (
     *POSE_PROBLEMS,
     "bad_header",
@@ -271,7 +295,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     _, ours = models_json_schema(
         [
-            *((model, "validation") for model in (GenerationBody, PictureBody, PoseFormsBody, StripBody, BatchBody)),
+            *(
+                (model, "validation")
+                for model in (GenerationBody, SourcePhotoBody, PoseFormsBody, StripBody, BatchBody)
+            ),
             *(
                 (model, "serialization")
                 for model in (JobView, JobListView, ProgressEvent, PreviewEvent, BatchLine, Problem)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.api.schemas import PointsBody, PoseFormsBody, WayBody
+from service.api.pose_schemas import PointsBody, PoseFormsBody, WayBody
 from service.domain.pose import KeyPoints, Point, check_usable, read_points
 from service.domain.pose_formats import read_coco17, read_deepfashion, read_openpose
 from service.domain.pose_interpolation import between

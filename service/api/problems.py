@@ -73,8 +73,14 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "keypoints_format": ProblemKind(422, "Unusable key points", "Send 18 entries in the order of OpenPose COCO-18."),
     "pose_too_sparse": ProblemKind(422, "Too few key points", "Send at least 3 key points that are seen and apart."),
     "pose_out_of_frame": ProblemKind(422, "Pose outside of its frame", "Check `size` and `origin`."),
-    "no_person": ProblemKind(422, "Nobody found", "Send a pose or a photo of one person."),
-    "several_persons": ProblemKind(422, "Several persons", "Send a pose or a photo of one person alone."),
+    "no_person": ProblemKind(
+        422, "Nobody found", "Send a photo of one upright person, head included, at least a fifth of the photo high."
+    ),
+    "several_persons": ProblemKind(422, "Several persons", "Cut the photo to one of the persons."),
+    "person_too_small": ProblemKind(422, "Person too small", "Send a larger photo, or one that is cut to the person."),
+    "person_out_of_frame": ProblemKind(
+        422, "Person out of the picture", "Send a photo that shows the person from the head to the hips at least."
+    ),
     "unknown_model": ProblemKind(422, "Unknown model", "Use a name of `GET /v1/models`, or none."),
     "unknown_preset": ProblemKind(422, "Unknown pose", "Use a name of `GET /v1/poses/presets`."),
     "webhook_url": ProblemKind(

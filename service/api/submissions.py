@@ -15,24 +15,26 @@ from starlette.requests import Request
 from service.api.forms import form_fields
 from service.api.limits import UploadLimits
 from service.api.multipart import parse_multipart
-from service.api.pose_reading import ends_of, key_points_of
+from service.api.pose_reading import ends_of, key_points_of, moved_as_asked
+from service.api.pose_schemas import PoseFormsBody, check_pose_upload, check_strip
 from service.api.schemas import (
     GenerationBody,
     OutputBody,
-    PoseFormsBody,
+    SourceBody,
+    SourcePhotoBody,
     check_body,
-    check_pose_upload,
     check_source_upload,
-    check_strip,
 )
 from service.api.strict_json import parse_object
-from service.api.uploads import decode_picture
+from service.api.uploads import decode_picture, find_person
 from service.domain.errors import FieldIssue, NotFoundError, RequestError
 from service.domain.library import PictureKind
+from service.domain.person import Frame, PersonInPhoto
 from service.domain.pose import KeyPoints
 from service.domain.request import DEFAULT_QUALITY, ImageFormat, OutputOptions, width_of_aspect
 from service.domain.webhook import Webhook
 from service.gateway.library import Library
+from service.gateway.persons import Persons
 from service.gateway.poses import draw_pose
 from service.gateway.submission import JobOptions, Submission
 from service.ports.pictures import DecodedPicture, PictureDecoder
@@ -55,11 +57,18 @@ class SubmissionReader:
     """
 
     def __init__(
-        self, limits: UploadLimits, decoder: PictureDecoder, default_retention_seconds: float, library: Library
+        self,
+        limits: UploadLimits,
+        decoder: PictureDecoder,
+        persons: Persons,
+        default_retention_seconds: float,
+        library: Library,
     ) -> None:
         self._limits, self._default_retention_seconds = limits, default_retention_seconds
-        self._decoder, self._library = decoder, library
+        self._decoder, self._persons, self._library = decoder, persons, library
         self._turns = CapacityLimiter(decoder.num_at_a_time)
+        # Of their own: who waits for a person must not keep others from having their pictures decoded.
+        self._looks = CapacityLimiter(persons.num_at_a_time)
 
     async def read(self, request: Request, tenant: str, choose_format: FormatChoice) -> Submission:
         """Read one request.
@@ -75,7 +84,7 @@ class SubmissionReader:
             OverloadedError: `overloaded`: no picture can be decoded at present.
             starlette.requests.ClientDisconnect: nobody is there any more.
         """
-        checked = await self._decoded(request, lambda fields, _: check_body(fields))
+        checked, _ = await self._checked(request, lambda fields, _: check_body(fields))
         return await self.complete(checked, tenant, choose_format)
 
     async def complete(self, body: GenerationBody, tenant: str, choose_format: FormatChoice) -> Submission:
@@ -83,8 +92,10 @@ class SubmissionReader:
         chosen = _format(body.output, choose_format)
         source = await self._stored("source", body.source.id, tenant)
         pose = await self._stored("pose", body.pose.id, tenant)
+        frame = await self._frame(body.source, "/source")
+        photographed = await self._photographed(body.pose, "/pose")
         with part("decode"):
-            return await self._in_thread(self._submission, body, chosen, source, pose)
+            return await self._in_thread(self._submission, body, chosen, source or frame, pose or photographed)
 
     def options(self, body: GenerationBody, width_px: int, height_px: int) -> JobOptions:
         """Everything of a checked body but its pictures.
@@ -101,25 +112,25 @@ class SubmissionReader:
 
     async def read_source(self, request: Request) -> DecodedPicture:
         """Read a photo for the library; raises as `read`."""
-
-        def decode(fields: dict[str, Any], is_form: bool) -> DecodedPicture:
-            if is_form:
-                return self._decode(check_source_upload(fields).data, "/source")
-            with _bare("/source"):
-                return self._decode(check_source_upload({"source": fields}).data, "/source/data")
-
-        return await self._decoded(request, decode)
+        photo, is_form = await self._checked(
+            request,
+            lambda fields, is_form: check_source_upload(fields if is_form else {"source": fields}),
+            bare="/source",
+        )
+        with _bare("" if is_form else "/source"):
+            pointer = "/source" if is_form else "/source/data"
+            frame = await self._frame(photo, pointer)
+            return await self._in_thread(self._decode, photo.data, pointer, frame)
 
     async def read_pose(self, request: Request) -> tuple[DecodedPicture, KeyPoints | None]:
         """Read a pose for the library: a drawing of 256 x 256 px, and what it was drawn from; raises as `read`."""
-
-        def decode(fields: dict[str, Any], is_form: bool) -> tuple[bytes, KeyPoints | None]:
-            if is_form:
-                return self._pose(check_pose_upload(fields), "/pose")
-            with _bare("/pose"):
-                return self._pose(check_pose_upload({"pose": fields}), "/pose/skeleton/data")
-
-        pixels, key_points = await self._decoded(request, decode)
+        pose, is_form = await self._checked(
+            request, lambda fields, is_form: check_pose_upload(fields if is_form else {"pose": fields}), bare="/pose"
+        )
+        with _bare("" if is_form else "/pose"):
+            photographed = await self._photographed(pose, "/pose" if is_form else "/pose/photo/data")
+            pointer = "/pose" if is_form else "/pose/skeleton/data"
+            pixels, key_points = await self._in_thread(self._pose, pose, pointer, photographed)
         return DecodedPicture(pixels, IMAGE_SIZE, IMAGE_SIZE), key_points
 
     async def read_way(self, request: Request) -> tuple[KeyPoints, KeyPoints, int]:
@@ -130,10 +141,16 @@ class SubmissionReader:
             strip = check_strip(fields)
             return *ends_of(strip, ""), strip.count
 
-        return await self._decoded(request, ends)
+        made, _ = await self._checked(request, ends)
+        return made
 
-    async def _decoded(self, request: Request, decode: Callable[[dict[str, Any], bool], _Made]) -> _Made:
-        """What a thread makes of the fields of the body, and of whether it is a form."""
+    async def _checked(
+        self, request: Request, check: Callable[[dict[str, Any], bool], _Made], bare: str = ""
+    ) -> tuple[_Made, bool]:
+        """What `check`, in a thread, makes of the fields of the body, and whether that is a form.
+
+        JSON that is to be the field `bare` and nothing else has pointers that begin below it.
+        """
         content_type = request.headers.get("content-type", "")
         kind = media_type(request.headers, "multipart/form-data", "application/json")
         with part("receive"):
@@ -141,13 +158,32 @@ class SubmissionReader:
         request.state.is_body_read = True
         is_form = kind == "multipart/form-data"
 
-        def decoded() -> _Made:
+        def checked() -> _Made:
             if is_form:
-                return decode(form_fields(parse_multipart(body, content_type), self._limits), True)
-            return decode(parse_object(body, self._limits.max_json_bytes), False)
+                return check(form_fields(parse_multipart(body, content_type), self._limits), True)
+            with _bare(bare):
+                return check(parse_object(body, self._limits.max_json_bytes), False)
 
         with part("parse"):
-            return await self._in_thread(decoded)
+            return await self._in_thread(checked), is_form
+
+    async def _frame(self, source: SourceBody | SourcePhotoBody, pointer: str) -> Frame | None:
+        """What of the photo is wanted; None for all of it."""
+        if source.crop == "none" or source.data is None:
+            return None
+        return (await self._person(source.data, pointer)).frame
+
+    async def _photographed(self, pose: PoseFormsBody, pointer: str) -> KeyPoints | None:
+        """The key points of the person in a photo, moved as asked, if the pose is one."""
+        if pose.photo is None:
+            return None
+        found = (await self._person(pose.photo.data, pointer)).pose(pose.photo.frame)
+        return moved_as_asked(found, pose, "/pose/photo")
+
+    async def _person(self, content: bytes, pointer: str) -> PersonInPhoto:
+        return await anyio.to_thread.run_sync(
+            find_person, content, self._limits, pointer, self._persons, limiter=self._looks
+        )
 
     async def _in_thread(self, function: Callable[..., _Made], *arguments: Any) -> _Made:
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._turns)
@@ -163,11 +199,19 @@ class SubmissionReader:
             raise RequestError.of_field("validation", f"/{kind}/id", f"must name a {kind} of yours") from None
 
     def _submission(
-        self, body: GenerationBody, chosen: ImageFormat, source: DecodedPicture | None, pose: DecodedPicture | None
+        self,
+        body: GenerationBody,
+        chosen: ImageFormat,
+        source: DecodedPicture | Frame | None,
+        pose: DecodedPicture | KeyPoints | None,
     ) -> Submission:
-        photo = source or self._decode(body.source.data or b"", "/source")
-        skeleton = pose.pixels if pose else self._pose(body.pose, "/pose")[0]
-        return Submission(photo.pixels, skeleton, self._options(body, chosen, photo.width_px, photo.height_px))
+        """Of a picture that was not stored: what of it is wanted, or the key points of the person in it."""
+        if not isinstance(source, DecodedPicture):
+            source = self._decode(body.source.data or b"", "/source", source)
+        options = self._options(body, chosen, source.width_px, source.height_px)
+        if isinstance(pose, DecodedPicture):
+            return Submission(source.pixels, pose.pixels, options)
+        return Submission(source.pixels, self._pose(body.pose, "/pose", pose)[0], options, pose)
 
     def _options(self, body: GenerationBody, chosen: ImageFormat, width_px: int, height_px: int) -> JobOptions:
         return JobOptions(
@@ -185,15 +229,17 @@ class SubmissionReader:
             num_images=body.num_images,
         )
 
-    def _pose(self, pose: PoseFormsBody, pointer: str) -> tuple[bytes, KeyPoints | None]:
+    def _pose(
+        self, pose: PoseFormsBody, pointer: str, photographed: KeyPoints | None
+    ) -> tuple[bytes, KeyPoints | None]:
         """The skeleton's pixels, and what they were drawn from; the pointer is that of a picture."""
         if pose.skeleton:
             return self._decode(pose.skeleton.data, pointer).pixels, None
-        key_points = key_points_of(pose)
+        key_points = photographed or key_points_of(pose)
         return draw_pose(key_points), key_points
 
-    def _decode(self, content: bytes, pointer: str) -> DecodedPicture:
-        return decode_picture(content, self._limits, pointer, self._decoder)
+    def _decode(self, content: bytes, pointer: str, frame: Frame | None = None) -> DecodedPicture:
+        return decode_picture(content, self._limits, pointer, self._decoder, frame)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from service.api.picture_headers import (
     read_webp,
 )
 from service.domain.errors import RequestError
+from service.domain.person import Frame, PersonInPhoto
+from service.gateway.persons import Persons
 from service.ports.pictures import DecodedPicture, PictureDecoder, PictureFormat
 
 _HEADER_READERS: Mapping[PictureFormat, Callable[[bytes], PictureHeader]] = {
@@ -25,7 +27,9 @@ _HEADER_READERS: Mapping[PictureFormat, Callable[[bytes], PictureHeader]] = {
 }
 
 
-def decode_picture(content: bytes, limits: UploadLimits, pointer: str, decoder: PictureDecoder) -> DecodedPicture:
+def decode_picture(
+    content: bytes, limits: UploadLimits, pointer: str, decoder: PictureDecoder, frame: Frame | None = None
+) -> DecodedPicture:
     """Decode a photo, or a skeleton picture: both are prepared alike.
 
     Args:
@@ -33,6 +37,7 @@ def decode_picture(content: bytes, limits: UploadLimits, pointer: str, decoder: 
         limits: what is accepted.
         pointer: of the field, for errors.
         decoder: gets what has passed all other checks.
+        frame: the part of the picture that is wanted; None for all of it.
 
     Raises:
         RequestError: `body_too_large`, `image_type`, `image_too_large`, `image_too_small`, `image_animated` or
@@ -41,7 +46,20 @@ def decode_picture(content: bytes, limits: UploadLimits, pointer: str, decoder: 
     """
     name, header = _checked(content, limits, pointer)
     try:
-        return decoder.decode(header.content, name, (header.width, header.height))
+        return decoder.decode(header.content, name, (header.width, header.height), frame)
+    except RequestError as error:
+        raise RequestError.of_field(error.code, pointer, error.detail) from None
+
+
+def find_person(content: bytes, limits: UploadLimits, pointer: str, persons: Persons) -> PersonInPhoto:
+    """Find the one person in a photo; arguments and errors as those of `decode_picture`.
+
+    Raises:
+        RequestError: also `no_person`, `several_persons`, `person_too_small` or `person_out_of_frame`.
+    """
+    name, header = _checked(content, limits, pointer)
+    try:
+        return persons.find(header.content, name, (header.width, header.height))
     except RequestError as error:
         raise RequestError.of_field(error.code, pointer, error.detail) from None
 

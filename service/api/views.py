@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from service.api.problems import Problem, problem_of
 from service.domain.capacity import Eta
 from service.domain.job import Job, JobId, JobStatus, Priority
+from service.domain.pose import KeyPoints
 from service.domain.request import ImageFormat, Sampler
 from service.domain.result import JobResult
 from service.gateway.links import PLAIN, Links
@@ -44,6 +45,14 @@ class ProgressView(BaseModel):
     ratio: float = Field(description="step / steps, 0 to 1")
 
 
+class FoundPoseView(BaseModel):
+    """Key points that were found in a photo."""
+
+    keypoints: list[list[float] | None] = Field(description="As in `pose.keypoints`; null where nothing is seen")
+    size: list[float] = Field(description="Of the key points' frame; likewise origin")
+    origin: list[float]
+
+
 class RequestView(BaseModel):
     """What was asked for, defaults and the drawn seed filled in."""
 
@@ -54,6 +63,7 @@ class RequestView(BaseModel):
     guidance: float
     sampler: Sampler
     format: ImageFormat
+    pose: FoundPoseView | None = Field(description="What was found in the photo that gave the pose, else null")
 
 
 class OutputView(BaseModel):
@@ -191,6 +201,7 @@ def job_view(job: Job, eta: Eta | None, contents: Sequence[bytes] = (), links: L
             guidance=params.guidance,
             sampler=params.sampler,
             format=request.output.format,
+            pose=_found_pose(request.found_pose) if request.found_pose else None,
         ),
         outputs=_outputs(job, job.result, contents, links) if job.result else [],
         cache=CacheView.model_validate(job.result.cache) if job.result and job.result.cache else None,
@@ -200,6 +211,11 @@ def job_view(job: Job, eta: Eta | None, contents: Sequence[bytes] = (), links: L
         metadata=dict(request.metadata),
         urls=_urls(job, links),
     )
+
+
+def _found_pose(found: KeyPoints) -> FoundPoseView:
+    points = [None if point is None else list(point) for point in found.points]
+    return FoundPoseView(keypoints=points, size=list(found.size), origin=list(found.origin))
 
 
 def progress_event(job: Job, eta: Eta | None) -> ProgressEvent:

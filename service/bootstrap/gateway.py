@@ -3,12 +3,9 @@
 import asyncio
 import socket
 import sys
-import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 
-import uvicorn
 from fastapi import FastAPI
 
 from service.adapters.pillow_pool import PillowPool
@@ -23,16 +20,16 @@ from service.adapters.redis_workers import RedisWorkerRegistry
 from service.adapters.task_end import end_task
 from service.api.app import create_app
 from service.api.dependencies import GatewayServices
-from service.api.http_protocol import ConnectionLimits, GuardedProtocol
 from service.api.limits import UploadLimits, WaitLimits
 from service.bootstrap.access import open_key_ring, shows_docs
 from service.bootstrap.backend import served_model
+from service.bootstrap.http_server import draining_server, listen
+from service.bootstrap.persons import PersonFinding
 from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
 from service.bootstrap.stores import open_stores
 from service.bootstrap.tracing import open_tracer
 from service.bootstrap.webhooks import Webhooks
-from service.domain.errors import ConfigurationError
 from service.gateway.access import Access
 from service.gateway.archive import Archive
 from service.gateway.batch_feeder import BatchFeeder
@@ -50,15 +47,6 @@ from service.gateway.workforce import Workforce
 from service.settings import Settings
 from service.telemetry.logs import configure_logs, get_logger
 from service.telemetry.metrics import GatewayMetrics
-
-# An idle connection is closed after this long; a client that reuses it later simply connects again.
-_KEEP_ALIVE_SECONDS = 75
-# Connections that wait to be accepted.
-_BACKLOG = 2048
-# At a stop, answers in flight get this long; then, whoever still sends or reads a little more.
-_DRAIN_SECONDS = 5.0
-_GOODBYE_SECONDS = 1
-_LOOK_EVERY_SECONDS = 0.1
 
 
 def run_gateway(settings: Settings) -> None:
@@ -95,6 +83,7 @@ def run_gateway(settings: Settings) -> None:
     batches = Batches(books, manifests, blobs, feeder, forecasts, metrics, webhooks.receivers)
     edge = settings.gateway
     decoder = PillowPool(edge.decoders, edge.max_pixels)
+    finding = PersonFinding(settings, metrics)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -107,6 +96,7 @@ def run_gateway(settings: Settings) -> None:
             for task in tasks:
                 await end_task(task)
             decoder.close()
+            finding.close()
             clients = (archive, books, intake, registry, pictures, vectors, queue_upkeep, auditor, webhooks)
             for client in (*clients, *([ring] if ring else [])):
                 await client.aclose()
@@ -138,66 +128,20 @@ def run_gateway(settings: Settings) -> None:
         WaitLimits(edge.default_wait_seconds, edge.max_wait_seconds),
         settings.queue.retention_seconds,
         lifespan,
+        persons=finding.persons,
         has_docs=shows_docs(edge, needs_keys=ring is not None),
         has_pages=edge.pages == "on",
         tracer=tracer,
     )
-    listener = _listen(edge.host, edge.port)
+    listener = listen(edge.host, edge.port)
     _say_what_is_served(model, listener)
-    limits = ConnectionLimits(max_connections=edge.max_connections, hosts=edge.host_names)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",
-        http=partial(GuardedProtocol, limits=limits),  # pyright: ignore[reportArgumentType]
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GOODBYE_SECONDS,
-    )
-    server = DrainingServer(config, (events, batches), readiness, _DRAIN_SECONDS)
+    server = draining_server(app, edge, (events, batches), readiness)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if tracer is not None:
         tracer.close()
     if not server.started:
         sys.exit(1)
-
-
-class DrainingServer(uvicorn.Server):
-    """A server that still answers while it stops: that it takes no new job, and what it has begun."""
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        followed: Sequence[JobEvents | Batches],
-        readiness: Readiness,
-        drain_seconds: float,
-    ) -> None:
-        super().__init__(config)
-        self._followed, self._readiness, self._drain_seconds = followed, readiness, drain_seconds
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let answers in flight come to their end, and only then stop listening.
-
-        What is followed ends at once: it would last as long as its jobs.
-        """
-        self._readiness.drain()
-        for followed in self._followed:
-            followed.close()
-        deadline = time.monotonic() + self._drain_seconds
-        while self.server_state.tasks and not self.force_exit and time.monotonic() < deadline:
-            await asyncio.wait(list(self.server_state.tasks), timeout=_LOOK_EVERY_SECONDS)
-        await super().shutdown(sockets)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        variables = "XMDPT_GATEWAY__HOST and XMDPT_GATEWAY__PORT"
-        raise ConfigurationError(f"can't listen on {host} port {port}: {error.strerror}; change {variables}") from None
 
 
 def _say_what_is_served(model: ServedModel, listener: socket.socket) -> None:

@@ -5,9 +5,9 @@ It draws nothing: `service.gateway.poses` turns them into a skeleton picture. Ot
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from service.domain.errors import RequestError
 from xmdpt.spec import IMAGE_SIZE, NUM_KEY_POINTS
@@ -34,6 +34,13 @@ class KeyPoints:
     points: tuple[Point | None, ...]
     size: Point
     origin: Point = (0.0, 0.0)
+
+
+def key_points_from_fields(fields: Mapping[str, Any]) -> KeyPoints:
+    """Undo `dataclasses.asdict`, also behind JSON; KeyError, TypeError, ValueError or IndexError if it is none."""
+    points = tuple(None if point is None else (point[0], point[1]) for point in fields["points"])
+    size, origin = fields["size"], fields["origin"]
+    return KeyPoints(points, (size[0], size[1]), (origin[0], origin[1]))
 
 
 def parse_key_points(entries: Sequence[object], size: Point, origin: Point = (0.0, 0.0)) -> KeyPoints:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from service.domain.pose import KeyPoints
 from xmdpt.spec import IMAGE_SIZE
 
 MAX_SEED = 2**53 - 1
@@ -91,6 +92,7 @@ class GenerationRequest:
         pose_digest: `sha256:<hex>` of the skeleton's 256 x 256 x 3 bytes.
         metadata: the client's own notes, which decide nothing.
         num_images: 1 .. 8; picture i is drawn from seed + i.
+        found_pose: the key points that were found in a photo, if the pose was given by one; they decide nothing.
     """
 
     model: str
@@ -100,3 +102,4 @@ class GenerationRequest:
     pose_digest: str
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     num_images: int = 1
+    found_pose: KeyPoints | None = None

@@ -173,8 +173,10 @@ class BatchFeeder:
         if item.failure or item.options is None:
             return SkippedItem(item.custom_id, JobStatus.FAILED, item.cost, item.failure or _LOST)
         job_id = job_id_of_item(turn.batch_id, item.number)
+        found_pose = None
         try:
             if item.source_id is None:
+                found_pose = item.pose.key_points if item.pose else None
                 photo, skeleton = unpack_inputs(await asyncio.to_thread(self._blobs.get_input, job_id))
             else:
                 photo = await self._stored(item.source_id, "source", turn.tenant)
@@ -192,7 +194,7 @@ class BatchFeeder:
             issues = tuple((issue.pointer, issue.detail) for issue in error.issues)
             failure = ItemFailure(error.code, error.detail, issues) if issues else _LOST
             return SkippedItem(item.custom_id, JobStatus.FAILED, item.cost, failure)
-        submission = Submission(photo, skeleton, item.options)
+        submission = Submission(photo, skeleton, item.options, found_pose)
         place = BatchPlace(turn.batch_id, turn.cursor + index, item.custom_id)
         job = new_job(job_id, submission, turn.tenant, self._model.name)
         return replace(job, batch=place, deadline_seconds=turn.seconds_left, webhook=turn.webhook, trace=turn.trace)

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.domain.batch import ItemFailure
 from service.domain.job import Priority
-from service.domain.pose import KeyPoints
+from service.domain.pose import KeyPoints, key_points_from_fields
 from service.domain.request import ImageFormat, OutputOptions, Sampler
 from service.gateway.submission import JobOptions
 
@@ -39,7 +39,7 @@ class BatchItem:
         cost: its row-steps.
         options: None if it can't become a job.
         source_id: of the library; None if its pictures came with the call and are stored as the job's input.
-        pose: likewise.
+        pose: likewise, but that key points which were found in such a picture are told.
         failure: why it can't become a job.
     """
 
@@ -72,7 +72,7 @@ def item_from_line(line: bytes) -> BatchItem:
             "failure": _failure(fields["failure"]) if fields["failure"] else None,
         }
         return BatchItem(**(fields | made))
-    except (KeyError, TypeError) as error:
+    except (KeyError, IndexError, TypeError) as error:
         raise ValueError("a line of the manifest is not one of this version") from error
 
 
@@ -90,9 +90,7 @@ def _pose(fields: dict[str, Any]) -> ItemPose:
     points = fields["key_points"]
     if points is None:
         return ItemPose(fields["pose_id"], fields["preset"])
-    seen = tuple(None if point is None else (point[0], point[1]) for point in points["points"])
-    size, origin = points["size"], points["origin"]
-    return ItemPose(key_points=KeyPoints(seen, (size[0], size[1]), (origin[0], origin[1])))
+    return ItemPose(key_points=key_points_from_fields(points))
 
 
 def _failure(fields: dict[str, Any]) -> ItemFailure:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from service.domain.digest import content_digest
 from service.domain.job import DEFAULT_RETENTION_SECONDS, MAX_DEADLINE_SECONDS, Priority
+from service.domain.pose import KeyPoints
 from service.domain.request import MAX_SEED, GenerationRequest, OutputOptions, Sampler, SamplingParams
 from service.domain.webhook import Webhook
 
@@ -54,11 +55,13 @@ class Submission:
     Attributes:
         photo: uint8 [256,256,3] RGB as bytes; skeleton likewise.
         options: the rest of it.
+        found_pose: what was found in a photo, if the pose was given by one.
     """
 
     photo: bytes
     skeleton: bytes
     options: JobOptions
+    found_pose: KeyPoints | None = None
 
     def request(self, model: str) -> GenerationRequest:
         """What is asked of this model; an absent seed is drawn, a new one each time."""
@@ -73,12 +76,15 @@ class Submission:
             pose_digest=content_digest(self.skeleton),
             metadata=options.metadata,
             num_images=options.num_images,
+            found_pose=self.found_pose,
         )
 
     def fingerprint(self, request: GenerationRequest) -> str:
         """64 hex digits over everything that decides the answer to `request`; a drawn seed counts as an absent one."""
         content = dataclasses.asdict(request)
         content["params"]["seed"] = self.options.seed
+        # The skeleton that was drawn from it counts already.
+        del content["found_pose"]
         content |= {
             "priority": self.options.priority,
             "deadline_seconds": self.options.deadline_seconds,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from service.domain.person import Frame
+
 PictureFormat = Literal["PNG", "JPEG", "WEBP"]
 
 
@@ -12,7 +14,7 @@ class DecodedPicture:
 
     Attributes:
         pixels: uint8 [256,256,3] RGB as 196,608 bytes.
-        width_px: of the file's picture, upright; likewise height_px.
+        width_px: of the file's picture, upright, or of the frame of it that was asked for; likewise height_px.
     """
 
     pixels: bytes
@@ -29,13 +31,16 @@ class PictureDecoder(Protocol):
 
     num_at_a_time: int
 
-    def decode(self, content: bytes, name: PictureFormat, size: tuple[int, int]) -> DecodedPicture:
+    def decode(
+        self, content: bytes, name: PictureFormat, size: tuple[int, int], frame: Frame | None = None
+    ) -> DecodedPicture:
         """Decode one file.
 
         Args:
             content: the file.
             name: what its first bytes say that it is.
             size: width and height in px that its header claims, checked against the limits.
+            frame: the part of the upright picture that the square shows; None for all of it.
 
         Raises:
             RequestError: `image_invalid`: it is damaged, not of that size, or its decoder crashed or took too long.

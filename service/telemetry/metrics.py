@@ -98,6 +98,19 @@ class GatewayMetrics(_QueueMetrics):
             ["reason"],
             registry=self.registry,
         )
+        self.stage_seconds = Histogram(
+            "xmdpt_stage_duration_seconds",
+            "One look for the person in a photo, with its decoding and the wait for a process",
+            ["stage"],
+            buckets=_STAGE_SECONDS,
+            registry=self.registry,
+        )
+        self.cache_requests = Counter(
+            "xmdpt_condition_cache_requests_total",
+            "Photos from which a pose or a frame was taken, by whether the person had to be looked for",
+            ["kind", "result"],
+            registry=self.registry,
+        )
         self.idempotent_replays = Counter(
             "xmdpt_idempotent_replays_total", "Submissions answered with an earlier one's job", registry=self.registry
         )
@@ -125,6 +138,9 @@ class GatewayMetrics(_QueueMetrics):
             self.cancelled.labels(when)
         for outcome in get_args(WebhookOutcome):
             self.webhook_deliveries.labels(outcome)
+        self.stage_seconds.labels("pose_photo")
+        for result in ("hit", "miss"):
+            self.cache_requests.labels("pose_photo", result)
 
 
 class WorkerMetrics(_ProcessMetrics):

@@ -48,6 +48,9 @@ SOURCE, SKELETON = part("source", GOOD_PNG), part("pose", GOOD_PNG)
 JSON_POSE = part("pose", json.dumps(POSE).encode(), is_file=False)
 
 
+_PHOTO = part("pose_kind", b"photo", is_file=False)
+
+
 def as_form(*parts: bytes, end: bytes = b"--xx--\r\n") -> dict[str, Any]:
     return {"content": b"".join(parts) + end, "headers": {"Content-Type": FORM_TYPE}}
 
@@ -141,7 +144,19 @@ VALUES = [
     BadInput("source-empty", 415, "image_type", "/source", **_with(source={"data": ""})),
     BadInput("pose-empty-object", 422, "validation", "/pose", **_with(pose={})),
     BadInput("pose-both-forms", 422, "validation", "/pose", **_with(pose=POSE | {"skeleton": GOOD_BODY["source"]})),
-    BadInput("pose-photo-of-later", 422, "validation", "/pose/photo", **_with(pose={"photo": {"data": ""}})),
+    BadInput("pose-photo-empty", 415, "image_type", "/pose", **_with(pose={"photo": {"data": ""}})),
+    BadInput("pose-photo-number", 422, "validation", "/pose/photo", **_with(pose={"photo": 3})),
+    BadInput("pose-photo-frame-unknown", 422, "validation", "/pose/photo/frame",
+             **_with(pose={"photo": GOOD_BODY["source"] | {"frame": "head"}})),
+    BadInput("pose-photo-of-nobody", 422, "no_person", "/pose", **_with(pose={"photo": GOOD_BODY["source"]})),
+    BadInput("pose-photo-and-skeleton", 422, "validation", "/pose",
+             **_with(pose={"photo": GOOD_BODY["source"], "skeleton": GOOD_BODY["source"]})),
+    BadInput("pose-photo-with-size", 422, "validation", "/pose",
+             **_with(pose={"photo": GOOD_BODY["source"], "size": [256, 256]})),
+    BadInput("crop-unknown", 422, "validation", "/source/crop", **_with(source=GOOD_BODY["source"] | {"crop": "face"})),
+    BadInput("crop-of-nobody", 422, "no_person", "/source", **_with(source=GOOD_BODY["source"] | {"crop": "person"})),
+    BadInput("crop-of-an-id", 422, "validation", "/source/crop",
+             **_with(source={"id": "src_" + "0" * 32, "crop": "person"})),
     BadInput("pose-skeleton-with-size", 422, "validation", "/pose",
              **_with(pose={"skeleton": GOOD_BODY["source"], "size": [1, 1]})),
 ]  # fmt: skip
@@ -233,7 +248,19 @@ FORMS = [
     BadInput("form-file-name-is-a-path", 422, "validation", "/~1etc~1passwd", **as_form(
         SOURCE, JSON_POSE, part("/etc/passwd", b"x"))),
     BadInput("form-field-unknown", 422, "validation", "/colour", **_scalar("colour", "red")),
-    BadInput("form-pose-kind-of-later", 422, "validation", "/pose_kind", **_scalar("pose_kind", "photo")),
+    BadInput("form-pose-kind-unknown", 422, "validation", "/pose_kind", **_scalar("pose_kind", "depth")),
+    BadInput("form-pose-photo-of-nobody", 422, "no_person", "/pose", **as_form(SOURCE, SKELETON, _PHOTO)),
+    BadInput("form-pose-photo-cut", 422, "image_invalid", "/pose",
+             **as_form(SOURCE, part("pose", GOOD_PNG[:-40]), _PHOTO)),
+    BadInput("form-pose-frame-unknown", 422, "validation", "/pose/photo/frame",
+             **as_form(SOURCE, SKELETON, _PHOTO, part("pose_frame", b"head", is_file=False))),
+    BadInput("form-pose-frame-of-a-skeleton", 422, "validation", "/pose_frame", **as_form(
+        SOURCE, SKELETON, part("pose_frame", b"person", is_file=False))),
+    BadInput("form-pose-frame-of-points", 422, "validation", "/pose_frame", **_scalar("pose_frame", "person")),
+    BadInput("form-crop-unknown", 422, "validation", "/source/crop", **_scalar("source_crop", "face")),
+    BadInput("form-crop-of-nobody", 422, "no_person", "/source", **_scalar("source_crop", "person")),
+    BadInput("form-crop-of-an-id", 422, "validation", "/source_crop", **as_form(
+        JSON_POSE, part("source_id", b"src_0", is_file=False), part("source_crop", b"person", is_file=False))),
     BadInput("form-pose-id-and-points", 422, "validation", "/pose", **_scalar("pose_id", "pos_0")),
     BadInput("form-steps-negative", 422, "validation", "/steps", **_scalar("steps", "-5")),
     BadInput("form-steps-words", 422, "validation", "/steps", **_scalar("steps", "many")),

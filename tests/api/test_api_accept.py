@@ -78,6 +78,7 @@ def test_generate_when_json_is_accepted_then_the_job_object_tells_of_the_picture
         "guidance": 2.0,
         "sampler": "ddim",
         "format": "png",
+        "pose": None,
     }
     assert job["request"] == expected
     assert job["outputs"] == [

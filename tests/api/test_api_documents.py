@@ -10,6 +10,7 @@ import pytest
 
 from service.api import documents
 from service.api.problems import PROBLEMS, problem_of
+from service.domain.person import UNSUITABLE_CODES
 from tests.api.conftest import Edge
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,10 +38,10 @@ def codes_in_python(path: Path) -> set[str]:
 
 
 def codes_of_the_service() -> set[str]:
-    """Every code in service/, that of the queue's functions too."""
+    """Every code in service/, that of the queue's functions and of the processes that find persons too."""
     found = {code for path in (ROOT / "service").rglob("*.py") for code in codes_in_python(path)}
     lua = "".join(path.read_text() for path in (ROOT / "service/adapters/lua").glob("*.lua"))
-    return found | set(re.findall(r"\bfail\([^')]*'(\w+)'", lua))
+    return found | set(re.findall(r"\bfail\([^')]*'(\w+)'", lua)) | set(UNSUITABLE_CODES)
 
 
 @pytest.mark.parametrize("name", documents.pages())

@@ -71,6 +71,7 @@ def test_generate_when_accepted_then_the_job_object_is_that_of_a_queued_job(edge
             "guidance": 2.0,
             "sampler": "ddim",
             "format": "png",
+            "pose": None,
         },
         "outputs": [],
         "cache": None,

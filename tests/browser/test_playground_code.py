@@ -76,7 +76,7 @@ def test_curl_when_the_photo_is_a_file_with_a_strange_name_and_there_are_two_pic
 
 
 def test_python_when_copied_and_run_then_it_makes_the_picture_on_screen(page: Page, tmp_path: Path) -> None:
-    page.locator("[name=shaped]").uncheck()
+    page.get_by_label("Frame the person").check()
     page.locator("[name=sampler]").select_option("dpmpp_2m")
     preset(page, "arms raised").click()
     generate(page)

@@ -23,6 +23,7 @@ from xmdpt_client import (
     KeyPoints,
     Matrix,
     NotFoundError,
+    PhotoOfPose,
     RequestError,
     UnexpectedAnswerError,
     UnreachableError,
@@ -111,6 +112,14 @@ def test_batch_when_it_is_a_matrix_then_every_pair_is_made(call: Call, url: str)
     rest = call(url, "jobs", batch=batch.id, cursor=page.next_cursor)
     assert {job.id for job in (*page.jobs, *rest.jobs)} == {result.job_id for result in ended}
     assert (len(page.jobs), rest.next_cursor) == (3, None)
+
+
+def test_batch_when_a_pose_is_a_photo_then_it_is_uploaded_and_its_person_found(call: Call, url: str) -> None:
+    batch = call(url, "batch", Matrix([PHOTO], [PhotoOfPose(PHOTO), {"preset": "standing"}]), steps=2)
+
+    ended = results(call, url, batch)
+
+    assert [result.status for result in ended] == ["succeeded"] * 2
 
 
 def test_batch_when_items_say_something_themselves_then_it_comes_first(call: Call, url: str) -> None:

@@ -12,7 +12,7 @@ from service.adapters.simulated_backend import expected_picture
 from service.domain.request import Sampler, SamplingParams
 from tests.client.conftest import Call
 from tests.client.parts import PHOTO, POSE, POSE_DOCUMENT
-from tests.integration.processes import pixels, skeleton_of
+from tests.integration.processes import EXAMPLES, pixels, skeleton_of
 from xmdpt.preprocess import to_photo
 from xmdpt_client import (
     AsyncClient,
@@ -21,6 +21,7 @@ from xmdpt_client import (
     JobStateError,
     KeyPoints,
     NotFoundError,
+    PhotoOfPose,
     Progress,
     RequestError,
     StoredSource,
@@ -252,3 +253,22 @@ def test_clients_when_compared_then_they_take_the_same_arguments() -> None:
         }
 
     assert methods(Client) == methods(AsyncClient)
+
+
+def test_generate_when_the_pose_is_a_photo_then_the_service_finds_it(call: Call, url: str) -> None:
+    made = call(url, "generate", PHOTO, PhotoOfPose(PHOTO), steps=2, seed=1, crop="person", fit="source")
+
+    request = call(url, "job", made.job_id).document["request"]
+
+    assert len(request["pose"]["keypoints"]) == 18
+    # The frame around the person has the shape of the model's photos.
+    assert pixels(made.content).shape[1] == pytest.approx(176, abs=1)
+
+
+def test_generate_when_the_photo_of_the_pose_is_a_portrait_then_the_service_says_what_is_missing(
+    call: Call, url: str
+) -> None:
+    with pytest.raises(RequestError, match="hip") as error:
+        call(url, "generate", PHOTO, PhotoOfPose(EXAMPLES / "astronaut.jpg"), steps=2)
+
+    assert error.value.code == "person_out_of_frame"

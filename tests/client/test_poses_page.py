@@ -28,7 +28,7 @@ def test_page_when_its_commands_are_run_then_they_make_what_they_say(url: str, t
     said = run_in(tmp_path, url, "bash", "-euo", "pipefail", "-c", name + program)
 
     names = pictures_of(program)
-    assert len(names) == 10
+    assert len(names) == 12
     for each in names:
         assert pixels(tmp_path / each).shape == (256, 256, 3)
     assert '"keypoints":[[138.0,32.0]' in said
@@ -44,11 +44,11 @@ def test_page_when_its_python_is_run_then_it_makes_what_it_says(url: str, tmp_pa
     run_in(tmp_path, url, sys.executable, "-c", program)
 
     made = {path.name for path in tmp_path.glob("*.png")} - {"photo.png"}
-    assert made == {"moved_in_python.png", *(f"swing-{number}.png" for number in range(5))}
+    assert made == {"mirrored.png", "moved_in_python.png", *(f"swing-{number}.png" for number in range(5))}
 
 
 def test_page_when_compared_with_the_service_then_forms_and_moves_are_all_there() -> None:
-    from service.api.schemas import MOVES, PoseBody
+    from service.api.pose_schemas import MOVES, PoseBody
 
     forms = set(re.findall(r"^\| .*? \| `\{\"(\w+)\":", PAGE, flags=re.MULTILINE))
     moves = re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE)

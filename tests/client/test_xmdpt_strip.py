@@ -174,6 +174,15 @@ def test_generate_when_the_pose_is_what_openpose_writes_then_it_is_taken(url: st
     assert done.returncode == 0, done.stderr
 
 
+def test_generate_when_the_pose_is_of_a_photo_then_its_person_is_found(url: str, tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+
+    done = xmdpt("generate", PHOTO, "--pose-of", PHOTO, "--mirror", "--crop", "-o", out, "--steps", 3, XMDPT_URL=url)
+
+    assert done.returncode == 0, done.stderr
+    assert out.is_file()
+
+
 def test_generate_when_a_picture_is_to_be_mirrored_then_it_says_that_it_needs_key_points(tmp_path: Path) -> None:
     (tmp_path / "pose.png").write_bytes(skeleton_file())
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from service.adapters.pillow_pool import PillowPool
 from service.domain.errors import OverloadedError, RequestError
+from service.domain.person import Frame
 from tests.api import pictures
 from tests.integration.processes import ROOT, children, wait_until
 from xmdpt.preprocess import to_photo
@@ -73,6 +74,15 @@ def test_decode_when_the_file_is_good_then_pixels_and_upright_size(
 
     assert decoded.pixels == to_photo(Image.open(BytesIO(content))).tobytes()
     assert (decoded.width_px, decoded.height_px) == (80, 60)
+
+
+def test_decode_when_a_frame_is_asked_for_then_its_pixels_and_size(new_pool: Callable[..., PillowPool]) -> None:
+    frame = Frame(-10.25, 5.5, 44.5, 64.75)
+
+    decoded = new_pool().decode(GOOD["PNG"], "PNG", SIZE, frame)
+
+    assert decoded.pixels == to_photo(Image.open(BytesIO(GOOD["PNG"])), frame).tobytes()
+    assert (decoded.width_px, decoded.height_px) == (44, 65)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xmdpt.evaluation.pck import THRESHOLD, count_correct, pck
+from xmdpt.pose_estimation.accuracy.pck import THRESHOLD, count_correct, pck
 from xmdpt.skeleton import MISSING
 
 

@@ -13,6 +13,7 @@ from functools import partial
 import httpx
 import uvicorn
 
+from service.adapters.blazepose_pool import BlazePosePool
 from service.adapters.pillow_pool import PillowPool
 from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_batches import RedisBatchBooks
@@ -24,7 +25,7 @@ from service.api.app import create_app
 from service.api.dependencies import GatewayServices
 from service.api.http_protocol import ConnectionLimits, GuardedProtocol
 from service.api.limits import UploadLimits, WaitLimits
-from service.bootstrap.gateway import DrainingServer
+from service.bootstrap.http_server import DrainingServer
 from service.gateway.access import Access
 from service.gateway.archive import Archive
 from service.gateway.batch_feeder import BatchFeeder
@@ -34,16 +35,19 @@ from service.gateway.forecast import Forecasts
 from service.gateway.jobs import Jobs
 from service.gateway.library import Library
 from service.gateway.models import ServedModel
+from service.gateway.persons import Persons
 from service.gateway.rates import Rates
 from service.gateway.readiness import Readiness
 from service.gateway.receivers import Receivers
 from service.gateway.status import DeploymentStatus
 from service.gateway.workforce import Workforce
 from service.ports.blobs import BlobStore
+from service.ports.persons import PersonDetector
 from service.telemetry.metrics import GatewayMetrics
 from service.telemetry.spans import Tracer
 from tests.fakes.fake_intake import FakeIntake
 from tests.fakes.memory_books import MemoryBooks, MemoryManifests
+from tests.fakes.memory_findings import MemoryFindings
 from tests.fakes.memory_library import MemoryLibrary
 
 MODEL = ServedModel("tiny", "sha256:" + "cd" * 32, is_trained=False, weights_origin="a rule, for tests")
@@ -51,6 +55,9 @@ MODEL = ServedModel("tiny", "sha256:" + "cd" * 32, is_trained=False, weights_ori
 # One for all gateways of a test run; its process starts with the first picture.
 DECODER = PillowPool(1)
 atexit.register(DECODER.close)
+# Likewise, with the first photo in which a person is looked for.
+DETECTOR = BlazePosePool(1)
+atexit.register(DETECTOR.close)
 
 
 @dataclass
@@ -91,6 +98,7 @@ def running_gateway(
     has_docs: bool = False,
     has_pages: bool = True,
     tracer: Tracer | None = None,
+    detector: PersonDetector | None = DETECTOR,
 ) -> Iterator[RunningGateway]:
     """Serve until the block ends; with a real queue, the intake plays only the registry of workers."""
     metrics = GatewayMetrics("test")
@@ -124,7 +132,10 @@ def running_gateway(
     )
     waits = WaitLimits(default_seconds=5, max_seconds=60)
     limits = uploads or UploadLimits()
-    app = create_app(services, DECODER, limits, waits, has_docs=has_docs, has_pages=has_pages, tracer=tracer)
+    persons = Persons(detector, MemoryFindings(), metrics)
+    app = create_app(
+        services, DECODER, limits, waits, persons=persons, has_docs=has_docs, has_pages=has_pages, tracer=tracer
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
     started = threading.Event()

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from xmdpt.evaluation.metrics import PROTOCOL_SIZE
-from xmdpt.evaluation.pck import count_correct
 from xmdpt.persons.domain import DEMO, VARIED, Domain
 from xmdpt.persons.render import render_pair
 from xmdpt.pose_estimation import PoseEstimator
+from xmdpt.pose_estimation.accuracy.pck import count_correct
 from xmdpt.skeleton import MISSING
 
 # Rendered as the model's photos are: 176 x 256, stretched to squares.

@@ -1,5 +1,8 @@
 """Poses found in photos: the person's joints, whatever the photo's size, side or shape; None without a person."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -205,3 +208,15 @@ def test_pose_when_asked_twice_or_with_more_threads_then_the_same(estimator: Pos
     assert np.array_equal(first.key_points, again.key_points)
     assert first.score == again.score
     assert np.allclose(first.key_points, other.key_points, atol=0.01)
+
+
+def test_estimator_when_it_runs_then_the_runtime_tells_nobody_and_leaves_no_file(tmp_path: Path) -> None:
+    program = (
+        "import numpy, xmdpt.pose_estimation as p; p.PoseEstimator().estimate(numpy.zeros((64, 64, 3), numpy.uint8))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment | {"TMPDIR": str(tmp_path)})
+
+    # Its session of telemetry would be one.
+    assert list(tmp_path.iterdir()) == []

@@ -19,6 +19,7 @@ from service.adapters.redis_records import (
 )
 from service.domain.errors import StorageError
 from service.domain.job import ClaimedJob, JobFailure, JobStatus, Priority, Progress
+from service.domain.pose import KeyPoints
 from service.domain.request import MAX_SEED, GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
 from service.domain.result import JobResult, PictureFile
 from service.ports.queue import QueueStats
@@ -43,6 +44,13 @@ REQUESTS = st.builds(
     source_digest=TEXTS,
     pose_digest=TEXTS,
     metadata=st.dictionaries(TEXTS, TEXTS, max_size=3),
+    found_pose=st.none()
+    | st.builds(
+        KeyPoints,
+        st.lists(st.none() | st.tuples(NUMBERS, NUMBERS), min_size=18, max_size=18).map(tuple),
+        st.tuples(NUMBERS, NUMBERS),
+        st.tuples(NUMBERS, NUMBERS),
+    ),
 )
 RESULTS = st.builds(
     JobResult,
@@ -88,7 +96,7 @@ def test_request_when_an_earlier_version_wrote_it_then_what_it_lacks_is_as_if_no
     fields = json.loads(request_to_json(a_request()))
     for name in ("is_inline", "width_px"):
         del fields["output"][name]
-    del fields["metadata"]
+    del fields["metadata"], fields["found_pose"]
 
     assert request_from_json(json.dumps(fields)) == a_request()
 

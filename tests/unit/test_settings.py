@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ("XMDPT_GATEWAY", "{}", "there is no such setting"),
         ("XMDPT_WORKER__EXECUTION", "by step", "'auto', 'stepwise' or 'whole_loop'"),
         ("XMDPT_GATEWAY__DECODERS", "0", "greater than or equal to 1"),
+        ("XMDPT_GATEWAY__POSE_PROCESSES", "-1", "greater than or equal to 0"),
+        ("XMDPT_GATEWAY__POSE_PROCESSES", "17", "less than or equal to 16"),
         ("XMDPT_BACKEND", "tensorrt", "'onnx', 'triton' or 'simulated'"),
         ("XMDPT_BACKEND", "triton", "XMDPT_TRITON__URL"),
         ("XMDPT_TRITON__URL", "http://triton:8001", "is not host:port"),

@@ -117,3 +117,40 @@ def test_photo_when_the_file_is_cut_short_then_an_error() -> None:
     cut = Image.open(io.BytesIO(file.getvalue()[: len(file.getvalue()) // 2]))
     with pytest.raises(OSError, match="truncated"):
         to_photo(cut)
+
+
+def test_photo_when_a_frame_is_within_the_picture_then_as_of_the_part_alone() -> None:
+    picture = a_picture(400, 300)
+
+    framed = to_photo(picture, (40, 30, 200, 100))
+
+    alone = to_photo(picture.crop((40, 30, 240, 130)))
+    # At its edges a frame is smoothed with what lies around it.
+    assert (framed[8:-8, 8:-8] == alone[8:-8, 8:-8]).all()
+
+
+@given(st.floats(-300, 390), st.floats(-300, 290), st.floats(11, 900), st.floats(11, 900))
+@settings(deadline=None, max_examples=50)
+def test_photo_when_a_frame_touches_the_picture_then_a_square_and_edges_go_on(
+    left: float, top: float, width: float, height: float
+) -> None:
+    picture = a_picture(400, 300)
+    if left + width <= 0 or top + height <= 0:
+        with pytest.raises(ValueError, match="nothing"):
+            to_photo(picture, (left, top, width, height))
+        return
+
+    framed = to_photo(picture, (left, top, width, height))
+
+    assert framed.shape == (256, 256, 3)
+    beyond = round(-left / width * 256)
+    if 1 <= beyond < 256:
+        assert (framed[:, :beyond] == framed[:, beyond : beyond + 1]).all()
+
+
+def test_photo_when_turned_by_its_tag_then_the_frame_is_of_the_upright_picture() -> None:
+    picture = a_picture(300, 400)
+
+    framed = to_photo(reopened(picture, orientation=6), (20, 40, 100, 150))
+
+    assert (framed == to_photo(ImageOps.exif_transpose(reopened(picture, orientation=6)), (20, 40, 100, 150))).all()

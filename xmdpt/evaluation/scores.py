@@ -15,10 +15,10 @@ from xmdpt.evaluation.dataset import Dataset
 from xmdpt.evaluation.frechet import Statistics, frechet_distance
 from xmdpt.evaluation.metrics import at_protocol_size, psnr, ssim, ssim_window_51
 from xmdpt.evaluation.pairs import Pair
-from xmdpt.evaluation.pck import count_correct
 from xmdpt.evaluation.pictures import picture_path, read_picture
 from xmdpt.evaluation.reference_photos import ReferenceStatistics
 from xmdpt.pose_estimation import PoseEstimator
+from xmdpt.pose_estimation.accuracy.pck import count_correct
 from xmdpt.skeleton import MISSING
 from xmdpt.spec import IMAGE_SIZE, NUM_KEY_POINTS
 

@@ -5,5 +5,6 @@ Does not draw poses (`xmdpt.skeleton`) nor judge whether one is good enough for 
 
 from xmdpt.pose_estimation.estimator import EstimatedPose, PoseEstimator
 from xmdpt.pose_estimation.regions import Region
+from xmdpt.pose_estimation.single_person import FoundPerson, UnsuitablePhotoError, find_person
 
-__all__ = ["EstimatedPose", "PoseEstimator", "Region"]
+__all__ = ["EstimatedPose", "FoundPerson", "PoseEstimator", "Region", "UnsuitablePhotoError", "find_person"]

@@ -3,7 +3,8 @@
 Does not decode what they answer (`xmdpt.pose_estimation.detections`, `xmdpt.pose_estimation.landmarks`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -90,21 +91,28 @@ class PoseEstimator:
         """
         _check(photo)
         natural = photo if aspect is None else _unstretched(photo, aspect)
-        height, width = natural.shape[:2]
-        detected = self.detect(natural)
-        if not detected:
-            return None
-        found = self._first_look(natural, detected)
-        again = self._landmarks(natural, found.region())
-        if again.score >= _LEAST_GAIN * found.score:
-            found = again
-        points, confidence = key_points(found, width, height)
-        is_seen = confidence > 0
-        if found.score < _LEAST_SCORE or is_seen.sum() < _FEWEST_POINTS:
-            return None
-        scale = (photo.shape[1] / width, photo.shape[0] / height)
-        points = np.where(is_seen[:, None], points * scale, MISSING).astype(np.float32)
-        return EstimatedPose(points, confidence, found.score)
+        pose = self.most_prominent(natural, self.detect(natural))
+        if pose is None or natural.shape == photo.shape:
+            return pose
+        scale = (photo.shape[1] / natural.shape[1], photo.shape[0] / natural.shape[0])
+        points = np.where(pose.confidence[:, None] > 0, pose.key_points * scale, MISSING).astype(np.float32)
+        return replace(pose, key_points=points)
+
+    def most_prominent(self, photo: NDArray[np.uint8], detected: Sequence[Region]) -> EstimatedPose | None:
+        """`estimate` of a photo that was not stretched, whose regions have been detected."""
+        return self._looked_at_again(photo, self._first_look(photo, detected)) if detected else None
+
+    def pose_in(self, photo: NDArray[np.uint8], region: Region) -> EstimatedPose | None:
+        """Find the pose of the person whom a region shows.
+
+        Args:
+            photo: [H, W, 3] uint8 RGB, upright and not stretched.
+            region: of `detect`.
+
+        Returns:
+            As `estimate`.
+        """
+        return self._looked_at_again(photo, self._landmarks(photo, region))
 
     def detect(self, photo: NDArray[np.uint8]) -> list[Region]:
         """Find the regions of all persons, by falling score; empty if none is found.
@@ -120,7 +128,16 @@ class PoseEstimator:
         boxes, logits = self._detector.run(["Identity", "Identity_1"], {"input_1": shown.pixels[None]})
         return regions(np.asarray(boxes)[0], np.asarray(logits)[0, :, 0], shown)
 
-    def _first_look(self, photo: NDArray[np.uint8], detected: list[Region]) -> Landmarks:
+    def _looked_at_again(self, photo: NDArray[np.uint8], found: Landmarks) -> EstimatedPose | None:
+        again = self._landmarks(photo, found.region())
+        if again.score >= _LEAST_GAIN * found.score:
+            found = again
+        points, confidence = key_points(found, photo.shape[1], photo.shape[0])
+        if found.score < _LEAST_SCORE or (confidence > 0).sum() < _FEWEST_POINTS:
+            return None
+        return EstimatedPose(points.astype(np.float32), confidence, found.score)
+
+    def _first_look(self, photo: NDArray[np.uint8], detected: Sequence[Region]) -> Landmarks:
         upright = [region for region in detected if region.is_upright]
         found = self._landmarks(photo, upright[0]) if upright else None
         if found and found.score >= _WHOLE_HANDICAP:

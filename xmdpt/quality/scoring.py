@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from xmdpt.evaluation.metrics import PROTOCOL_SIZE, psnr, ssim
-from xmdpt.evaluation.pck import pck
 from xmdpt.pose_estimation import PoseEstimator
+from xmdpt.pose_estimation.accuracy.pck import pck
 from xmdpt.quality.colour import garment_colour_error
 from xmdpt.quality.features import FeatureExtractor, Features, distances
 from xmdpt.quality.figures import Figures, Numbers

@@ -12,6 +12,7 @@ from xmdpt_client.command.bar import progress_bar
 from xmdpt_client.command.batches import make_batch, named_pose
 from xmdpt_client.command.out_file import check_out, files_of, write_out
 from xmdpt_client.errors import XmdptError
+from xmdpt_client.inputs import PhotoOfPose
 from xmdpt_client.poses import moved
 from xmdpt_client.values import Generation, Job, NumberRange
 
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
 def _generate(client: Client, options: argparse.Namespace) -> None:
     for file in files_of(options.out, options.num_images):
         check_out(file, force=options.force)
-    pose = named_pose(options.pose)
+    pose = PhotoOfPose(options.pose_of) if options.pose_of else named_pose(options.pose)
     is_moved = options.mirror or options.fit
     job = client.submit(
         options.source,
@@ -60,6 +61,7 @@ def _generate(client: Client, options: argparse.Namespace) -> None:
         sampler=options.sampler,
         format=options.format or FORMATS.get(options.out.suffix.lower()),
         quality=options.quality,
+        crop="person" if options.crop else None,
     )
     try:
         with progress_bar(quiet=options.quiet) as show:

@@ -68,11 +68,10 @@ def parser() -> argparse.ArgumentParser:
 def _add_generate(add_parser: AddParser) -> None:
     command = _add(add_parser, "generate", "make pictures and write them to files")
     command.add_argument("source", type=Path, metavar="PHOTO", help="the person: a PNG, JPEG or WebP file")
-    command.add_argument(
-        "--pose",
-        required=True,
-        help="key points (a .json file: docs/poses.md), a skeleton picture, or a preset's name",
-    )
+    pose = command.add_mutually_exclusive_group(required=True)
+    pose.add_argument("--pose", help="key points (a .json file: docs/poses.md), a skeleton picture, or a preset's name")
+    pose.add_argument("--pose-of", type=Path, metavar="PHOTO", help="a photo of somebody in the pose that is wanted")
+    command.add_argument("--crop", action="store_true", help="of PHOTO, take the frame around the person")
     command.add_argument("--mirror", action="store_true", help="swap left and right of a pose that has key points")
     command.add_argument("--fit", action="store_true", help="have it fill the picture")
     _add_out(command)

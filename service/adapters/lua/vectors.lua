@@ -5,6 +5,7 @@
 -- vec:<key> string, vecs zset    the vector's text; the keys by ms of their last use
 -- making:<key> string            the worker that was told to make it; runs out by itself
 -- wishes list                    what idle workers are to make, the oldest first
+-- found:<key> string             what was found in a photo; runs out by itself, and no function touches it
 
 -- One put stays short even after the bound has been lowered.
 local MAX_EVICTED = 100

@@ -31,7 +31,8 @@ export function curl(order, origin, hasKey) {
 export function python(order, origin, hasKey) {
   const { photo, isFramed, fit, pose, settings } = order;
   const document = documentOf(pose);
-  const options = Object.entries(settings).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ");
+  const wishes = { ...settings, ...(fit === "source" ? { fit } : {}), ...(isFramed ? { crop: "person" } : {}) };
+  const options = Object.entries(wishes).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ");
   const key = hasKey ? ', os.environ["XMDPT_API_KEY"]' : "";
   return [
     ...(hasKey ? ["import os"] : []),
@@ -43,8 +44,6 @@ export function python(order, origin, hasKey) {
       ? [`urllib.request.urlretrieve(${JSON.stringify(exampleAddress(photo.example))}, ${JSON.stringify(photo.name)})`]
       : []),
     `pose = ${JSON.stringify(document).replaceAll("null", "None")}`,
-    ...(isFramed ? ["# Unlike the command for curl, this sends the whole photo."] : []),
-    ...(fit === "source" ? ["# Unlike those of the command for curl, the pictures are 256 x 256 px, stretched."] : []),
     `with Client(${JSON.stringify(origin)}${key}) as client:`,
     `    made = client.generate(${JSON.stringify(photo.name)}, pose, ${options})`,
     "for index, picture in enumerate(made.pictures):",

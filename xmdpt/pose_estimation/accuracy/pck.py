@@ -1,6 +1,6 @@
 """PCK: the share of a pose's key points that were found in their place.
 
-Does not find them (`xmdpt.pose_estimation`).
+Does not find them (`xmdpt.pose_estimation.estimator`).
 """
 
 from typing import NamedTuple

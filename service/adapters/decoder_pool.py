@@ -1,0 +1,176 @@
+"""A few processes that look at picture files, so that a file that breaks its decoder breaks one of them.
+
+What a process may do is `decoder_process`'s, what it makes of a file its program's; here is when one is started, given
+up and replaced.
+"""
+
+import os
+import queue
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+
+from service.adapters.decoder_frames import ANSWER, READY, REQUEST, WHOLE, read_exactly
+from service.domain.errors import OverloadedError, RequestError
+from service.domain.person import Frame
+from service.ports.pictures import PictureFormat
+from service.telemetry.logs import get_logger
+
+# A process that neither computes nor answers is given up.
+_SILENCE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a pool's processes run, and within which limits.
+
+    Attributes:
+        module: the program, a module of Python.
+        memory_bytes: of addresses that a process may take.
+        cpu_seconds: of processor time, for one picture.
+        max_decoded: after so many pictures a process is replaced.
+        max_answer_bytes: a process that says more is not what it was started as.
+    """
+
+    module: str
+    memory_bytes: int
+    cpu_seconds: int
+    max_decoded: int
+    max_answer_bytes: int
+
+
+class DecoderPool:
+    """A process is started when it is first needed, or by `start`; for any thread."""
+
+    def __init__(self, num_processes: int, program: Program) -> None:
+        """So many pictures are looked at at a time."""
+        self.num_at_a_time = num_processes
+        self._processes = [_Process(program) for _ in range(num_processes)]
+        # The last one that worked comes first: the others need not be there.
+        self._idle = queue.LifoQueue[_Process]()
+        for process in self._processes:
+            self._idle.put(process)
+
+    def start(self) -> None:
+        """Start all processes, and do not wait for them; OSError if the system has none left."""
+        for process in self._processes:
+            process.start()
+
+    def close(self) -> None:
+        """End all processes; whose picture is looked at at the moment gets `image_invalid`."""
+        for process in self._processes:
+            process.stop()
+
+    def ask(
+        self, content: bytes, name: PictureFormat, size: tuple[int, int], frame: Frame | tuple[float, ...] = WHOLE
+    ) -> bytes:
+        """What a process makes of a file.
+
+        Raises:
+            RequestError: `image_invalid`: the program says why, or it crashed or took too long.
+            OverloadedError: `overloaded`: no process can be started.
+        """
+        process = self._idle.get()
+        try:
+            return process.ask(content, name, size, frame)
+        finally:
+            self._idle.put(process)
+
+
+class _Process:
+    """One place of the pool; for one thread at a time."""
+
+    def __init__(self, program: Program) -> None:
+        self._command = [
+            *(sys.executable, "-m", program.module),
+            *(str(program.memory_bytes), str(program.cpu_seconds)),
+        ]
+        self._program = program
+        self._running: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+        self._is_ready = False
+        self._num_decoded = 0
+
+    def start(self) -> None:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(_SILENCE_SECONDS)
+        with theirs:
+            try:
+                # In a session of its own no terminal's signal reaches it.
+                process = subprocess.Popen(
+                    self._command,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    env=_environment(),
+                    start_new_session=True,
+                )
+            except OSError:
+                ours.close()
+                raise
+        self._running, self._is_ready, self._num_decoded = (process, ours), False, 0
+
+    def stop(self) -> int | None:
+        """Its status, if it was there."""
+        if self._running is None:
+            return None
+        process, connection = self._running
+        self._running = None
+        connection.close()
+        process.kill()
+        return process.wait()
+
+    def ask(
+        self, content: bytes, name: PictureFormat, size: tuple[int, int], frame: Frame | tuple[float, ...]
+    ) -> bytes:
+        connection = self._ready_connection()
+        try:
+            connection.sendall(REQUEST.pack(name.encode(), *size, *frame, len(content)))
+            connection.sendall(content)
+            is_good, num_bytes = ANSWER.unpack(read_exactly(connection, ANSWER.size))
+            if num_bytes > self._program.max_answer_bytes:
+                raise EOFError  # That is not what it was started as.
+            answer = read_exactly(connection, num_bytes)
+        except (OSError, EOFError):
+            self._replace("decoder_died")
+            detail = "the picture can't be decoded: its decoder crashed or took too long"
+            raise RequestError("image_invalid", detail) from None
+        self._num_decoded += 1
+        if self._num_decoded == self._program.max_decoded:
+            self._replace()
+        if not is_good:
+            raise RequestError("image_invalid", answer.decode("ascii", "replace"))
+        return answer
+
+    def _ready_connection(self) -> socket.socket:
+        """Of a process that waits for a picture."""
+        if self._running and self._running[0].poll() is not None:
+            self._replace("decoder_died")
+        try:
+            if self._running is None:
+                self.start()
+            assert self._running
+            connection = self._running[1]
+            if not self._is_ready:
+                read_exactly(connection, len(READY))
+                self._is_ready = True
+            return connection
+        except (OSError, EOFError) as error:
+            get_logger().error(
+                "decoder_did_not_start", program=self._program.module, status=self.stop(), reason=str(error)
+            )
+            raise OverloadedError("overloaded", "no picture can be decoded at present; try again later") from None
+
+    def _replace(self, event: str = "") -> None:
+        """Start the next one at once: its start takes longer than a picture."""
+        status = self.stop()
+        if event:
+            get_logger().warning(event, program=self._program.module, status=status)
+        with suppress(OSError):  # The next picture tries again.
+            self.start()
+
+
+def _environment() -> dict[str, str]:
+    """Of a process: none of the service's own variables, some of which are secrets, and no threads."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("XMDPT_", "REDIS_URL", "AWS_"))}
+    return own | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
