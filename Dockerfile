@@ -4,6 +4,7 @@ ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
 ARG PIP_NO_INDEX
+ARG EXTRA
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_FIND_LINKS=/build/wheels \
     PIP_NO_CACHE_DIR=1
@@ -17,6 +18,9 @@ COPY xmdpt xmdpt
 COPY xmdpt_client xmdpt_client
 COPY service service
 RUN /opt/venv/bin/pip install --no-deps .
+# For another device: `gpu`, whose runtime takes the place of the CPU's, or `triton`. Hashes are not checked here.
+RUN if [ "$EXTRA" = gpu ]; then /opt/venv/bin/pip uninstall --yes onnxruntime; fi \
+    && if [ -n "$EXTRA" ]; then /opt/venv/bin/pip install ".[$EXTRA]"; fi
 
 FROM ${BASE}
 RUN groupadd --gid 10001 xmdpt \

@@ -110,6 +110,7 @@ dist: $(DEV)  ## a wheel with everything that is served, what it needs (CycloneD
 docs: $(DEV)  ## write the generated pages anew
 	$(BIN)/xmdpt-serve configuration > docs/configuration.md
 	$(BIN)/python -m service.api.documents
+	$(BIN)/python -m deploy.kubernetes.prometheus_rule
 
 clean:  ## remove what the verbs have made, .venv included
 	rm -rf $(VENV) build dist demo.png demo_sheet.png .data

@@ -48,6 +48,7 @@ class Fleet:
         num_workers: all alike.
         utilisation: share of their time at full batches that the load takes; from 1 on the queue grows without end.
         p50_seconds: from arrival to end; likewise p95 and p99.
+        jobs_per_worker: mean number of jobs that wait or run, for each worker.
     """
 
     num_workers: int
@@ -55,6 +56,7 @@ class Fleet:
     p50_seconds: float
     p95_seconds: float
     p99_seconds: float
+    jobs_per_worker: float
 
 
 def alone_seconds(capacity: Capacity, load: Load) -> float:
@@ -88,7 +90,7 @@ def fleets(
     tried: dict[int, Fleet] = {}
 
     def is_enough(num_workers: int) -> bool:
-        tried[num_workers] = _rehearsed(capacity, jobs, num_workers, work / num_workers)
+        tried[num_workers] = _rehearsed(capacity, jobs, num_workers, work / num_workers, load.jobs_per_second)
         on_try(tried[num_workers])
         return keeps(tried[num_workers], p95_seconds)
 
@@ -106,11 +108,16 @@ def keeps(fleet: Fleet, p95_seconds: float) -> bool:
     return fleet.p95_seconds <= p95_seconds and fleet.utilisation < 1
 
 
-def _rehearsed(capacity: Capacity, jobs: Sequence[RehearsedJob], num_workers: int, utilisation: float) -> Fleet:
+def _rehearsed(
+    capacity: Capacity, jobs: Sequence[RehearsedJob], num_workers: int, utilisation: float, jobs_per_second: float
+) -> Fleet:
     device = Device(capacity.curve, capacity.stage_seconds)
     spent = rehearse(jobs, device, _policy(capacity), capacity.execution, num_workers)
-    cuts = quantiles(spent[int(len(spent) * _LEFT_OUT_SHARE) :], n=100, method="inclusive")
-    return Fleet(num_workers, utilisation, cuts[49], cuts[94], cuts[98])
+    settled = spent[int(len(spent) * _LEFT_OUT_SHARE) :]
+    cuts = quantiles(settled, n=100, method="inclusive")
+    # Little's law: jobs that are there = jobs that come in a second x seconds that each of them stays.
+    there = jobs_per_second * mean(settled)
+    return Fleet(num_workers, utilisation, cuts[49], cuts[94], cuts[98], there / num_workers)
 
 
 def _seconds_of_work(capacity: Capacity, load: Load) -> float:

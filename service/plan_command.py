@@ -97,12 +97,13 @@ def _say(fleet: Fleet) -> None:
 
 
 def _table(tried: Sequence[Fleet], p95: float) -> Sequence[str]:
-    lines = [f"{'workers':>7}{'busy':>8}{'p50 s':>9}{'p95 s':>9}{'p99 s':>9}"]
+    lines = [f"{'workers':>7}{'busy':>8}{'jobs each':>11}{'p50 s':>9}{'p95 s':>9}{'p99 s':>9}"]
     for fleet in tried:
         times = "".join(f"{seconds:9.2f}" for seconds in (fleet.p50_seconds, fleet.p95_seconds, fleet.p99_seconds))
         verdict = "  too few: the queue grows" if fleet.utilisation >= 1 else ""
         verdict = f"  p95 within {p95:g} s" if keeps(fleet, p95) else verdict
-        lines.append(f"{fleet.num_workers:7}{fleet.utilisation:8.0%}{times}{verdict}")
+        there = f"{fleet.jobs_per_worker:11.2f}"
+        lines.append(f"{fleet.num_workers:7}{fleet.utilisation:8.0%}{there}{times}{verdict}")
     return lines
 
 

@@ -22,13 +22,6 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 ENGINES_DOCKERFILE = (ROOT / "deploy/tensorrt.Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-KUSTOMIZATION = yaml.safe_load((KUBERNETES_DIR / "kustomization.yaml").read_text())
-MANIFESTS = [
-    document
-    for path in sorted(KUBERNETES_DIR.glob("*.yaml"))
-    if path.name != "kustomization.yaml"
-    for document in yaml.safe_load_all(path.read_text())
-]
 DASHBOARD = json.loads(DASHBOARD_PATH.read_text())
 SCRAPES = yaml.safe_load((PROMETHEUS_DIR / "prometheus.yml").read_text())["scrape_configs"]
 RULES = [
@@ -41,14 +34,6 @@ OPS_PATHS = {"/livez", "/readyz", "/metrics"}
 IMAGE = f"xmdpt-serve:{PROJECT['version']}"
 # Grafana's own variable, which no server knows.
 RATE_INTERVAL = "$__rate_interval"
-
-
-def manifests(kind: str) -> dict[str, dict]:
-    """All of a kind, by name."""
-    return {m["metadata"]["name"]: m for m in MANIFESTS if m["kind"] == kind}
-
-
-WORKLOADS = manifests("Deployment") | manifests("StatefulSet")
 
 
 def setting_names() -> set[str]:

@@ -60,6 +60,14 @@ def test_plan_when_jobs_go_one_by_one_then_the_smallest_fleet_that_keeps_the_pro
     assert enough.num_workers == 1 or enough.num_workers - 1 in {fleet.num_workers for fleet in tried} | {int(rate)}
 
 
+def test_plan_when_one_worker_takes_jobs_in_turn_then_as_many_are_there_as_the_formula_says() -> None:
+    tried = fleets(ONE_BY_ONE, Load(0.5, (100,), num_jobs=20_000), 5.0)
+
+    # One server, jobs of equal length, half of its time busy: 0.5 + 0.5**2 / (2 * (1 - 0.5)).
+    assert tried[-1].num_workers == 1
+    assert tried[-1].jobs_per_worker == pytest.approx(0.75, rel=0.05)
+
+
 def test_plan_when_jobs_share_steps_then_one_worker_does_what_sixteen_would() -> None:
     load = Load(10.0, (100,), num_jobs=1500)
 
