@@ -110,6 +110,8 @@ dist: $(DEV)  ## a wheel with everything that is served, what it needs (CycloneD
 docs: $(DEV)  ## write the generated pages anew
 	$(BIN)/xmdpt-serve configuration > docs/configuration.md
 	$(BIN)/python -m service.api.documents
+	$(BIN)/python -m service.telemetry.metrics_page > docs/metrics.md
+	$(BIN)/python -m deploy.grafana.build
 	$(BIN)/python -m deploy.kubernetes.prometheus_rule
 
 clean:  ## remove what the verbs have made, .venv included

@@ -4,6 +4,7 @@ The gateway itself loads neither; see `blazepose_process`.
 """
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 
@@ -23,19 +24,26 @@ _ANSWER_BYTES = 2000
 class BlazePosePool(DecoderPool):
     """PersonDetector; a process is started when it is first needed."""
 
-    def __init__(self, num_processes: int = 1, max_pixels: int = 16_800_000, max_decoded: int = MAX_DECODED) -> None:
+    def __init__(
+        self,
+        num_processes: int = 1,
+        max_pixels: int = 16_800_000,
+        max_decoded: int = MAX_DECODED,
+        on_crash: Callable[[], object] = lambda: None,
+    ) -> None:
         """Set the limits.
 
         Args:
             num_processes: so many photos are looked at at a time.
             max_pixels: of a photo; from it follows the memory that a process may take.
             max_decoded: after so many photos a process is replaced.
+            on_crash: called when one has died or taken too long, from the thread that waited for it.
         """
         memory_bytes = _BASE_BYTES + BYTES_PER_PIXEL * max_pixels
         program = Program(
             "service.adapters.blazepose_process", memory_bytes, CPU_SECONDS, max_decoded, max_answer_bytes=_ANSWER_BYTES
         )
-        super().__init__(num_processes, program)
+        super().__init__(num_processes, program, on_crash)
 
     @property
     def version(self) -> str:

@@ -9,6 +9,7 @@ import queue
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -44,10 +45,16 @@ class Program:
 class DecoderPool:
     """A process is started when it is first needed, or by `start`; for any thread."""
 
-    def __init__(self, num_processes: int, program: Program) -> None:
-        """So many pictures are looked at at a time."""
+    def __init__(self, num_processes: int, program: Program, on_crash: Callable[[], object] = lambda: None) -> None:
+        """So many pictures are looked at at a time.
+
+        Args:
+            num_processes: of them.
+            program: that each runs.
+            on_crash: called when one has died or taken too long, from the thread that waited for it.
+        """
         self.num_at_a_time = num_processes
-        self._processes = [_Process(program) for _ in range(num_processes)]
+        self._processes = [_Process(program, on_crash) for _ in range(num_processes)]
         # The last one that worked comes first: the others need not be there.
         self._idle = queue.LifoQueue[_Process]()
         for process in self._processes:
@@ -82,7 +89,8 @@ class DecoderPool:
 class _Process:
     """One place of the pool; for one thread at a time."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, on_crash: Callable[[], object]) -> None:
+        self._on_crash = on_crash
         self._command = [
             *(sys.executable, "-m", program.module),
             *(str(program.memory_bytes), str(program.cpu_seconds)),
@@ -166,6 +174,7 @@ class _Process:
         status = self.stop()
         if event:
             get_logger().warning(event, program=self._program.module, status=status)
+            self._on_crash()
         with suppress(OSError):  # The next picture tries again.
             self.start()
 

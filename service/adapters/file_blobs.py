@@ -119,6 +119,14 @@ class FileBlobs:
         with storage_errors():
             return sum(sweep(folder, older_than_seconds) for folder in self._folders)
 
+    def space(self) -> tuple[int, int]:
+        """Bytes of the disk: free for us, and in all; (0, 0) if it does not say."""
+        try:
+            disk = os.statvfs(self._outputs)
+        except OSError:
+            return 0, 0
+        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
     def check_writable(self) -> None:
         """As the port says."""
         with storage_errors():

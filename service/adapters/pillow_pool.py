@@ -1,5 +1,7 @@
 """PictureDecoder: a few processes that decode with Pillow."""
 
+from collections.abc import Callable
+
 from service.adapters.decoder_frames import SIZE, WHOLE
 from service.adapters.decoder_pool import DecoderPool, Program
 from service.domain.inputs import PICTURE_BYTES
@@ -24,6 +26,7 @@ class PillowPool(DecoderPool):
         max_pixels: int = 16_800_000,
         cpu_seconds: int = CPU_SECONDS,
         max_decoded: int = MAX_DECODED,
+        on_crash: Callable[[], object] = lambda: None,
     ) -> None:
         """Set the limits.
 
@@ -32,13 +35,14 @@ class PillowPool(DecoderPool):
             max_pixels: of a picture; from it follows the memory that a process may take.
             cpu_seconds: of processor time, for one picture.
             max_decoded: after so many pictures a process is replaced.
+            on_crash: called when one has died or taken too long, from the thread that decodes.
         """
         memory_bytes = _BASE_BYTES + BYTES_PER_PIXEL * max_pixels
         answer_bytes = SIZE.size + PICTURE_BYTES
         program = Program(
             "service.adapters.pillow_process", memory_bytes, cpu_seconds, max_decoded, max_answer_bytes=answer_bytes
         )
-        super().__init__(num_processes, program)
+        super().__init__(num_processes, program, on_crash)
 
     def decode(
         self, content: bytes, name: PictureFormat, size: tuple[int, int], frame: Frame | None = None

@@ -20,6 +20,7 @@ from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_records import (
     claimed_jobs_from_json,
+    figures_from_json,
     job_from_record,
     key_digest,
     request_to_json,
@@ -39,6 +40,7 @@ from service.ports.queue import (
     FinishVerdict,
     LeaseVerdict,
     News,
+    QueueFigures,
     QueueStats,
     ReleaseVerdict,
     RoomVerdict,
@@ -130,6 +132,10 @@ class RedisJobIntake:
     async def stats(self) -> QueueStats:
         """As the port says."""
         return stats_from_json(await self._call("q1_stats"))
+
+    async def figures(self) -> QueueFigures:
+        """As the port says."""
+        return figures_from_json(await self._call("q1_figures"))
 
     async def _call(self, function: str, *arguments: str | int) -> Any:
         with queue_errors():

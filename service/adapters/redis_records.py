@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 from service.domain.errors import StorageError
 from service.domain.job import ClaimedJob, IdempotencyKey, Job, JobFailure, JobId, JobStatus, Priority, Progress
@@ -17,7 +17,7 @@ from service.domain.request import GenerationRequest, ImageFormat, OutputOptions
 from service.domain.result import JobResult, PictureFile
 from service.domain.trace_context import TraceContext, parse_traceparent
 from service.domain.webhook import Webhook, WebhookEvent, parse_receiver
-from service.ports.queue import QueueStats
+from service.ports.queue import JobEnd, QueueFigures, QueueStats
 
 # As `SHOWN` in `lua/records.lua`.
 _SHOWN = frozenset(
@@ -144,6 +144,26 @@ def stats_from_json(text: str) -> QueueStats:
             num_dead=figures["num_dead"],
             # An empty Lua table has become an empty object.
             forecast_ratios=tuple(float(ratio) for ratio in figures["forecast_ratios"]),
+        )
+
+
+def figures_from_json(text: str) -> QueueFigures:
+    """The answer of `q1_figures`."""
+    with _reading("figure"):
+        figures = json.loads(text)
+        # An empty Lua table has become an empty object, or an empty list.
+        ends = dict(figures["ends"] or {})
+        return QueueFigures(
+            queued={Priority(name): number for name, number in figures["queued"].items()},
+            oldest_wait_seconds={
+                Priority(name): max(0.0, wait_ms / 1000) for name, wait_ms in figures["oldest_wait_ms"].items()
+            },
+            running=figures["running"],
+            num_dead=figures["num_dead"],
+            ends={end: ends.get(end, 0) for end in get_args(JobEnd)},
+            num_batches=figures["num_batches"],
+            batch_items_left=figures["batch_items_left"],
+            batch_pause_seconds=max(0.0, figures["batch_pause_ms"] / 1000),
         )
 
 

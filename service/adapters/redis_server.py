@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from service.adapters.queue_calls import AsyncRedis, ThreadedRedis
 from service.domain.errors import ConfigurationError, StorageError
 
 CONNECT_TIMEOUT_SECONDS = 1.0
@@ -33,6 +34,7 @@ _SOURCES = (
     "workers.lua",
     "keys.lua",
     "audit.lua",
+    "figures.lua",
 )
 _MAX_ASYNC_CONNECTIONS = 64
 # What keeps an accepted job: never evicted, on disk before the answer.
@@ -43,7 +45,7 @@ def connect(url: str, call_timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> red
     """A client for threads; a broken connection is tried once more, a slow server is not."""
     # A repeat after a timeout would double the time that a caller waits for its 503.
     retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    return redis.Redis.from_url(url, retry=retry, **_options(call_timeout_seconds))
+    return ThreadedRedis.from_url(url, retry=retry, **_options(call_timeout_seconds))
 
 
 def connect_async(url: str, call_timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> redis.asyncio.Redis:
@@ -55,7 +57,7 @@ def connect_async(url: str, call_timeout_seconds: float = CALL_TIMEOUT_SECONDS) 
         retry=AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         **_options(call_timeout_seconds),
     )
-    return redis.asyncio.Redis.from_pool(pool)
+    return AsyncRedis.from_pool(pool)
 
 
 def functions_source() -> str:

@@ -9,7 +9,6 @@ from service.api.dependencies import Edge, EdgeDep
 from service.api.model_views import ModelListView, model_list
 from service.api.openapi import problems
 from service.domain.errors import OverloadedError, StorageError
-from service.ports.queue import QueueStats
 
 router = APIRouter(tags=["service"])
 
@@ -58,29 +57,34 @@ async def readyz(edge: EdgeDep) -> dict[str, str]:
 )
 async def metrics(edge: EdgeDep) -> Response:
     """The process's instruments; the queue's figures are read now, and stay as they were if it does not answer."""
-    instruments = edge.services.metrics
+    instruments, is_queue_there = edge.services.metrics, True
     try:
-        stats = await _check(edge)
+        await _check(edge)
     except (OverloadedError, StorageError) as error:
         instruments.count_outage(error)
-    else:
-        instruments.queue_depth.set(stats.queued)
-        instruments.jobs_running.set(stats.running)
-        instruments.queue_oldest_wait.set(stats.oldest_wait_seconds)
-        instruments.dead_letters.set(stats.num_dead)
-        num_workers = await edge.services.forecasts.num_workers()
-        if num_workers is not None:
-            instruments.workers_live.set(num_workers)
+        is_queue_there = error.code != "queue_unavailable"
+    if is_queue_there:
+        await _show_queue(edge)
     return Response(generate_latest(instruments.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _check(edge: Edge) -> QueueStats:
+async def _show_queue(edge: Edge) -> None:
+    instruments = edge.services.metrics
+    try:
+        instruments.show_queue(await edge.services.readiness.figures())
+    except StorageError as error:
+        instruments.count_outage(error)
+    num_workers = await edge.services.forecasts.num_workers()
+    if num_workers is not None:
+        instruments.workers_live.set(num_workers)
+
+
+async def _check(edge: Edge) -> None:
     """Look whether a job would be accepted, and keep the answer in the metrics; raises as `Readiness.check` if not."""
     ready = edge.services.metrics.ready
     try:
-        stats = await edge.services.readiness.check()
+        await edge.services.readiness.check()
     except (OverloadedError, StorageError):
         ready.set(0)
         raise
     ready.set(1)
-    return stats

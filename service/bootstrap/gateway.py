@@ -3,13 +3,16 @@
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Protocol
 
 from fastapi import FastAPI
+from starlette.types import Lifespan
 
 from service.adapters.pillow_pool import PillowPool
 from service.adapters.queue_audit import RedisQueueAuditor
+from service.adapters.queue_calls import listen_to_calls
 from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_batches import RedisBatchBooks
 from service.adapters.redis_keys import RedisKeys
@@ -44,9 +47,17 @@ from service.gateway.readiness import Readiness
 from service.gateway.status import DeploymentStatus
 from service.gateway.upkeep import Upkeep
 from service.gateway.workforce import Workforce
-from service.settings import Settings
+from service.settings import GatewaySettings, Settings
 from service.telemetry.logs import configure_logs, get_logger
 from service.telemetry.metrics import GatewayMetrics
+
+
+class _Duty(Protocol):
+    async def run(self) -> None: ...
+
+
+class _Client(Protocol):
+    async def aclose(self) -> None: ...
 
 
 def run_gateway(settings: Settings) -> None:
@@ -63,7 +74,8 @@ def run_gateway(settings: Settings) -> None:
     model = served_model(settings)
     prepare_queue(settings)
     url, policy, keys = settings.redis_url, queue_policy(settings), RedisKeys(settings.queue.prefix)
-    blobs, manifests = open_stores(settings)
+    stores = open_stores(settings)
+    blobs, manifests = stores.blobs, stores.manifests
     intake, registry = RedisJobIntake(url, keys, policy), RedisWorkerRegistry(url, keys)
     archive = RedisJobArchive(url, keys, intake.watch)
     pictures, vectors = (
@@ -72,6 +84,9 @@ def run_gateway(settings: Settings) -> None:
     )
     queue_upkeep, auditor = RedisJobUpkeep(url, keys, policy), RedisQueueAuditor(url, keys, policy)
     metrics = GatewayMetrics(VERSION)
+    if stores.space:
+        metrics.tell_storage(stores.space)
+    listen_to_calls(metrics.note_call)
     books = RedisBatchBooks(url, keys, policy)
     upkeep = Upkeep(queue_upkeep, auditor, blobs, manifests, policy.lease_seconds, metrics)
     forecasts = Forecasts(registry, intake)
@@ -82,25 +97,12 @@ def run_gateway(settings: Settings) -> None:
     webhooks = Webhooks(settings, metrics, tracer)
     batches = Batches(books, manifests, blobs, feeder, forecasts, metrics, webhooks.receivers)
     edge = settings.gateway
-    decoder = PillowPool(edge.decoders, edge.max_pixels)
+    decoder = PillowPool(edge.decoders, edge.max_pixels, on_crash=metrics.decoder_crashes.inc)
     finding = PersonFinding(settings, metrics)
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        decoder.start()
-        duties = (upkeep, feeder, workforce, webhooks.dispatcher)
-        tasks = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in duties]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                await end_task(task)
-            decoder.close()
-            finding.close()
-            clients = (archive, books, intake, registry, pictures, vectors, queue_upkeep, auditor, webhooks)
-            for client in (*clients, *([ring] if ring else [])):
-                await client.aclose()
-
+    duties = (upkeep, feeder, workforce, webhooks.dispatcher)
+    clients = (archive, books, intake, registry, pictures, vectors, queue_upkeep, auditor, webhooks)
+    lifespan = _lifespan(decoder, finding, duties, (*clients, *([ring] if ring else [])))
     events = JobEvents(archive, blobs, forecasts, metrics, edge.max_event_streams)
     app = create_app(
         GatewayServices(
@@ -119,12 +121,7 @@ def run_gateway(settings: Settings) -> None:
             Rates(),
         ),
         decoder,
-        UploadLimits(
-            max_body_bytes=edge.max_body_bytes,
-            max_picture_bytes=edge.max_picture_bytes,
-            max_side_px=edge.max_side_px,
-            max_pixels=edge.max_pixels,
-        ),
+        _upload_limits(edge),
         WaitLimits(edge.default_wait_seconds, edge.max_wait_seconds),
         settings.queue.retention_seconds,
         lifespan,
@@ -142,6 +139,37 @@ def run_gateway(settings: Settings) -> None:
         tracer.close()
     if not server.started:
         sys.exit(1)
+
+
+def _lifespan(
+    decoder: PillowPool, finding: PersonFinding, duties: Sequence[_Duty], clients: Sequence[_Client]
+) -> Lifespan[FastAPI]:
+    """What runs beside the application, from its start to its end."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        decoder.start()
+        tasks = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in duties]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                await end_task(task)
+            decoder.close()
+            finding.close()
+            for client in clients:
+                await client.aclose()
+
+    return lifespan
+
+
+def _upload_limits(edge: GatewaySettings) -> UploadLimits:
+    return UploadLimits(
+        max_body_bytes=edge.max_body_bytes,
+        max_picture_bytes=edge.max_picture_bytes,
+        max_side_px=edge.max_side_px,
+        max_pixels=edge.max_pixels,
+    )
 
 
 def _say_what_is_served(model: ServedModel, listener: socket.socket) -> None:

@@ -26,7 +26,7 @@ class PersonFinding:
         if edge.pose_processes and find_spec("onnxruntime") is None:
             get_logger().warning("onnxruntime is not installed: no pose can be taken from a photo")
         elif edge.pose_processes:
-            self._detector = BlazePosePool(edge.pose_processes, edge.max_pixels)
+            self._detector = BlazePosePool(edge.pose_processes, edge.max_pixels, on_crash=metrics.decoder_crashes.inc)
         self.persons = Persons(self._detector, self._findings, metrics)
 
     def close(self) -> None:

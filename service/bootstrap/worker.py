@@ -5,6 +5,8 @@ import sys
 import uuid
 from collections.abc import Callable
 
+from service.adapters.gpu_memory import open_gpu
+from service.adapters.queue_calls import listen_to_calls
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobLeases
 from service.adapters.redis_vectors import RedisVectorCache
@@ -49,9 +51,14 @@ def run_worker(settings: Settings) -> None:
         own, metrics, lambda: worker is None or worker.is_alive, lambda: worker is not None and worker.is_ready
     )
     backend = open_backend(settings)
+    gpu = open_gpu() if settings.backend == "onnx" else None
+    if gpu:
+        metrics.tell_gpu(gpu.memory_bytes)
     prepare_queue(settings)
     capacity = measure(settings, backend)
+    metrics.tell_model(backend.variant)
     metrics.tell_capacity(capacity)
+    listen_to_calls(metrics.note_call)
     keys = RedisKeys(settings.queue.prefix)
     leases = RedisJobLeases(settings.redis_url, keys, policy)
     vectors = RedisVectorCache(
@@ -64,7 +71,7 @@ def run_worker(settings: Settings) -> None:
     announcements = RedisWorkerAnnouncements(settings.redis_url, keys)
     worker = Worker(
         backend,
-        WorkerPorts(leases, open_stores(settings)[0], vectors, announcements),
+        WorkerPorts(leases, open_stores(settings).blobs, vectors, announcements),
         WorkerReport(uuid.uuid4().hex, backend.runtime, backend.model_digest, capacity),
         fit_preview(backend),
         WorkerTimes(

@@ -134,7 +134,7 @@ class Delivery:
             try:
                 verdict = tell_queue()
             except StorageError as error:
-                self._metrics.redis_errors.inc()
+                self._metrics.count_outage(error)
                 self._log.warning("the end of a job could not be told", code=error.code, detail=error.detail)
                 if time.monotonic() > give_up_at:
                     return self._hand_back(job)

@@ -92,5 +92,8 @@ class Departures:
         if flight.is_lost and state in ("lost", "released"):
             self._metrics.lease_lost.inc()
         self._metrics.jobs.labels(state).inc()
-        self._metrics.job_seconds.labels(state).observe(seconds)
+        model = flight.job.request.model
+        self._metrics.job_seconds.labels(model, state).observe(seconds)
+        if state == "succeeded":
+            self._metrics.images.labels(model).inc(flight.num_images)
         self._log.info("job left", job=flight.job.id, state=state, seconds=round(seconds, 4))

@@ -247,12 +247,13 @@ class Intake:
         if self.is_queue_answering:
             self._log.warning("queue unavailable", code=error.code, detail=error.detail)
         self.is_queue_answering = False
-        self._metrics.redis_errors.inc()
+        self._metrics.count_outage(error)
         with self._changed:
             self._ask_at = time.monotonic() + _OUTAGE_PAUSE_SECONDS
 
     def _prepare(self, flight: Flight) -> None:
-        self._metrics.queue_wait.observe(flight.job.queue_seconds)
+        self._metrics.queue_wait.labels(flight.job.priority.value).observe(flight.job.queue_seconds)
+        self._metrics.deliveries.inc()
         if flight.job.is_suspect:
             self._metrics.suspects.inc()
         with traced_lines(flight.job.trace):

@@ -103,7 +103,7 @@ class Worker:
         """The graphs must be warm; nothing is claimed before `run`. Pictures name `software` as their maker."""
         variant: Variant = VARIANTS[backend.variant]
         capacity = report.capacity
-        self._backend, self._times = backend, times
+        self._backend, self._times, self._metrics = backend, times, metrics
         self._num_slots = capacity.num_slots
         policy = BatchPolicy(capacity.max_batch, capacity.num_slots, is_shortest_first=capacity.is_shortest_first)
         self._scheduler = Scheduler(policy, capacity.execution)
@@ -221,6 +221,8 @@ class Worker:
         for action in actions:
             self._perform(action)
         if not actions:
+            if self._scheduler.is_idle:
+                self._metrics.rest()
             self._wake_others()
         return bool(actions)
 
@@ -275,6 +277,7 @@ class Worker:
     def _refuse(self, flight: Flight, error: ServiceError) -> None:
         """Its pictures can't be read: the one failure before the scheduler knows the job."""
         if isinstance(error, StorageError):
+            self._metrics.count_outage(error)
             # Not the job's fault, and the next ones would fare no better.
             self._intake.pause(_STORE_PAUSE_SECONDS)
             self._departures.hand_back(flight)

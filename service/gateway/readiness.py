@@ -5,10 +5,10 @@ It repairs nothing, and says nothing of the workers: their own port does, and `s
 
 import asyncio
 
-from service.domain.errors import OverloadedError, StorageError
-from service.gateway.patience import MAX_QUEUE_SECONDS
+from service.domain.errors import OverloadedError
+from service.gateway.patience import queue_answers_within
 from service.ports.blobs import BlobStore
-from service.ports.queue import JobIntake, QueueStats
+from service.ports.queue import JobIntake, QueueFigures
 
 
 class Readiness:
@@ -32,18 +32,23 @@ class Readiness:
         if self._is_draining:
             raise OverloadedError("draining", "this gateway is about to stop; send the call again")
 
-    async def check(self) -> QueueStats:
-        """Figures of the queue, if a job would be accepted.
+    async def check(self) -> None:
+        """Return if a job would be accepted.
 
         Raises:
             OverloadedError: `draining`.
             StorageError: `queue_unavailable`, after 2 s at most, or `storage_unavailable`.
         """
         self.check_open()
-        try:
-            async with asyncio.timeout(MAX_QUEUE_SECONDS):
-                stats = await self._intake.stats()
-        except TimeoutError:
-            raise StorageError("queue_unavailable", "the queue does not answer") from None
+        async with queue_answers_within():
+            await self._intake.stats()
         await asyncio.to_thread(self._blobs.check_writable)
-        return stats
+
+    async def figures(self) -> QueueFigures:
+        """What monitoring wants to know of the queue, whether or not a job would be accepted.
+
+        Raises:
+            StorageError: `queue_unavailable`, after 2 s at most.
+        """
+        async with queue_answers_within():
+            return await self._intake.figures()

@@ -59,6 +59,35 @@ class QueueStats:
     forecast_ratios: Sequence[float] = ()
 
 
+JobEnd = Literal["succeeded", "failed", "cancelled", "deadline_exceeded", "attempts_exhausted"]
+"""How a job has ended; the last two are failures too: late, and given up after too many deliveries."""
+
+
+@dataclass(frozen=True)
+class QueueFigures:
+    """What monitoring asks the whole queue for, now and then.
+
+    Attributes:
+        queued: jobs that wait for a worker, by class, delayed ones included.
+        oldest_wait_seconds: by class, how long the oldest of those has waited that a worker could take now.
+        running: jobs that some worker holds.
+        num_dead: jobs that failed because their deliveries were used up, as long as their records are kept.
+        ends: how many jobs have ended so since the queue was made.
+        num_batches: batches that have not ended.
+        batch_items_left: their items that have not ended.
+        batch_pause_seconds: for how long no item of the slowest of them has ended.
+    """
+
+    queued: Mapping[Priority, int]
+    oldest_wait_seconds: Mapping[Priority, float]
+    running: int
+    num_dead: int
+    ends: Mapping[JobEnd, int]
+    num_batches: int
+    batch_items_left: int
+    batch_pause_seconds: float
+
+
 class JobIntake(Protocol):
     """The gateway's verbs."""
 
@@ -84,6 +113,10 @@ class JobIntake(Protocol):
 
     async def stats(self) -> QueueStats:
         """Figures of the whole queue."""
+        ...
+
+    async def figures(self) -> QueueFigures:
+        """More of them, for monitoring."""
         ...
 
 

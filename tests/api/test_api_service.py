@@ -99,7 +99,8 @@ def test_metrics_when_jobs_wait_and_run_then_the_gauges_say_how_many(edge: Edge)
 
     found = samples(edge)
 
-    assert (found["xmdpt_queue_depth"], found["xmdpt_jobs_running"]) == (2, 1)
+    depths = [found[f'xmdpt_queue_depth{{priority="{name}"}}'] for name in ("interactive", "batch")]
+    assert (depths, found["xmdpt_jobs_running"]) == ([2, 0], 1)
     assert (found["xmdpt_workers_live"], found["xmdpt_dead_letters"]) == (2, 3)
     assert found['xmdpt_build_info{role="gateway",version="test"}'] == 1
 
@@ -112,8 +113,22 @@ def test_metrics_when_the_queue_is_away_then_the_last_figures_stay(edge: Edge) -
 
     after = samples(edge)
 
-    assert after["xmdpt_queue_depth"] == before["xmdpt_queue_depth"] == 1
+    depth = 'xmdpt_queue_depth{priority="interactive"}'
+    assert after[depth] == before[depth] == 1
     assert after["xmdpt_redis_errors_total"] == before["xmdpt_redis_errors_total"] + 1
+
+
+def test_metrics_when_nothing_can_be_written_then_the_queues_figures_are_still_told(edge: Edge) -> None:
+    before = samples(edge)
+    edge.intake.on_enqueue = lambda job: None
+    edge.client.post("/v1/jobs", json=GOOD_BODY)
+    edge.blobs.is_down = True
+
+    after = samples(edge)
+
+    depth = 'xmdpt_queue_depth{priority="interactive"}'
+    assert (after["xmdpt_ready"], after[depth]) == (0, before[depth] + 1)
+    assert after["xmdpt_storage_errors_total"] == before["xmdpt_storage_errors_total"] + 1
 
 
 def test_metrics_when_paths_hold_ids_then_the_labels_are_templates(edge: Edge) -> None:

@@ -35,6 +35,28 @@ def check_a_batch_ends_with_its_last_item(lab: QueueLab) -> None:
     assert not [key for key in lab.client.scan_iter(f"{PREFIX}*") if BATCH in key]
 
 
+def check_open_batches_tell_what_is_left_and_since_when(lab: QueueLab) -> None:
+    def told() -> tuple[int, int, int]:
+        figures = lab.figures()
+        return figures["num_batches"], figures["batch_items_left"], figures["batch_pause_ms"]
+
+    assert told() == (0, 0, 0)
+    lab.open_batch(BATCH, 3)
+    lab.enqueue(1, item=(BATCH, 0))
+    lab.advance(10)
+    assert told() == (1, 3, 10)
+    lab.finish(1, lab.claim()[1])
+    lab.advance(5)
+    lab.open_batch(OTHER, 1)
+    assert told() == (2, 3, 5), "of the one that has stood still for longer"
+    lab.skip(BATCH, 1, "failed")
+    lab.advance(1)
+    assert told() == (2, 2, 1)
+    lab.skip(BATCH, 2, "failed")
+    lab.skip(OTHER, 0, "failed")
+    assert told() == (0, 0, 0)
+
+
 def check_each_item_becomes_one_job(lab: QueueLab) -> None:
     lab.open_batch(BATCH, 3)
     assert lab.enqueue(1, item=(BATCH, 1)) == "closed", "not its turn"

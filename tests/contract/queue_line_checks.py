@@ -1,6 +1,6 @@
 """What the queue promises of who is next: shares of tenants and classes, and what stands before a job."""
 
-from tests.fakes.queue_lab import COST, LEASE_MS, RETRY_DELAY_MS, QueueLab
+from tests.fakes.queue_lab import COST, LEASE_MS, MAX_DELIVERIES, RECORD_KEPT_MS, RETENTION_MS, RETRY_DELAY_MS, QueueLab
 
 MAX_SUMMED = 32
 
@@ -149,5 +149,46 @@ def check_the_longest_wait_is_seen_in_any_line(lab: QueueLab) -> None:
     lab.enqueue(2, tenant="b", priority="batch")
     lab.advance(1_000)
     assert lab.stats()["oldest_wait_ms"] == 2_000
+    assert lab.figures()["oldest_wait_ms"] == {"interactive": 2_000, "batch": 1_000}
     lab.cancel(1, "a")
     assert lab.stats()["oldest_wait_ms"] == 1_000
+    assert lab.figures()["oldest_wait_ms"] == {"interactive": 0, "batch": 1_000}
+
+
+def check_each_class_is_counted_wherever_its_jobs_wait(lab: QueueLab) -> None:
+    for number, priority in enumerate(("interactive", "interactive", "batch", "batch", "batch"), 1):
+        lab.enqueue(number, tenant="a" if number % 2 else "b", priority=priority)
+    assert lab.figures()["queued"] == {"interactive": 2, "batch": 3}
+    fences = lab.claim()
+    assert lab.figures()["queued"] == {"interactive": 0, "batch": 0}
+    lab.finish(3, fences[3], "retry")
+    assert lab.figures()["queued"] == {"interactive": 0, "batch": 1}, "it waits for its next try"
+    assert lab.figures()["oldest_wait_ms"]["batch"] == 0, "and not for a worker"
+    lab.lapse()
+    figures = lab.figures()
+    assert (figures["queued"], figures["running"]) == ({"interactive": 2, "batch": 3}, 0), "four of them alone"
+    assert figures["oldest_wait_ms"]["interactive"] > 0
+    lab.check()
+
+
+def check_every_end_is_counted_for_all_time(lab: QueueLab) -> None:
+    assert not lab.figures()["ends"]
+    for number in range(1, 6):
+        lab.enqueue(number, deadline_ms=10**9 if number < 5 else 10)
+    lab.advance(20)
+    lab.reap()
+    fences = lab.claim()
+    lab.finish(1, fences[1])
+    lab.finish(2, fences[2], "failed")
+    lab.cancel(3)
+    lab.finish(3, fences[3], "cancelled")
+    for _ in range(MAX_DELIVERIES):
+        lab.claim()
+        lab.lapse()
+    expected = dict.fromkeys(("succeeded", "failed", "cancelled", "deadline_exceeded", "attempts_exhausted"), 1)
+    assert lab.figures()["ends"] == expected
+    lab.advance(RETENTION_MS)
+    lab.reap()
+    lab.advance(RECORD_KEPT_MS)
+    lab.reap()
+    assert lab.figures()["ends"] == expected, "also when their records are gone"

@@ -68,6 +68,22 @@ MUTANTS = {
         "redis.register_function('q1_cancel', cancel)",
     ),
     # Events and sums.
+    "an end that nobody counts": (
+        "every_end_is_counted_for_all_time",
+        "redis.call('HINCRBY', p .. 'ends', kind or state, 1)",
+        "",
+    ),
+    "late taken for failed": ("every_end_is_counted_for_all_time", "OWN_KINDS[code] and code", "nil"),
+    "pauses of batches uncounted": (
+        "open_batches_tell_what_is_left_and_since_when",
+        "now - (batch[6] or batch[5])",
+        "now - batch[5]",
+    ),
+    "retried ones take the class of all": (
+        "each_class_is_counted_wherever_its_jobs_wait",
+        "add(job[1], 1, index",
+        "add('interactive', 1, index",
+    ),
     "end without event": ("every_change_has_its_event", "emit(p, now, job.id, 'job.' .. state)", ""),
     "start without event": ("every_change_has_its_event", "emit(p, now, job.id, 'job.started')", ""),
     "cancelling without event": ("no_outcome_counts_after_a_cancel", "emit(p, now, job.id, 'job.cancelling')", ""),

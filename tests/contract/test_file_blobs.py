@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -316,3 +317,15 @@ def test_folder_when_it_can_not_be_made_then_the_start_fails(tmp_path: Path) -> 
 
     with pytest.raises(StorageError):
         FileBlobs(tmp_path / "file" / "blobs")
+
+
+def test_space_when_asked_for_then_it_is_that_of_the_disk_and_a_store_that_is_away_has_none(root: Path) -> None:
+    blobs = FileBlobs(root)
+    disk = shutil.disk_usage(root)
+
+    free, size = blobs.space()
+
+    assert size == disk.total
+    assert abs(free - disk.free) < size / 10
+    shutil.rmtree(root)
+    assert blobs.space() == (0, 0)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -46,7 +47,7 @@ def new_pool() -> Iterator[Callable[..., PillowPool]]:
     """Makes pools of one process, whose processes end with the test; those that others have started don't count."""
     others, pools = set(decoders()), []
 
-    def make(**options: int) -> PillowPool:
+    def make(**options: Any) -> PillowPool:
         pools.append(PillowPool(1, **options))
         return pools[-1]
 
@@ -125,7 +126,8 @@ def test_decode_when_a_picture_needs_more_memory_than_there_is_then_it_is_refuse
 def test_decode_when_a_picture_takes_too_long_then_its_process_ends_and_the_next_one_decodes(
     new_pool: Callable[..., PillowPool],
 ) -> None:
-    pool = new_pool(cpu_seconds=1)
+    crashes: list[str] = []
+    pool = new_pool(cpu_seconds=1, on_crash=lambda: crashes.append("one"))
     assert works(pool)
     process = process_of(pool)
 
@@ -133,6 +135,7 @@ def test_decode_when_a_picture_takes_too_long_then_its_process_ends_and_the_next
         pool.decode(pictures.many_scans(4096, 4096, 3000), "JPEG", (4096, 4096))
 
     assert error.value.code == "image_invalid"
+    assert crashes == ["one"]
     assert process_of(pool) != process
     assert works(pool)
 

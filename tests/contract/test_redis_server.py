@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.adapters.redis_server import check_server, connect, functions_source, load_functions
+from service.adapters.queue_calls import listen_to_calls
+from service.adapters.redis_server import check_server, connect, connect_async, functions_source, load_functions
 from service.domain.errors import ConfigurationError, StorageError
 from tests.fakes.redis_process import RedisProcess
 
@@ -117,6 +118,7 @@ def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: re
         "erase",
         *(f"batch_{verb}" for verb in ("open", "read", "cancel", "results", "feed", "skip")),
         *(f"picture_{verb}" for verb in ("add", "use", "delete")),
+        "figures",
         "hook_plan",
         "hook_claim",
         "hook_done",
@@ -131,3 +133,26 @@ def test_functions_when_the_server_refuses_the_text_then_it_says_what_is_needed(
         load_functions(client, "#!lua name=xmdpt_q1\nthis is no Lua")
 
     assert load_functions(client) in (True, False), "the server goes on"
+
+
+@pytest.fixture
+def told() -> Iterator[list[tuple[str, float]]]:
+    """The calls of functions that this process has made, and how long each took."""
+    calls: list[tuple[str, float]] = []
+    listen_to_calls(lambda *call: calls.append(call))
+    yield calls
+    listen_to_calls(None)
+
+
+async def test_call_when_it_is_listened_to_then_its_function_and_time_are_told(
+    server: RedisProcess, client: redis.Redis, told: list[tuple[str, float]]
+) -> None:
+    load_functions(client)
+    async with connect_async(server.url) as asynchronous:
+        client.fcall("q1_stats", 1, "{p}")
+        await asynchronous.fcall("q1_figures", 1, "{p}")
+        with pytest.raises(redis.ResponseError):
+            client.fcall("q1_none", 1, "{p}")
+
+    assert [function for function, _ in told] == ["stats", "figures", "none"]
+    assert all(0 < seconds < 10 for _, seconds in told)

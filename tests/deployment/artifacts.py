@@ -17,12 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS_DIR = ROOT / "deploy/prometheus"
 KUBERNETES_DIR = ROOT / "deploy/kubernetes"
 PROVISIONING_DIR = ROOT / "deploy/grafana/provisioning"
-DASHBOARD_PATH = ROOT / "deploy/grafana/dashboards/xmdpt.json"
+DASHBOARDS_DIR = ROOT / "deploy/grafana/dashboards"
+RUNBOOKS_DIR = ROOT / "docs/runbooks"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 ENGINES_DOCKERFILE = (ROOT / "deploy/tensorrt.Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-DASHBOARD = json.loads(DASHBOARD_PATH.read_text())
+DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS_DIR.glob("*.json"))}
 SCRAPES = yaml.safe_load((PROMETHEUS_DIR / "prometheus.yml").read_text())["scrape_configs"]
 RULES = [
     rule
@@ -32,6 +33,14 @@ RULES = [
 OPENAPI_PATHS = set(json.loads((ROOT / "docs/openapi.json").read_text())["paths"])
 OPS_PATHS = {"/livez", "/readyz", "/metrics"}
 IMAGE = f"xmdpt-serve:{PROJECT['version']}"
+# What others measure: Triton on its port for metrics, NVIDIA's DCGM exporter.
+OTHERS_METRICS = {
+    *("nv_inference_request_success", "nv_inference_request_failure", "nv_inference_count", "nv_inference_exec_count"),
+    *("nv_inference_request_duration_us", "nv_inference_queue_duration_us", "nv_inference_compute_infer_duration_us"),
+    "nv_inference_pending_request_count",
+    *("DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_XID_ERRORS", "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "DCGM_FI_DEV_FB_USED"),
+    *("DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_SM_CLOCK"),
+}
 # Grafana's own variable, which no server knows.
 RATE_INTERVAL = "$__rate_interval"
 
@@ -57,16 +66,18 @@ def samples(registry: CollectorRegistry) -> set[str]:
 def known_metrics() -> set[str]:
     """What the processes measure, what the rules record, and what Prometheus adds."""
     recorded = {rule["record"] for rule in RULES if "record" in rule}
-    return samples(GatewayMetrics("0").registry) | samples(WorkerMetrics("0").registry) | recorded | {"up"}
+    return samples(GatewayMetrics("0").registry) | samples(WorkerMetrics("0").registry) | recorded | {"up", "ALERTS"}
 
 
 def metrics_in(expression: str) -> set[str]:
-    """The metric names of an expression: ours all begin alike, and `up` is the only other one."""
-    return set(re.findall(r"\bxmdpt[a-z0-9_:]*|\bup\b", re.sub(r'"[^"]*"', '""', expression)))
+    """The metric names of an expression: ours and others' begin alike; Prometheus adds `up` and `ALERTS`."""
+    pattern = r"\bxmdpt[a-z0-9_:]*|\bnv_[a-z0-9_]*|\bDCGM_[A-Z0-9_]*|\bup\b|\bALERTS\b"
+    return set(re.findall(pattern, re.sub(r'"[^"]*"', '""', expression)))
 
 
-def dashboard_targets() -> Iterator[tuple[str, str]]:
-    """Panel title and expression of every query."""
-    for panel in DASHBOARD["panels"]:
-        for target in panel["targets"]:
-            yield panel["title"], target["expr"]
+def dashboard_targets() -> Iterator[tuple[str, str, str]]:
+    """Dashboard, panel title and expression of every query."""
+    for name, dashboard in DASHBOARDS.items():
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", []):
+                yield name, panel["title"], target["expr"]

@@ -2,15 +2,14 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 
 import httpx
 import pytest
-import yaml
 
-from tests.deployment.artifacts import PROMETHEUS_DIR, SCRAPES
-from tests.integration.processes import RunningService, free_port, running_service, wait_until
+from tests.deployment.traffic import SETTINGS
+from tests.deployment.watching import running_prometheus
+from tests.integration.processes import RunningService, running_service
 
 
 def _program(name: str) -> str:
@@ -29,41 +28,21 @@ def promtool() -> str:
 
 
 @pytest.fixture(scope="session")
+def prometheus_program() -> str:
+    return _program("prometheus")
+
+
+@pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service for the tests of this folder."""
-    with running_service(tmp_path_factory.mktemp("service")) as running:
+    """One service without networks, for the tests of this folder."""
+    with running_service(tmp_path_factory.mktemp("service"), **SETTINGS) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def prometheus(service: RunningService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def prometheus(
+    prometheus_program: str, service: RunningService, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
     """Our own configuration and rules in a real server, but for addresses and pace."""
-    program, folder = _program("prometheus"), tmp_path_factory.mktemp("prometheus")
-    config = yaml.safe_load((PROMETHEUS_DIR / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
-    ports = {"xmdpt-gateway": service.port, "xmdpt-worker": service.ops_port}
-    config["scrape_configs"] = [
-        {"job_name": scrape["job_name"], "static_configs": [{"targets": [f"127.0.0.1:{ports[scrape['job_name']]}"]}]}
-        for scrape in SCRAPES
-    ]
-    shutil.copy(PROMETHEUS_DIR / "xmdpt.rules.yml", folder)
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    address, log_path = f"127.0.0.1:{free_port()}", folder / "prometheus.log"
-    command = [program, "--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address={address}"]
-    with (
-        log_path.open("w") as log,
-        subprocess.Popen(command, cwd=folder, stdout=log, stderr=log) as process,
-        httpx.Client(base_url=f"http://{address}", timeout=10) as client,
-    ):
-        try:
-            wait_until(lambda: _is_ready(client), 30, f"Prometheus is ready: {log_path}")
-            yield client
-        finally:
-            process.kill()
-
-
-def _is_ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/-/ready").status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
+    with running_prometheus(prometheus_program, service, tmp_path_factory.mktemp("prometheus")) as client:
+        yield client

@@ -14,7 +14,7 @@ from service.domain.job import IdempotencyKey, Job, JobFailure, JobStatus, NewJo
 from service.domain.result import JobResult, PictureFile
 from service.ports.archive import EraseVerdict, JobChoice, JobHistory, JobPage, Latency
 from service.ports.audit import InvariantKind
-from service.ports.queue import CancelVerdict, Enqueued, QueueStats, RoomVerdict
+from service.ports.queue import CancelVerdict, Enqueued, JobEnd, QueueFigures, QueueStats, RoomVerdict
 
 Trouble = Literal["none", "full", "quota", "refuses", "hangs"]
 
@@ -35,6 +35,7 @@ class FakeIntake:
         self.workers: list[WorkerReport] = []
         self.forecast_ratios: list[float] = []
         self.ended: list[Latency] = []
+        self.ends: dict[JobEnd, int] = {}
         self.violations: dict[InvariantKind, list[str]] = {}
         self.num_reaps = self.num_audits = self.num_stats = self.num_waiting = 0
         self.trouble: Trouble = "none"
@@ -125,6 +126,13 @@ class FakeIntake:
             num_dead=3,
             forecast_ratios=tuple(self.forecast_ratios),
         )
+
+    async def figures(self) -> QueueFigures:
+        stats = await self.stats()
+        queued = [job.priority for job in self.jobs.values() if job.status is JobStatus.QUEUED]
+        counts = {priority: queued.count(priority) for priority in Priority}
+        ends = self.ends | {"succeeded": [job.status for job in self.jobs.values()].count(JobStatus.SUCCEEDED)}
+        return QueueFigures(counts, dict.fromkeys(Priority, 0.0), stats.running, stats.num_dead, ends, 0, 0, 0.0)
 
     async def reports(self) -> Sequence[WorkerReport]:
         """Of the workers that count as alive: the fake is the registry too."""

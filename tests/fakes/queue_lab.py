@@ -206,6 +206,9 @@ class QueueLab:
     def stats(self) -> dict[str, Any]:
         return json.loads(self.call("q1_stats"))
 
+    def figures(self) -> dict[str, Any]:
+        return json.loads(self.call("q1_figures"))
+
     def claim(self, worker: str = "w", claim_number: int = 0, free: int = 8, running: int = 0) -> dict[int, int]:
         """The fences by job; a fresh claim number unless one is given."""
         answer = self.claim_answer(worker, claim_number, free, running)

@@ -1,6 +1,7 @@
 """The worker's loop over a scripted backend and a scripted queue."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from service.adapters.file_blobs import FileBlobs
 from service.domain.errors import BackendError, BackendTimeoutError, BackendUnavailableError, ResourceExhaustedError
 from service.domain.inputs import pack_inputs
-from service.domain.job import JobFailure
+from service.domain.job import JobFailure, Priority
 from service.domain.result import JobResult
 from service.telemetry.metrics import WorkerMetrics
 from tests.fakes.fake_backend import FakeBackend
@@ -177,10 +178,11 @@ def test_worker_when_the_store_is_away_then_jobs_go_back_unharmed_and_no_more_ar
     blobs.is_down = True
     leases = FakeLeases(jobs)
 
-    run_until_idle(leases, blobs, FakeBackend())
+    metrics = run_until_idle(leases, blobs, FakeBackend())
 
     assert sorted(leases.released) == [job.id for job in jobs]
     assert (leases.succeeded, leases.failed) == ({}, {})
+    assert (metrics.storage_errors._value.get(), metrics.redis_errors._value.get()) == (3, 0)
 
 
 def test_worker_when_no_call_of_a_graph_works_any_more_then_it_hands_back_and_ends(blobs: FileBlobs) -> None:
@@ -328,3 +330,22 @@ def test_worker_when_a_job_runs_then_the_queue_hears_of_its_steps(blobs: FileBlo
     steps = [progress.step for progress in leases.progress[job.id]]
     assert steps == sorted(steps)
     assert 0 < steps[-1] <= 30
+
+
+def test_worker_when_jobs_have_ended_then_its_metrics_say_what_was_claimed_made_and_waited_for(
+    blobs: FileBlobs,
+) -> None:
+    jobs = [a_job(1, blobs), replace(a_job(2, blobs, num_images=3), priority=Priority.BATCH)]
+
+    registry = run_until_idle(FakeLeases(jobs), blobs, FakeBackend()).registry
+
+    assert registry.get_sample_value("xmdpt_job_deliveries_total") == 2
+    assert registry.get_sample_value("xmdpt_images_total", {"model": "tiny"}) == 4
+    ended = {"model": "tiny", "outcome": "succeeded"}
+    assert registry.get_sample_value("xmdpt_job_duration_seconds_count", ended) == 2
+    waits = [
+        registry.get_sample_value("xmdpt_queue_wait_seconds_count", {"priority": name})
+        for name in ("interactive", "batch")
+    ]
+    assert waits == [1, 1]
+    assert registry.get_sample_value("xmdpt_step_batch_occupancy_ratio") == 0

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from service.adapters.redis_records import (
     claimed_jobs_from_json,
+    figures_from_json,
     job_from_record,
     job_then,
     request_from_json,
@@ -22,7 +23,7 @@ from service.domain.job import ClaimedJob, JobFailure, JobStatus, Priority, Prog
 from service.domain.pose import KeyPoints
 from service.domain.request import MAX_SEED, GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
 from service.domain.result import JobResult, PictureFile
-from service.ports.queue import QueueStats
+from service.ports.queue import QueueFigures, QueueStats
 from tests.unit.builders import a_job_id, a_request, a_result, repeatable
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -276,6 +277,32 @@ def test_stats_when_nothing_is_there_then_an_empty_lua_table_is_no_figure() -> N
 def test_stats_when_they_are_not_of_this_version_then_refused() -> None:
     with pytest.raises(StorageError, match="not one of this version"):
         stats_from_json(json.dumps(FIGURES | {"queued_cost": {"bulk": 1}}))
+
+
+MORE_FIGURES = {
+    "queued": {"interactive": 3, "batch": 1},
+    "oldest_wait_ms": {"interactive": 1500, "batch": -3},
+    "running": 2,
+    "num_dead": 4,
+    "ends": {"succeeded": 7, "attempts_exhausted": 1},
+    "num_batches": 5,
+    "batch_items_left": 60,
+    "batch_pause_ms": 2500,
+}
+
+
+def test_figures_when_read_then_every_one_has_its_place_and_none_is_missing() -> None:
+    ends = {"succeeded": 7, "failed": 0, "cancelled": 0, "deadline_exceeded": 0, "attempts_exhausted": 1}
+    queued = {Priority.INTERACTIVE: 3, Priority.BATCH: 1}
+    waits = {Priority.INTERACTIVE: 1.5, Priority.BATCH: 0.0}
+
+    assert figures_from_json(json.dumps(MORE_FIGURES)) == QueueFigures(queued, waits, 2, 4, ends, 5, 60, 2.5)
+    assert set(figures_from_json(json.dumps(MORE_FIGURES | {"ends": {}})).ends.values()) == {0}
+
+
+def test_figures_when_they_are_not_of_this_version_then_refused() -> None:
+    with pytest.raises(StorageError, match="not one of this version"):
+        figures_from_json(json.dumps(MORE_FIGURES | {"queued": {"bulk": 1}}))
 
 
 def test_record_when_read_then_the_job_is_its_tenants() -> None:

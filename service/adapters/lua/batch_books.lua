@@ -3,7 +3,7 @@
 --
 -- batch:<id> hash          tenant, state (running, cancelling, completed, cancelled), total, cursor: items of the
 --                          manifest that have become jobs or ended without, row-steps as cost and cost_ended, and how
---                          many have ended so: succeeded, failed, cancelled
+--                          many have ended so: succeeded, failed, cancelled; moved_ms is when the last of them did
 -- batch_live:<id> set      its jobs that have not ended
 -- batch_ends:<id> list     its items in the order in which they have ended:
 --                          <state> <custom id> <job, or - if it never was one> <error as JSON, or nothing>
@@ -41,6 +41,7 @@ end_in_batch = function(p, job, now, state)
   redis.call('RPUSH', batch_key(p, 'batch_ends', job.batch), state .. ' ' .. custom_id .. ' ' .. job.id)
   redis.call('HINCRBY', key, state, 1)
   redis.call('HINCRBY', key, 'cost_ended', text(job.cost))
+  redis.call('HSET', key, 'moved_ms', text(now))
   end_batch_if_done(p, job.batch, now)
 end
 

@@ -170,7 +170,9 @@ local function batch_skip(keys, args)
     redis.call('HINCRBY', key, 'cost_ended', args[i + 2])
     redis.call('HINCRBY', key, 'cursor', 1)
   end
-  end_batch_if_done(p, id, now_ms())
+  local now = now_ms()
+  redis.call('HSET', key, 'moved_ms', text(now))
+  end_batch_if_done(p, id, now)
   return 'ok'
 end
 

@@ -15,6 +15,7 @@
 -- live hash        jobs that have not ended as tenant:<name>, of all as `*`; row-steps as cost:queued:<class>,
 --                  cost:running
 -- deadlines zset   every job that has not ended, by ms of its deadline, later once a running one has been flagged
+-- ends hash        how many jobs have ended as succeeded, cancelled, failed, deadline_exceeded, attempts_exhausted, ever
 -- gc dead zsets    ended jobs, by ms: when pictures and then the record go; whose deliveries were used up
 -- events stream    the outbox
 -- cancel channel   a running job is no longer wanted
@@ -33,6 +34,8 @@ local SHOWN = {
   'error_code', 'error_detail',
 }
 local MAX_HISTORY = 64
+-- Ends that are the queue's doing, not a worker's.
+local OWN_KINDS = {deadline_exceeded = true, attempts_exhausted = true}
 -- The batches' part of a job's end, in batch_books.lua.
 local end_in_batch
 
@@ -115,9 +118,11 @@ local function flag(p, job, now, cause)
   redis.call('PUBLISH', p .. 'cancel', job.id)
 end
 
-local function end_job(p, job, now, state)
+-- `kind` says how a job has failed, where its state alone does not.
+local function end_job(p, job, now, state, kind)
   local expires = text(now + job.retention_ms)
   write_job(p, job, 'state', state, 'ended_ms', text(now), 'expires_ms', expires)
+  redis.call('HINCRBY', p .. 'ends', kind or state, 1)
   count(p, '*', -1)
   if count(p, sum_of(job.tenant), -1) == 0 then
     redis.call('HDEL', p .. 'live', sum_of(job.tenant))
@@ -133,7 +138,7 @@ end
 
 local function fail(p, job, now, code, detail)
   write_job(p, job, 'error_code', code, 'error_detail', detail)
-  end_job(p, job, now, 'failed')
+  end_job(p, job, now, 'failed', OWN_KINDS[code] and code)
 end
 
 -- As the cause says; returns the verdict.

@@ -27,7 +27,7 @@ _POLICY = QueuePolicy(lease_seconds=LEASE_MS / 1000, stall_timeout_seconds=STALL
 # What a queue without jobs may keep: counters, times, and what runs out by itself.
 _LEFTOVERS = (
     *("now", "latest", "seq", "fence", "reaped_at", "live", "turns", "events", "hold", "forecast_ratios", "planned"),
-    "latencies",
+    *("latencies", "ends"),
     *("idem:", "claim:", "rested:"),
 )
 
@@ -126,6 +126,7 @@ def _collect(world: World, jobs: set[str]) -> None:
         for _ in range(len(jobs) // _MAX_REAPED + 2):
             world.deleted |= set(world.lab.reap(*world.deleted, limit=_MAX_REAPED)[4])
     assert world.deleted == jobs, "pictures that nobody was told to delete"
+    assert sum(world.lab.figures()["ends"].values()) == len(jobs), "each job has one end, and is counted for it"
     world.lab.check()
     keys = {key.removeprefix(PREFIX) for key in world.lab.client.scan_iter(f"{PREFIX}*")}
     left = {key for key in keys if not key.startswith(_LEFTOVERS)}
