@@ -244,10 +244,12 @@ class SubmissionReader:
 
 @contextmanager
 def _bare(field: str) -> Iterator[None]:
-    """The body is this field and nothing else: pointers begin below it."""
+    """The body is this field and nothing else: pointers begin below it; without a field they are as they are."""
     try:
         yield
     except RequestError as error:
+        if not field:
+            raise
         issues = tuple(FieldIssue(issue.pointer.removeprefix(field), issue.detail) for issue in error.issues)
         detail = error.detail
         if detail.startswith(field):

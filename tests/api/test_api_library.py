@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -335,4 +336,5 @@ def test_upload_when_it_is_bad_then_the_problem_names_it_and_nothing_is_kept(
     pointers = [issue["pointer"] for issue in problem.get("errors", [])]
     assert pointer in (pointers or [None])
     assert "/source/data" not in problem["detail"]
+    assert re.search(r"the body\w", problem["detail"]) is None
     assert stored(edge) == set()

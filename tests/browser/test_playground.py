@@ -118,6 +118,13 @@ def test_photo_when_unusable_then_a_sentence_says_why_and_the_last_one_stays(
 
     expect(page.locator("#photo [data-error]")).to_contain_text(words)
     assert page.locator("#photo [data-picture]").get_attribute("src") == before
+    # Nor does the deck, which stays in place, lie over it.
+    page.wait_for_function(
+        """() => {
+          const said = document.querySelector("#photo [data-error]").getBoundingClientRect();
+          return said.top >= 0 && said.bottom <= document.querySelector(".deck").getBoundingClientRect().top;
+        }"""
+    )
 
 
 def test_photo_when_too_large_then_a_sentence_names_the_limit(page: Page) -> None:

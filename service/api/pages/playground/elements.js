@@ -30,3 +30,9 @@ export function svg(tag, attributes = {}, ...children) {
 export function icon(name) {
   return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#icon-${name}` }));
 }
+
+/** Say what is wrong in its place, where it can be seen; nothing is wrong if the sentence is empty. */
+export function say(place, sentence) {
+  place.textContent = sentence;
+  if (sentence) place.scrollIntoView({ block: "nearest", behavior: "smooth" });
+}

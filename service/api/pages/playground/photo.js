@@ -1,7 +1,7 @@
 // The visitor's photo: chosen, dropped, pasted, or one of the examples. It sends nothing anywhere.
 
 import { NATURAL_ASPECT } from "./pose.js";
-import { element } from "./elements.js";
+import { element, say } from "./elements.js";
 
 /** Pictures that come with the page; `label` says what a screen reader is told. */
 export const EXAMPLES = [
@@ -85,7 +85,7 @@ export class PhotoPicker {
   }
 
   /** Say what is wrong with the photo, or that nothing is. */
-  fail(sentence) { this.error.textContent = sentence; }
+  fail(sentence) { say(this.error, sentence); }
 
   /** Take one of the examples. */
   async useExample(file) {

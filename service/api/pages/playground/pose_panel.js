@@ -1,6 +1,6 @@
 // The card of the pose: the editor with its tools, named poses, and poses from files and photos.
 
-import { element, icon } from "./elements.js";
+import { element, icon, say } from "./elements.js";
 import { readPose } from "./generation.js";
 import { takeDrops } from "./photo.js";
 import { JOINTS, Timeline, fitted, mirrored, pointsOf } from "./pose.js";
@@ -78,7 +78,7 @@ export class PosePanel {
   }
 
   /** Say what is wrong with the pose, or that nothing is. */
-  fail(sentence) { this.error.textContent = sentence; }
+  fail(sentence) { say(this.error, sentence); }
 
   #draw() {
     const { pose } = this;

@@ -1,6 +1,6 @@
 // Shows a take: its progress and previews, then its pictures, in the shape in which people look right.
 
-import { element } from "./elements.js";
+import { element, say } from "./elements.js";
 import { Player } from "./player.js";
 import { thumbnail } from "./pose_drawing.js";
 import { settingsWords, timingWords } from "./words.js";
@@ -84,7 +84,7 @@ export class ResultView {
   }
 
   /** Say what went wrong beside the picture that there is. */
-  fail(sentence) { this.error.textContent = sentence; }
+  fail(sentence) { say(this.error, sentence); }
 
   #shotOf(take) { return take.shots[this.#chosen] ?? take.shots.find(Boolean); }
 
