@@ -35,7 +35,7 @@ def test_pose_when_the_photo_holds_nobody_then_a_sentence_says_so(page: Page, tm
 
     drop(page, "#pose", "wall.png", "image/png", list((tmp_path / "wall.png").read_bytes()))
 
-    expect(page.locator("#pose [data-error]")).not_to_be_empty()
+    expect(page.locator("#pose [data-error]")).to_contain_text("Nobody found: ")
     assert place(page, "nose") == before
 
 
@@ -51,3 +51,13 @@ def test_photo_when_framed_then_the_picture_has_the_model_s_shape(page: Page, tm
     generate(page)
 
     assert saved(page, tmp_path)[1].size == (176, 256)
+
+
+def test_photo_when_it_is_a_portrait_and_to_be_framed_then_the_sentence_says_what_is_missing(page: Page) -> None:
+    page.locator("#photo input[type=file]").set_input_files(EXAMPLES / "astronaut.jpg")
+    page.get_by_label("Frame the person").check()
+
+    page.get_by_role("button", name="Generate").click()
+
+    said = "Person out of the picture: must show the person from the head to the hips; no hip is in the picture."
+    expect(page.locator("#photo [data-error]")).to_have_text(said)

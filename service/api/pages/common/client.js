@@ -18,7 +18,9 @@ export class Problem extends Error {
 
 /** What a problem's body says, as a sentence for a person. */
 function sentence({ title, detail, errors }) {
-  const text = detail || title || "Something went wrong";
+  // A detail of the field at fault says what that must be; the title says what it is about.
+  const isOfField = title && /^(must|may|is|has|have|goes|lies|can't)\b/.test(detail ?? "");
+  const text = isOfField ? `${title}: ${detail}` : detail || title || "Something went wrong";
   // The detail of a single field at fault begins with a pointer; where there are more, the others follow.
   const others = (errors ?? []).slice(1).map((each) => `${each.pointer} ${each.detail}`);
   const all = [text, ...others].join("; ").trim();
