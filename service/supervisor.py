@@ -32,9 +32,10 @@ class _Child:
         self.start()
 
     def start(self) -> None:
+        # -P: what lies in the current folder is not taken for this package.
         # A group of its own, so that Ctrl-C reaches only the supervisor, which then stops its children in order.
         self.process = subprocess.Popen(
-            dying_with_parent([sys.executable, "-m", "service", self.role]),
+            dying_with_parent([sys.executable, "-P", "-m", "service", self.role]),
             env=self._environment,
             start_new_session=True,
         )

@@ -21,6 +21,7 @@ from service.telemetry.logs import get_logger
 
 # A process that neither computes nor answers is given up.
 _SILENCE_SECONDS = 30.0
+_NEEDED = ("PATH", "PYTHON", "LANG", "LC_", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ class DecoderPool:
             process.start()
 
     def close(self) -> None:
-        """End all processes; whose picture is looked at at the moment gets `image_invalid`."""
+        """End all processes for good; whose picture is looked at at the moment gets `draining`."""
         for process in self._processes:
-            process.stop()
+            process.close()
 
     def ask(
         self, content: bytes, name: PictureFormat, size: tuple[int, int], frame: Frame | tuple[float, ...] = WHOLE
@@ -77,7 +78,7 @@ class DecoderPool:
 
         Raises:
             RequestError: `image_invalid`: the program says why, or it crashed or took too long.
-            OverloadedError: `overloaded`: no process can be started.
+            OverloadedError: `overloaded`: no process can be started; `draining`: the pool is closed.
         """
         process = self._idle.get()
         try:
@@ -92,12 +93,13 @@ class _Process:
     def __init__(self, program: Program, on_crash: Callable[[], object]) -> None:
         self._on_crash = on_crash
         self._command = [
-            *(sys.executable, "-m", program.module),
+            # Not what lies in the current folder.
+            *(sys.executable, "-P", "-m", program.module),
             *(str(program.memory_bytes), str(program.cpu_seconds)),
         ]
         self._program = program
         self._running: tuple[subprocess.Popen[bytes], socket.socket] | None = None
-        self._is_ready = False
+        self._is_ready = self._is_closed = False
         self._num_decoded = 0
 
     def start(self) -> None:
@@ -117,6 +119,10 @@ class _Process:
                 ours.close()
                 raise
         self._running, self._is_ready, self._num_decoded = (process, ours), False, 0
+
+    def close(self) -> None:
+        self._is_closed = True
+        self.stop()
 
     def stop(self) -> int | None:
         """Its status, if it was there."""
@@ -140,6 +146,7 @@ class _Process:
                 raise EOFError  # That is not what it was started as.
             answer = read_exactly(connection, num_bytes)
         except (OSError, EOFError):
+            self._refuse_if_closed()
             self._replace("decoder_died")
             detail = "the picture can't be decoded: its decoder crashed or took too long"
             raise RequestError("image_invalid", detail) from None
@@ -152,6 +159,7 @@ class _Process:
 
     def _ready_connection(self) -> socket.socket:
         """Of a process that waits for a picture."""
+        self._refuse_if_closed()
         if self._running and self._running[0].poll() is not None:
             self._replace("decoder_died")
         try:
@@ -169,6 +177,10 @@ class _Process:
             )
             raise OverloadedError("overloaded", "no picture can be decoded at present; try again later") from None
 
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise OverloadedError("draining", "this gateway is about to stop; send the call again")
+
     def _replace(self, event: str = "") -> None:
         """Start the next one at once: its start takes longer than a picture."""
         status = self.stop()
@@ -180,6 +192,6 @@ class _Process:
 
 
 def _environment() -> dict[str, str]:
-    """Of a process: none of the service's own variables, some of which are secrets, and no threads."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("XMDPT_", "REDIS_URL", "AWS_"))}
+    """Of a process: what its interpreter and libraries are found by, no secret of anybody, and no threads."""
+    own = {name: value for name, value in os.environ.items() if name.startswith(_NEEDED)}
     return own | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

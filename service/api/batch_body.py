@@ -180,7 +180,14 @@ class Items:
 
     def _fault(self, name: str, part: dict[str, Any]) -> RequestError | None:
         try:
-            check_item({**_GOOD, name: part}, self._body)
+            # A picture would be decoded and stored with each of its pairs.
+            refuse_pictures(check_item({**_GOOD, name: part}, self._body))
         except RequestError as error:
             return error
         return None
+
+
+def refuse_pictures(item: GenerationBody) -> None:
+    """RequestError `validation` if the item holds a picture where that is for items alone."""
+    if item.source.data or item.pose.skeleton or item.pose.photo:
+        raise RequestError.of_field("validation", "", "may hold no picture here: upload it and name its id")

@@ -13,7 +13,16 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from starlette.requests import Request
 
-from service.api.batch_body import BatchBody, BatchQuery, Items, batch_query, check_batch, check_item, cost_of
+from service.api.batch_body import (
+    BatchBody,
+    BatchQuery,
+    Items,
+    batch_query,
+    check_batch,
+    check_item,
+    cost_of,
+    refuse_pictures,
+)
 from service.api.limits import UploadLimits
 from service.api.pose_reading import key_points_of, moves_of
 from service.api.pose_schemas import PoseBody
@@ -74,6 +83,7 @@ class _Call:
 
     tenant: str
     body: BatchBody | BatchQuery
+    request: Request
     found: dict[tuple[PictureKind, str], StoredPicture | None] = field(
         default_factory=dict[tuple[PictureKind, str], StoredPicture | None]
     )
@@ -109,7 +119,7 @@ class BatchReader:
             chosen = query.model_dump(exclude_unset=True)
             body = await self._in_thread(lambda: check_batch(chosen | parse_object(content, _MAX_JSON_BYTES)))
             items = await self._in_thread(lambda: Items(body))
-            call = _Call(tenant, body)
+            call = _Call(tenant, body, request)
             given = (_Given(number, content, name) for number, (name, content) in enumerate(items))
             while chunk := list(islice(given, _ITEMS_AT_ONCE)):
                 await self._add(call, chunk, draft)
@@ -117,7 +127,7 @@ class BatchReader:
             options = BatchOptions(body.deadline_ms / 1000, body.retention_s, body.metadata, hook)
             is_strict = body.on_invalid == "reject"
         else:
-            call = _Call(tenant, query)
+            call = _Call(tenant, query, request)
             async for chunk in self._lines(request):
                 await self._add(call, chunk, draft)
             request.state.is_body_read = True
@@ -182,8 +192,7 @@ class BatchReader:
         if item.model not in (None, self._model.name):
             raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}")
         if isinstance(batch, BatchQuery):
-            if item.source.data or item.pose.skeleton or item.pose.photo:
-                raise RequestError.of_field("validation", "", "may hold no picture here: upload it and name its id")
+            refuse_pictures(item)
         elif batch.webhook:
             check_metadata(item.metadata)
 
@@ -211,7 +220,7 @@ class BatchReader:
                     raise RequestError.of_field("validation", f"/{kind}/id", f"must name a {kind} of yours")
             cost = cost_of(body)
             if body.source.data or body.pose.skeleton or body.pose.photo:
-                submission = await self._reader.complete(body, call.tenant, or_png)
+                submission = await self._reader.complete(body, call.tenant, or_png, call.request)
                 await self._batches.store(draft, item.number, submission)
                 found = ItemPose(key_points=submission.found_pose) if submission.found_pose else None
                 made = BatchItem(item.number, name, cost, submission.options, pose=found)

@@ -54,6 +54,8 @@ def form_fields(parts: Sequence[Part], limits: UploadLimits) -> dict[str, Any]:
     with_pose = {name: named.pop(name) for name in _OF_THE_POSE if name in named}
     for name, part in named.items():
         _place(fields, name, _value(part, limits, kind))
+    if pose_kind and not (isinstance(fields.get("pose"), dict) and kind in fields["pose"]):
+        raise RequestError.of_field("validation", "/pose_kind", "goes with the file pose, which is to be a picture")
     for name, part in references.items():
         home, key = _REFERENCES[name]
         _place(fields, home, {key: _text(part)})

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import anyio.to_thread
 from anyio import CapacityLimiter
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from service.api.forms import form_fields
 from service.api.limits import UploadLimits
@@ -27,7 +27,7 @@ from service.api.schemas import (
 )
 from service.api.strict_json import parse_object
 from service.api.uploads import decode_picture, find_person
-from service.domain.errors import FieldIssue, NotFoundError, RequestError
+from service.domain.errors import FieldIssue, NotFoundError, OverloadedError, RequestError
 from service.domain.library import PictureKind
 from service.domain.person import Frame, PersonInPhoto
 from service.domain.pose import KeyPoints
@@ -41,6 +41,8 @@ from service.ports.pictures import DecodedPicture, PictureDecoder
 from service.telemetry.spans import part
 from xmdpt.spec import IMAGE_SIZE
 
+# Each holds its photo in memory, and one look takes tens of milliseconds, with many persons a second.
+_MAX_WAITING_LOOKS = 16
 _Made = TypeVar("_Made")
 FormatChoice = Callable[[ImageFormat | None], ImageFormat]
 
@@ -69,6 +71,7 @@ class SubmissionReader:
         self._turns = CapacityLimiter(decoder.num_at_a_time)
         # Of their own: who waits for a person must not keep others from having their pictures decoded.
         self._looks = CapacityLimiter(persons.num_at_a_time)
+        self._threads = CapacityLimiter(persons.num_at_a_time)
 
     async def read(self, request: Request, tenant: str, choose_format: FormatChoice) -> Submission:
         """Read one request.
@@ -85,15 +88,24 @@ class SubmissionReader:
             starlette.requests.ClientDisconnect: nobody is there any more.
         """
         checked, _ = await self._checked(request, lambda fields, _: check_body(fields))
-        return await self.complete(checked, tenant, choose_format)
+        return await self.complete(checked, tenant, choose_format, request)
 
-    async def complete(self, body: GenerationBody, tenant: str, choose_format: FormatChoice) -> Submission:
-        """What a checked body asks for, with its pictures; arguments and errors as those of `read`."""
+    async def complete(
+        self, body: GenerationBody, tenant: str, choose_format: FormatChoice, request: Request
+    ) -> Submission:
+        """What a checked body asks for, with its pictures; arguments and errors as those of `read`.
+
+        Args:
+            body: it was read from the request, alone or with others.
+            tenant: as there.
+            choose_format: as there.
+            request: whose body has been read.
+        """
         chosen = _format(body.output, choose_format)
         source = await self._stored("source", body.source.id, tenant)
         pose = await self._stored("pose", body.pose.id, tenant)
-        frame = await self._frame(body.source, "/source")
-        photographed = await self._photographed(body.pose, "/pose")
+        frame = await self._frame(body.source, "/source", request)
+        photographed = await self._photographed(body.pose, "/pose", request)
         with part("decode"):
             return await self._in_thread(self._submission, body, chosen, source or frame, pose or photographed)
 
@@ -119,7 +131,7 @@ class SubmissionReader:
         )
         with _bare("" if is_form else "/source"):
             pointer = "/source" if is_form else "/source/data"
-            frame = await self._frame(photo, pointer)
+            frame = await self._frame(photo, pointer, request)
             return await self._in_thread(self._decode, photo.data, pointer, frame)
 
     async def read_pose(self, request: Request) -> tuple[DecodedPicture, KeyPoints | None]:
@@ -128,7 +140,7 @@ class SubmissionReader:
             request, lambda fields, is_form: check_pose_upload(fields if is_form else {"pose": fields}), bare="/pose"
         )
         with _bare("" if is_form else "/pose"):
-            photographed = await self._photographed(pose, "/pose" if is_form else "/pose/photo/data")
+            photographed = await self._photographed(pose, "/pose" if is_form else "/pose/photo/data", request)
             pointer = "/pose" if is_form else "/pose/skeleton/data"
             pixels, key_points = await self._in_thread(self._pose, pose, pointer, photographed)
         return DecodedPicture(pixels, IMAGE_SIZE, IMAGE_SIZE), key_points
@@ -167,23 +179,29 @@ class SubmissionReader:
         with part("parse"):
             return await self._in_thread(checked), is_form
 
-    async def _frame(self, source: SourceBody | SourcePhotoBody, pointer: str) -> Frame | None:
+    async def _frame(self, source: SourceBody | SourcePhotoBody, pointer: str, request: Request) -> Frame | None:
         """What of the photo is wanted; None for all of it."""
         if source.crop == "none" or source.data is None:
             return None
-        return (await self._person(source.data, pointer)).frame
+        return (await self._person(source.data, pointer, request)).frame
 
-    async def _photographed(self, pose: PoseFormsBody, pointer: str) -> KeyPoints | None:
+    async def _photographed(self, pose: PoseFormsBody, pointer: str, request: Request) -> KeyPoints | None:
         """The key points of the person in a photo, moved as asked, if the pose is one."""
         if pose.photo is None:
             return None
-        found = (await self._person(pose.photo.data, pointer)).pose(pose.photo.frame)
+        found = (await self._person(pose.photo.data, pointer, request)).pose(pose.photo.frame)
         return moved_as_asked(found, pose, "/pose/photo")
 
-    async def _person(self, content: bytes, pointer: str) -> PersonInPhoto:
-        return await anyio.to_thread.run_sync(
-            find_person, content, self._limits, pointer, self._persons, limiter=self._looks
-        )
+    async def _person(self, content: bytes, pointer: str, request: Request) -> PersonInPhoto:
+        """Of one photo at a time: the others wait, not too many of them, and whoever has left is passed over."""
+        if self._looks.statistics().tasks_waiting >= _MAX_WAITING_LOOKS:
+            raise OverloadedError("overloaded", "too many photos wait for a look at their persons; try again later")
+        async with self._looks:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            return await anyio.to_thread.run_sync(
+                find_person, content, self._limits, pointer, self._persons, limiter=self._threads
+            )
 
     async def _in_thread(self, function: Callable[..., _Made], *arguments: Any) -> _Made:
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._turns)

@@ -248,6 +248,7 @@ FORMS = [
     BadInput("form-file-name-is-a-path", 422, "validation", "/~1etc~1passwd", **as_form(
         SOURCE, JSON_POSE, part("/etc/passwd", b"x"))),
     BadInput("form-field-unknown", 422, "validation", "/colour", **_scalar("colour", "red")),
+    BadInput("form-pose-kind-of-key-points", 422, "validation", "/pose_kind", **as_form(SOURCE, JSON_POSE, _PHOTO)),
     BadInput("form-pose-kind-unknown", 422, "validation", "/pose_kind", **_scalar("pose_kind", "depth")),
     BadInput("form-pose-photo-of-nobody", 422, "no_person", "/pose", **as_form(SOURCE, SKELETON, _PHOTO)),
     BadInput("form-pose-photo-cut", 422, "image_invalid", "/pose",

@@ -188,6 +188,21 @@ def test_batch_when_it_is_unusable_as_a_whole_then_a_pointer(edge: QueueEdge, bo
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
+def test_batch_when_a_matrix_holds_pictures_then_their_pairs_fail_and_nothing_is_decoded(
+    edge: QueueEdge, source: dict[str, str]
+) -> None:
+    matrix = {"sources": [GOOD_BODY["source"], source], "poses": [STANDING, {"skeleton": GOOD_BODY["source"]}]}
+
+    batch = submit(edge, {"matrix": matrix})
+    names = work(edge, 1)
+    until(lambda: read(edge, batch)["status"] == "completed")
+    failed = {line["custom_id"]: line["error"]["detail"] for line in results(edge, batch) if "error" in line}
+
+    assert names == ["s1-p0"]
+    assert failed.keys() == {"s0-p0", "s0-p1", "s1-p1"}
+    assert all("upload it and name its id" in detail for detail in failed.values())
+
+
 def test_batch_when_its_lines_are_too_long_or_too_many_then_a_limit(edge: QueueEdge, source: dict[str, str]) -> None:
     long = send_lines(edge, [b'{"metadata": {"a": "' + b"x" * 300_000])
     line = json.dumps({"source": source, "pose": STANDING}).encode()

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
@@ -192,6 +193,32 @@ def test_photo_when_many_wait_for_a_process_then_other_pictures_are_decoded(edge
         assert edge.client.post("/v1/jobs", json=GOOD_BODY).status_code == httpx.codes.ACCEPTED
     finally:
         DETECTOR._idle.put(process)
+
+
+def test_photo_when_too_many_wait_then_one_more_is_told_so_and_those_who_left_are_passed_over(edge: Edge) -> None:
+    process = DETECTOR._idle.get(timeout=20)
+    looked_at: list[bytes] = []
+    find, bodies = (
+        DETECTOR.find,
+        [GOOD_BODY | {"pose": {"photo": in_json(pictures.png(seed=2000 + number))}} for number in range(18)],
+    )
+    try:
+        with (
+            ThreadPoolExecutor(len(bodies)) as threads,
+            httpx.Client(base_url=edge.client.base_url, trust_env=False, timeout=1) as impatient,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr(DETECTOR, "find", lambda content, *rest: (looked_at.append(content), find(content, *rest))[1])
+            calls = [threads.submit(impatient.post, "/v1/jobs", json=body) for body in bodies]
+            answers = [call.result() for call in calls if call.exception() is None]
+        # One is looked at and sixteen wait; all of them have hung up.
+        assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(503, "overloaded")]
+        assert int(answers[0].headers["retry-after"]) >= 1
+    finally:
+        DETECTOR._idle.put(process)
+    edge.client.post("/v1/jobs", json=GOOD_BODY | {"pose": {"photo": in_json(WIDE)}})
+
+    assert len(looked_at) <= 1
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -202,6 +203,8 @@ def test_process_when_it_decodes_then_it_holds_no_secret_and_can_open_nothing(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:password@queue")
     monkeypatch.setenv("XMDPT_GATEWAY__PORT", "8080")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=password")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "password")
     pool = new_pool()
     assert works(pool)
 
@@ -231,3 +234,27 @@ def test_pool_when_its_process_is_killed_then_no_decoder_stays() -> None:
         owner.kill()
 
     wait_until(lambda: not any(_read(pid, "cmdline") for pid in started), 20, "they are gone")
+
+
+def test_pool_when_closed_while_it_decodes_then_the_call_is_to_be_sent_again_and_no_process_is_left(
+    new_pool: Callable[..., PillowPool],
+) -> None:
+    crashes: list[str] = []
+    pool = new_pool(on_crash=lambda: crashes.append("one"))
+    assert works(pool)
+    process = process_of(pool)
+    slow = pictures.many_scans(4096, 4096, 3000)
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(pool.decode, slow, "JPEG", (4096, 4096))
+        time.sleep(0.2)
+
+        pool.close()
+
+        error = call.exception()
+
+    assert isinstance(error, OverloadedError)
+    assert error.code == "draining"
+    assert crashes == []
+    assert not Path(f"/proc/{process}").exists()
+    with pytest.raises(OverloadedError):
+        pool.decode(slow, "JPEG", (4096, 4096))

@@ -102,3 +102,31 @@ def is_open(port: int) -> bool:
 
 def status_of(port: int, path: str) -> int:
     return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10).status_code
+
+
+def test_all_when_the_current_folder_holds_a_package_of_that_name_then_it_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "__init__.py").write_text('open("taken", "w").close()\n')
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XMDPT_", "REDIS_URL"))}
+    port = free_port()
+    environment |= {
+        "XMDPT_BACKEND": "simulated",
+        "XMDPT_GATEWAY__PORT": str(port),
+        "XMDPT_WORKER__OPS_PORT": str(free_port()),
+    }
+
+    def is_ready() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    process = subprocess.Popen([Path(sys.executable).with_name("xmdpt-serve"), "all"], cwd=tmp_path, env=environment)
+    try:
+        wait_until(is_ready, 60, "the gateway is ready")
+    finally:
+        process.terminate()
+        status = process.wait(60)
+
+    assert status == 0
+    assert not (tmp_path / "taken").exists()
