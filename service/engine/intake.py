@@ -293,5 +293,5 @@ class Intake:
             return
         seconds = time.monotonic() - started
         flight.spend("decode_input", seconds)
-        self._metrics.stage_seconds.labels("decode_input").observe(seconds)
         self._targets.arrived(Arrival(flight, prepared, supply))
+        self._metrics.stage_seconds.labels("decode_input").observe(seconds)

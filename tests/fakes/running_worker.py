@@ -90,12 +90,14 @@ def until_arrived(metrics: WorkerMetrics, num_jobs: int) -> Callable[[int, int],
 
     def wait(rows: int, index: int) -> None:
         give_up_at = time.monotonic() + 20
-        while index == 0 and num_supplied(metrics) < num_jobs:
+        while index == 0 and num_arrived(metrics) < num_jobs:
             assert time.monotonic() < give_up_at, "they never came"
             threading.Event().wait(0.01)
 
     return wait
 
 
-def num_supplied(metrics: WorkerMetrics) -> float:
-    return sum(metrics.cache_requests.labels("source", result)._value.get() for result in ("hit", "miss"))
+def num_arrived(metrics: WorkerMetrics) -> float:
+    """Jobs whose pictures have been read, and which the device has been told of before that was counted."""
+    labels = {"stage": "decode_input"}
+    return metrics.registry.get_sample_value("xmdpt_stage_duration_seconds_count", labels) or 0.0
