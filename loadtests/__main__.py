@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 def main() -> int:
-    """Run the scenarios; returns 0, 1 if an objective was missed, 2 if nothing could be run."""
+    """Run the scenarios; returns `exit_status`, or 2 if nothing could be run."""
     arguments = _arguments()
     try:
         scenarios = read_scenarios(arguments.scenarios)
@@ -42,6 +43,17 @@ def main() -> int:
         return 2
     except KeyError as error:
         print(f"loadtests: there is no scenario {error}; {FILE.name} has {', '.join(scenarios)}", file=sys.stderr)
+        return 2
+    return exit_status(verdicts)
+
+
+def exit_status(verdicts: Sequence[Verdict]) -> int:
+    """0, 1 if an objective was missed, 2 if a verdict can't be trusted, which is said."""
+    doubtful = [verdict for verdict in verdicts if not verdict.is_trustworthy]
+    for verdict in doubtful:
+        detail = f"the caller itself was up to {verdict.late_seconds:.2f} s late, so its objectives tell nothing"
+        print(f"loadtests: {verdict.plan.scenario.name}: {detail}", file=sys.stderr)
+    if doubtful:
         return 2
     return 0 if all(verdict.is_kept for verdict in verdicts) else 1
 

@@ -19,6 +19,7 @@ from xmdpt.spec import Prediction
 
 _EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 _START_SECONDS = 60
+_STOP_SECONDS = 60
 _NUM_ALONE = 3
 
 
@@ -55,10 +56,20 @@ def started_service(num_workers: int, settings: Mapping[str, str]) -> Iterator[s
             _wait_for_workers(address, num_workers, processes, Path(folder) / "log")
             yield address
         finally:
-            for process in reversed(processes):
-                process.send_signal(signal.SIGTERM)
-            for process in processes:
-                process.wait(60)
+            stop_all(processes)
+
+
+def stop_all(processes: Sequence["subprocess.Popen[bytes]"], patience_seconds: float = _STOP_SECONDS) -> None:
+    """Ask all to end, the last first, and kill those that have not within that time; returns once all are gone."""
+    for process in reversed(processes):
+        process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + patience_seconds
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def jobs_per_second(client: httpx.Client, steps: Sequence[int]) -> float:

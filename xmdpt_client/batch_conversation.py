@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import httpx
 
@@ -17,9 +17,9 @@ from xmdpt_client.inputs import (
     FilePart,
     KeyPoints,
     Matrix,
-    PhotoOfPose,
     StoredPose,
     StoredSource,
+    holds_picture,
     pose_part,
     source_part,
 )
@@ -29,7 +29,8 @@ OnPrepared: TypeAlias = Callable[[int, int], object]
 
 # Of a request's fields these stand in `output`.
 _OF_THE_OUTPUT = ("format", "quality", "fit")
-_OF_THE_CALL = ("deadline", "webhook", "idempotency_key")
+# These stand in no item: they are for the whole call, and `crop`, as items name sources by their ids, for the uploads.
+_ELSEWHERE = ("deadline", "webhook", "idempotency_key", "crop")
 
 
 class BatchConversation:
@@ -48,7 +49,7 @@ class BatchConversation:
         """Upload each picture once, then ask for all items in one call."""
         pictures, tell = _Pictures(self._asker), on_progress or _nobody
         deadline, key, defaults = options.get("deadline"), options.get("idempotency_key"), _defaults(options)
-        webhook = options.get("webhook")
+        webhook, crop = options.get("webhook"), options.get("crop")
         if key is not None:
             check_visible_ascii("idempotency_key", key)
         if isinstance(items, Matrix):
@@ -56,16 +57,18 @@ class BatchConversation:
             given = [("source", each) for each in items.sources] + [("pose", each) for each in items.poses]
             for done, (name, each) in enumerate(given, 1):
                 column = matrix[f"{name}s"]
-                column.append((yield from pictures.reference(name, each, f"/matrix/{name}s/{len(column)}")))
+                column.append((yield from pictures.reference(name, each, f"/matrix/{name}s/{len(column)}", crop)))
                 tell(done, len(given))
             call = calls.batch_of_json({"matrix": matrix, "defaults": defaults}, deadline, webhook, key)
         else:
             lines: list[Mapping[str, Any]] = []
             for number, item in enumerate(items):
                 line = _merged(defaults, item)
+                its_crop = line.pop("crop", crop)
                 for name in ("source", "pose"):
                     if name in item:
-                        line[name] = yield from pictures.reference(name, item[name], f"/items/{number}/{name}")
+                        place = f"/items/{number}/{name}"
+                        line[name] = yield from pictures.reference(name, item[name], place, its_crop)
                 lines.append(line)
                 tell(number + 1, len(items))
             # Lines leave no room for a webhook.
@@ -150,57 +153,69 @@ class _Pictures:
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
-        self._known: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._known: dict[tuple[str, str, str | None], Mapping[str, Any]] = {}
 
-    def reference(self, name: str, given: Any, pointer: str) -> Flow[Mapping[str, Any]]:
-        """What stands in an item for a photo or a pose that is given in whatever way."""
+    def reference(self, name: str, given: Any, pointer: str, crop: str | None) -> Flow[Mapping[str, Any]]:
+        """What stands in an item for a photo or a pose that is given in whatever way; crop is for a photo."""
+        # A crop of `none` is what a photo has without any.
+        crop = crop if name == "source" and crop != "none" else None
+        if crop is not None and isinstance(given, Mapping | StoredSource):
+            raise ValueError(f"{pointer}: crop goes with a photo that is uploaded now, not with one that was before")
         if isinstance(given, Mapping):
-            return dict(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - the service checks it
+            document = cast("Mapping[str, Any]", given)
+            if name == "source" or not holds_picture(document):
+                return dict(document)
         if isinstance(given, StoredSource | StoredPose):
             return {"id": given.id}
         if isinstance(given, KeyPoints):
             return given.document()
-        path = (name, f"path {os.fspath(given)}") if isinstance(given, str | os.PathLike) else None
+        path = (name, f"path {os.fspath(given)}", crop) if isinstance(given, str | os.PathLike) else None
         if path and path in self._known:
             return self._known[path]
-        part, digest = yield Work(lambda: _read(name, given))
-        content = (name, digest)
+        part, digest, pose = yield Work(lambda: _read(name, given, pointer))
+        content = (name, digest, crop)
         if content not in self._known:
-            is_picture = isinstance(given, PhotoOfPose)
-            self._known[content] = yield from self._take(part, pointer, is_picture=is_picture)
+            self._known[content] = (yield from self._upload(part, pointer, crop)) if pose is None else pose
         if path:
             self._known[path] = self._known[content]
         return self._known[content]
 
-    def _take(self, part: FilePart, pointer: str, *, is_picture: bool) -> Flow[Mapping[str, Any]]:
-        name, content, _ = part
-        if name == "pose" and not is_picture and content.lstrip()[:1] == b"{":
-            try:
-                return json.loads(content)
-            except ValueError as error:
-                raise ValueError(f"{pointer} is no JSON: {error}") from None
+    def _upload(self, part: FilePart, pointer: str, crop: str | None) -> Flow[Mapping[str, Any]]:
         try:
-            response = yield from self._asker.answer(calls.keep(part))
+            response = yield from self._asker.answer(calls.keep(part, crop))
         except RequestError as error:
-            # Of all the pictures of the batch this one.
+            # Of all the pictures of the batch this one; in the upload's form it is `source` or `pose`.
             faults = error.errors or (FieldError("", error.detail),)
-            error.errors = tuple(FieldError(f"{pointer}{fault.pointer}", fault.detail) for fault in faults)
+            places = [f"{pointer}{fault.pointer.removeprefix(f'/{part[0]}')}" for fault in faults]
+            error.errors = tuple(FieldError(place, fault.detail) for place, fault in zip(places, faults, strict=True))
             raise
-        return {"id": (read_source(response) if name == "source" else read_pose(response)).id}
+        return {"id": (read_source(response) if part[0] == "source" else read_pose(response)).id}
 
 
 def _nobody(_done: int, _total: int) -> None:
     pass
 
 
-def _read(name: str, given: Any) -> tuple[FilePart, str]:
+def _read(name: str, given: Any, pointer: str) -> tuple[FilePart, str, Mapping[str, Any] | None]:
+    """What is to be uploaded, its digest, and instead of it the pose if that has no picture and stands in the item."""
     part = source_part(given) if name == "source" else pose_part(given)
-    return part, hashlib.sha256(part[1]).hexdigest()
+    return part, hashlib.sha256(part[1]).hexdigest(), _document(part, pointer)
+
+
+def _document(part: FilePart, pointer: str) -> Mapping[str, Any] | None:
+    name, content, _ = part
+    if name != "pose" or content.lstrip()[:1] != b"{":
+        return None
+    try:
+        document: Mapping[str, Any] = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"{pointer} is no JSON: {error}") from None
+    return None if holds_picture(document) else document
 
 
 def _defaults(options: Options) -> dict[str, Any]:
     """The options as fields of a request."""
-    chosen = {name: value for name, value in options.items() if value is not None and name not in _OF_THE_CALL}
+    chosen = {name: value for name, value in options.items() if value is not None and name not in _ELSEWHERE}
     output = {name: chosen.pop(name) for name in _OF_THE_OUTPUT if name in chosen}
     return chosen | ({"output": output} if output else {})
 

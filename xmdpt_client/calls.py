@@ -34,7 +34,8 @@ class Options(TypedDict, total=False):
         format: `png`, `jpeg` or `webp`.
         quality: 1 .. 100, of jpeg and webp.
         fit: `model`, 256 x 256 px as generated, or `source`: in the photo's own proportions.
-        crop: `person`: of the photo only a frame around the person counts; `none`: all of it.
+        crop: `person`: of the photo only a frame around the person counts; `none`: all of it. It goes with photos that
+            are uploaded by the call, not with stored ones.
         priority: `interactive` or `batch`.
         deadline: seconds from acceptance, 0.1 .. 86,400; what has not ended by then fails.
         webhook: an address that is told of the job's end, or the API's own object `{"url": ..., "events": [...]}`.
@@ -208,10 +209,11 @@ def batch_results(batch_id: str, after: int) -> Call:
     return Call("GET", path, headers=headers, wait_seconds=SILENCE_SECONDS, is_stream=True)
 
 
-def keep(part: FilePart) -> Call:
-    """Keep the photo or the pose that is the form's `source` or `pose`."""
+def keep(part: FilePart, crop: str | None = None) -> Call:
+    """Keep the photo or the pose that is the form's `source` or `pose`; a photo may be cropped, as in `Options`."""
     name = part[0] or ""
-    return _upload(f"/v1/{name}s", {name: part}, warm=False)
+    fields = {} if crop is None else {"source_crop": crop}
+    return replace(_upload(f"/v1/{name}s", {name: part}, warm=False), fields=fields)
 
 
 def upload_source(source: Photo, *, warm: bool = False) -> Call:

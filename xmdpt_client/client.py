@@ -139,7 +139,8 @@ class Client:
         Args:
             items: 1 to 10,000 of them. Each holds the fields of a request (docs/api.md), a name of its own as
                 `custom_id` if it is to have one, and `source` and `pose` as `generate` takes them, or as the API does.
-                A photo or a skeleton picture that is no upload yet is uploaded, each content once.
+                A photo or a skeleton picture that is no upload yet is uploaded, each content once; so is a pose that
+                holds one. `crop` may stand in an item, too.
             on_progress: called with the number of items whose pictures the service has, and that of all items; for a
                 matrix its sources and poses are counted.
             options: for all items; what an item says itself comes first. `deadline` and `webhook` are for the whole

@@ -155,6 +155,11 @@ def pose_part(pose: NewPose) -> FilePart:
     return ("pose", _content(pose, "pose"), "application/json" if is_json else "application/octet-stream")
 
 
+def holds_picture(pose: Mapping[str, Any]) -> bool:
+    """Whether a pose object of the API has a picture in it, which an item of a batch may not have."""
+    return "photo" in pose or "skeleton" in pose
+
+
 def _id_part(picture_id: str) -> FilePart:
     # Beside the files and not with the other fields: a form without a file is still to be multipart.
     return (None, picture_id.encode(), "text/plain")

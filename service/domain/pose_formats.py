@@ -21,6 +21,11 @@ _OF_BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 # Likewise among COCO's 17, which have no neck.
 _OF_COCO = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 _COCO_SHOULDERS = (5, 6)
+# Shares of points that lie beyond the canvas are below 0 or above 1. Half a canvas, and not more, tells them from
+# coordinates of -1 .. 1, which other settings of OpenPose write and are none of these.
+_MIN_SHARE, _MAX_SHARE = -0.5, 1.5
+# As px such a frame has nothing to show: it is one of shares.
+_MAX_UNIT_SIDE = 2
 
 
 def read_openpose(document: Mapping[str, object], size: Point | None, origin: Point | None, pointer: str) -> KeyPoints:
@@ -29,8 +34,8 @@ def read_openpose(document: Mapping[str, object], size: Point | None, origin: Po
     Args:
         document: `people`, of which there must be one, with `pose_keypoints_2d`: x, y, confidence of each of 18 (COCO)
             or 25 (BODY_25) points in a row, confidence 0 where missing; it may have `canvas_width`, `canvas_height`.
-            Coordinates that all lie within 0 .. 1 are shares of the canvas (of the size, if there is none): in px they
-            would be a pose of one pixel.
+            Coordinates that all lie within -0.5 .. 1.5 are shares of the canvas (of the size, if there is none): in px
+            they would be a pose of two pixels. With a size of no more than two, they are in its unit already.
         size: of the frame, px; None for the canvas.
         origin: of the frame, px; None for (0, 0).
         pointer: of the pose, for errors.
@@ -45,8 +50,8 @@ def read_openpose(document: Mapping[str, object], size: Point | None, origin: Po
         raise format_error(place, f"must have {3 * NUM_KEY_POINTS} or {3 * _NUM_BODY_25} numbers, not {len(values)}")
     found = _flat_points(values, place)
     points = found if len(found) == NUM_KEY_POINTS else [found[index] for index in _OF_BODY_25]
-    are_shares = all(0 <= value <= 1 for point in points if point for value in point)
-    if are_shares:
+    are_shares = all(_MIN_SHARE <= value <= _MAX_SHARE for point in points if point for value in point)
+    if are_shares and (size is None or max(size) > _MAX_UNIT_SIDE):
         width, height = canvas or size or (1.0, 1.0)
         points = [point and (point[0] * width, point[1] * height) for point in points]
     frame = size or canvas or ((1.0, 1.0) if are_shares else None)

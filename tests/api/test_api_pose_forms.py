@@ -56,8 +56,15 @@ FORMS: dict[str, tuple[dict[str, Any], KeyPoints]] = {
     "openpose dropped": (OPENPOSE, KeyPoints(POINTS, SQUARE)),
     "openpose person": (OPENPOSE["people"][0] | {"size": [256, 256]}, KeyPoints(POINTS, SQUARE)),
     "openpose dropped and mirrored": (OPENPOSE | {"mirror": True}, moved(KeyPoints(POINTS, SQUARE), MIRRORED)),
+    "openpose dropped with all that is written": (
+        OPENPOSE | {"part_candidates": [{}], "animals": []}, KeyPoints(POINTS, SQUARE)
+    ),
     "coco17": (COCO, KeyPoints(COCO_POINTS, SQUARE)),
     "coco17 annotation": (ANNOTATION | {"size": [256, 256]}, KeyPoints(COCO_POINTS, SQUARE)),
+    "coco17 whole body": (
+        ANNOTATION | {"size": [256, 256], "score": 0.9, "face_kpts": [], "lefthand_valid": True, "righthand_box": []},
+        KeyPoints(COCO_POINTS, SQUARE),
+    ),
     "deepfashion": ({"deepfashion": COLUMNS}, DEEPFASHION),
     "deepfashion row": ({"deepfashion": ROW}, DEEPFASHION),
     "deepfashion with size": (

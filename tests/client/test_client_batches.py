@@ -1,12 +1,15 @@
 """Batches through the client: every way to name a picture, results over broken streams, faults."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.client.conftest import Call
 from tests.client.parts import JOB_ID, PHOTO, PICTURE, POSE, POSE_DOCUMENT
@@ -27,6 +30,7 @@ from xmdpt_client import (
     RequestError,
     UnexpectedAnswerError,
     UnreachableError,
+    moved,
 )
 
 BATCH_ID = "bat_" + "ab" * 16
@@ -62,6 +66,20 @@ def a_line(number: int, **fields: object) -> str:
 
 def a_stream(*lines: str) -> bytes:
     return an_answer(200, "".join(lines).encode(), "application/x-ndjson")
+
+
+def a_file(picture: Image.Image) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def a_wide_photo() -> bytes:
+    """The person in the middle of three times as much width."""
+    with Image.open(PHOTO) as photo:
+        wide = Image.new("RGB", (3 * photo.width, photo.height), "grey")
+        wide.paste(photo, (photo.width, 0))
+    return a_file(wide)
 
 
 def body_of(request: str) -> str:
@@ -120,6 +138,79 @@ def test_batch_when_a_pose_is_a_photo_then_it_is_uploaded_and_its_person_found(c
     ended = results(call, url, batch)
 
     assert [result.status for result in ended] == ["succeeded"] * 2
+
+
+@pytest.mark.parametrize("way", ["items", "matrix"])
+def test_batch_when_a_crop_is_asked_for_then_its_pictures_have_that_frame(call: Call, url: str, way: str) -> None:
+    photo = a_wide_photo()
+    asked = Matrix([photo], [STANDING]) if way == "matrix" else [{"source": photo, "pose": STANDING}]
+
+    batch = call(url, "batch", asked, crop="person", fit="source", steps=2)
+    ended = results(call, url, batch)
+
+    widths = [pixels(call(url, "batch_picture", result).content).shape[1] for result in ended]
+    assert widths == pytest.approx([176], abs=1)
+
+
+def test_batch_when_items_differ_in_their_crop_then_each_has_its_own(call: Call, url: str) -> None:
+    crops = {"default": {}, "whole": {"crop": "none"}, "person": {"crop": "person"}}
+    photo = a_wide_photo()
+    items = [{"custom_id": name, "source": photo, "pose": STANDING, **crop} for name, crop in crops.items()]
+
+    batches = [call(url, "batch", items, fit="source", steps=2, crop=crop) for crop in ("person", None)]
+    cropped = [
+        {
+            each.custom_id
+            for each in results(call, url, batch)
+            if pixels(call(url, "batch_picture", each).content).shape[1] < 200
+        }
+        for batch in batches
+    ]
+
+    assert cropped == [{"default", "person"}, {"person"}]
+
+
+def test_batch_when_a_photo_is_cropped_and_not_then_it_is_uploaded_twice(call: Call) -> None:
+    crops: Sequence[dict[str, str]] = [{}, {"crop": "person"}, {"crop": "none"}]
+    items = [{"source": PHOTO, "pose": STANDING, **crop} for crop in crops] * 2
+    other = an_answer(201, json.dumps({"id": "src_2", "object": "source", "vector": "pending"}).encode())
+    with scripted_server([SOURCE, other, a_batch(6)]) as server:
+        call(server.url, "batch", items)
+
+    assert server.starts() == 2 * ["POST /v1/sources"] + ["POST /v1/batches"]
+    assert ["source_crop" in request for request in server.requests] == [False, True, False]
+    lines = [json.loads(line) for line in body_of(server.requests[2]).splitlines()]
+    assert lines == [{"source": {"id": source}, "pose": STANDING} for source in ("src_1", "src_2", "src_1")] * 2
+
+
+def test_batch_when_nobody_is_there_to_be_cropped_to_then_the_source_is_named(call: Call, url: str) -> None:
+    nobody = a_file(Image.new("RGB", (200, 300), "grey"))
+    items = [{"source": PHOTO, "pose": STANDING}, {"source": nobody, "pose": STANDING}]
+
+    with pytest.raises(RequestError) as caught:
+        call(url, "batch", items, crop="person")
+
+    assert caught.value.code == "no_person"
+    assert [error.pointer for error in caught.value.errors] == ["/items/1/source"]
+
+
+def test_batch_when_a_pose_object_holds_a_picture_then_that_is_uploaded(call: Call, url: str, tmp_path: Path) -> None:
+    mirrored = moved(PhotoOfPose(PHOTO), mirror=True)
+    (tmp_path / "pose.json").write_text(json.dumps(mirrored))
+    poses = [mirrored, tmp_path / "pose.json", {"skeleton": {"data": base64.b64encode(skeleton_file()).decode()}}]
+
+    items = call(url, "batch", [{"source": PHOTO, "pose": pose} for pose in poses], steps=3, seed=5)
+    matrix = call(url, "batch", Matrix([PHOTO], poses), steps=3, seed=5)
+    made = [
+        {each.custom_id: pixels(call(url, "batch_picture", each).content) for each in results(call, url, batch)}
+        for batch in (items, matrix)
+    ]
+
+    alone = [pixels(call(url, "generate", PHOTO, pose, steps=3, seed=5).content) for pose in poses]
+    for pictures in made:
+        assert len(pictures) == len(poses)
+        for (_, picture), expectation in zip(sorted(pictures.items()), alone, strict=True):
+            assert (picture == expectation).all()
 
 
 def test_batch_when_items_say_something_themselves_then_it_comes_first(call: Call, url: str) -> None:
@@ -204,6 +295,8 @@ def test_batch_when_a_picture_is_refused_then_the_error_says_which_and_nothing_i
     [
         ([{"source": "absent.png", "pose": STANDING}], {}, FileNotFoundError),
         ([{"source": 7, "pose": STANDING}], {}, TypeError),
+        ([{"source": {"id": "src_1"}, "pose": STANDING}], {"crop": "person"}, ValueError),
+        ([{"source": {"id": "src_1"}, "pose": STANDING, "crop": "person"}], {}, ValueError),
         ([{"source": {"id": "src_1"}, "pose": b"{broken"}], {}, ValueError),
         ([{"source": {"id": "src_1"}, "pose": STANDING, "seed": float("nan")}], {}, ValueError),
         ([{"source": PHOTO, "pose": STANDING}], {"idempotency_key": "two words"}, ValueError),

@@ -19,7 +19,7 @@ from service.gateway.poses import draw_pose
 from tests.api.bad_poses import ANNOTATION, OPENPOSE
 from tests.client.conftest import Call
 from tests.client.parts import JOB_ID, PHOTO, POSE, POSE_DOCUMENT
-from tests.client.test_client_batches import a_batch, a_line, a_stream
+from tests.client.test_client_batches import a_batch, a_line, a_stream, a_wide_photo
 from tests.client.test_client_generate import skeleton_file
 from tests.fakes.scripted_http import a_problem, an_answer, scripted_server
 from tests.integration.processes import pixels
@@ -123,6 +123,13 @@ def test_strip_when_it_is_to_have_the_photos_proportions_then_it_has(call: Call,
     with Image.open(PHOTO) as photo:
         width = round(256 * photo.width / photo.height)
     assert {pixels(picture.content).shape for picture in strip} == {(256, width, 3)}
+
+
+def test_strip_when_a_crop_is_asked_for_then_its_pictures_have_that_frame(call: Call, url: str) -> None:
+    strip = call(url, "strip", a_wide_photo(), STANDING, WALKING, 2, steps=2, fit="source", crop="person")
+
+    widths = [pixels(picture.content).shape[1] for picture in strip]
+    assert widths == pytest.approx([176, 176], abs=1)
 
 
 def test_generate_when_it_is_to_have_the_photos_proportions_then_it_has(call: Call, url: str) -> None:

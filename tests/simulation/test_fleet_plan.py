@@ -85,8 +85,38 @@ def test_plan_when_persons_are_known_then_fewer_workers_do() -> None:
 
 def test_plan_when_a_job_alone_takes_too_long_then_no_number_is_named() -> None:
     assert alone_seconds(ONE_BY_ONE, Load(1.0, (50, 150))) == pytest.approx(1.0)
-    with pytest.raises(ValueError, match="alone takes"):
+    with pytest.raises(ValueError, match=r"alone is 1\.00 s"):
         fleets(ONE_BY_ONE, Load(1.0, (100,)), 0.9)
+
+
+def test_plan_when_the_longest_jobs_alone_take_too_long_then_it_ends_and_says_so() -> None:
+    capacity = Capacity(StepCurve(((2, 0.04), (16, 0.1))), {}, Execution.STEPWISE, 16, 18)
+    load = Load(1.0, (10, 50), num_jobs=500)
+    longest = alone_seconds(capacity, Load(1.0, (50,)))
+
+    assert alone_seconds(capacity, load) < 1.5 < longest
+    with pytest.raises(ValueError, match=f"alone is {longest:.2f} s"):
+        fleets(capacity, load, 1.5)
+
+
+@pytest.mark.parametrize(("known_share", "is_feasible"), [(0.5, False), (0.99, True)])
+def test_plan_when_only_known_persons_can_be_in_time_then_it_depends_on_how_many_are(
+    known_share: float, is_feasible: bool
+) -> None:
+    capacity = Capacity(ONE_BY_ONE.curve, STAGES, Execution.STEPWISE, 1, 1)
+    load = Load(1.0, (10,), known_share, num_jobs=500)
+
+    if is_feasible:
+        assert keeps(fleets(capacity, load, 0.2)[-1], 0.2)
+    else:
+        with pytest.raises(ValueError, match=r"alone is 0\.27 s"):
+            fleets(capacity, load, 0.2)
+
+
+def test_plan_when_the_promise_is_just_the_time_alone_then_a_fleet_is_found() -> None:
+    tried = fleets(ONE_BY_ONE, Load(1.0, (100,), num_jobs=500), 1.0)
+
+    assert keeps(tried[-1], 1.0)
 
 
 @pytest.fixture
@@ -133,7 +163,7 @@ def test_command_when_given_no_calibration_then_this_device_is_timed() -> None:
         (["--rps", "1", "--spare", "-1"], 2, "from 0 to 1,000"),
         (["--rps", "1", "--calibration", "absent.json"], 78, "absent.json: No such file"),
         (["--rps", "1", "--calibration", "README.md"], 78, "not what `xmdpt-serve calibrate --json` prints"),
-        (["--rps", "1", "--p95", "1ms", "--calibration", "CALIBRATION"], 78, "a job that is alone takes"),
+        (["--rps", "1", "--p95", "1ms", "--calibration", "CALIBRATION"], 78, "p95 of jobs that are alone is"),
     ],
 )
 def test_command_when_misused_then_it_says_how(calibration: Path, words: list[str], status: int, said: str) -> None:

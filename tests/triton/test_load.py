@@ -52,6 +52,6 @@ def test_load_when_aimed_at_triton_then_every_call_is_answered(triton_process: T
         check=False,
     )
 
-    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert done.returncode in (0, 1, 2), done.stdout + done.stderr
     assert "a Triton alone" in done.stdout
     assert {record.outcome for record in read_records(tmp_path / "constant" / "records.jsonl")} == {"succeeded"}

@@ -105,13 +105,33 @@ def test_openpose_when_coordinates_are_shares_then_they_are_those_of_the_canvas(
     np.testing.assert_allclose(np.array(found.points, float), expected)
 
 
-def test_openpose_when_one_coordinate_is_above_1_then_all_are_px() -> None:
-    numbers = [0.5, 0.5, 1] * 17 + [1.5, 0.5, 1]
+@pytest.mark.parametrize("far", [-0.6, 1.6])
+def test_openpose_when_one_coordinate_is_far_outside_then_all_are_px(far: float) -> None:
+    numbers = [0.5, 0.5, 1] * 17 + [far, 0.5, 1]
 
     points = read_openpose(a_document(numbers, canvas_width=64, canvas_height=64), None, None, "/pose").points
 
     assert points[0] == (0.5, 0.5)
-    assert points[17] == (1.5, 0.5)
+    assert points[17] == (far, 0.5)
+
+
+@pytest.mark.parametrize("near", [-0.5, -0.01, 1.01, 1.5])
+def test_openpose_when_a_share_is_a_little_outside_then_all_are_shares(near: float) -> None:
+    numbers = [0.5, 0.5, 1] * 17 + [0.5, near, 1]
+
+    points = read_openpose(a_document(numbers, canvas_width=64, canvas_height=64), None, None, "/pose").points
+
+    assert points[0] == (32, 32)
+    assert points[17] == (32, 64 * near)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 1.5), (2, 2)])
+def test_openpose_when_the_size_is_that_of_shares_then_they_stay_as_they_are(size: Any) -> None:
+    numbers = [0.25, 0.5, 1] * 18
+
+    found = read_openpose(a_document(numbers, canvas_width=256, canvas_height=256), size, None, "/pose")
+
+    assert (found.size, found.points) == (size, 18 * ((0.25, 0.5),))
 
 
 @pytest.mark.parametrize("people", [[], [{}, {}]], ids=["nobody", "two"])
