@@ -59,6 +59,25 @@ def test_key_when_wrong_and_then_right_then_pictures_and_previews_come(page: Pag
     assert "xmdpt_" not in page.locator("#code-dialog").inner_text().replace("xmdpt_client", "")
 
 
+def test_key_when_no_header_can_carry_it_then_a_sentence_says_so_and_another_one_is_used(
+    page: Page, guarded: RunningService
+) -> None:
+    page.goto("/playground")
+    answer(page, "xmdpt_ключ")
+
+    expect(page.locator("#key-dialog [data-message]")).to_contain_text("A key has only ASCII letters")
+    answer(page, new_key(guarded, "ida"))
+    expect(page.locator("#model")).to_contain_text("simulated")
+
+
+def test_key_when_the_one_in_the_tab_is_unusable_then_the_page_asks_as_without_one(page: Page) -> None:
+    page.goto("/playground")
+    page.evaluate("sessionStorage.setItem('xmdpt-key', 'ключ')")
+    page.reload()
+
+    expect(page.locator("#key-dialog [data-message]")).to_contain_text("This server wants an API key.")
+
+
 def test_key_when_not_given_then_the_page_says_why_it_can_do_nothing_until_there_is_one(
     page: Page, guarded: RunningService
 ) -> None:

@@ -99,6 +99,35 @@ def test_joint_when_dragged_by_finger_then_it_moves_and_the_page_does_not(
         assert page.evaluate("scrollY") == scrolled
 
 
+def test_joint_when_a_second_finger_comes_and_goes_then_the_first_one_keeps_it(
+    browser: Browser, service: RunningService
+) -> None:
+    with visiting(browser, str(service.client.base_url), PHONE) as visit:
+        page = open_playground(visit.page)
+        page.locator("[data-editor]").scroll_into_view_if_needed()
+        start, other = place(page, "right wrist"), place(page, "left wrist")
+        first = middle(joint(page, "right wrist").locator(".ring"))
+        second = middle(joint(page, "left wrist").locator(".ring"))
+        session = visit.context.new_cdp_session(page)
+
+        def touch(kind: str, *points: tuple[float, float]) -> None:
+            touches = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(points)]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+        touch("touchStart", first)
+        touch("touchStart", first, second)
+        touch("touchMove", first, (second[0], second[1] - 20))
+        touch("touchEnd", first)
+        for step in range(1, 9):
+            touch("touchMove", (first[0], first[1] - 8 * step))
+        touch("touchEnd")
+
+        assert place(page, "right wrist")[1] < start[1] - 30
+        assert place(page, "left wrist") == other
+        tool(page, "undo")
+        assert place(page, "right wrist") == start
+
+
 def test_tools_when_used_then_the_pose_is_mirrored_fitted_and_reset(page: Page) -> None:
     preset(page, "hand on hip").click()
     right, left = place(page, "right wrist"), place(page, "left wrist")
@@ -124,6 +153,14 @@ def test_named_pose_when_chosen_then_it_is_marked_until_a_joint_moves(page: Page
     joint(page, "left ankle").press("ArrowLeft")
 
     expect(button).to_have_attribute("aria-pressed", "false")
+
+
+def test_named_pose_when_a_file_has_its_name_then_it_is_not_marked(page: Page) -> None:
+    expect(preset(page, "standing")).to_have_attribute("aria-pressed", "true")
+
+    drop(page, "#pose", "standing.json", "application/json", list(POSE.read_bytes()))
+
+    expect(preset(page, "standing")).to_have_attribute("aria-pressed", "false")
 
 
 def test_pose_when_a_file_has_key_points_then_they_can_be_moved(page: Page) -> None:

@@ -1,7 +1,13 @@
 // Calls of this gateway's API: with the visitor's key where it wants one, errors as sentences, events by fetch.
 // It draws nothing; `key_dialog.js` asks for the key.
 
+import { tabStorage } from "./storage.js";
+
 const RETRY_MS = 2000;
+const KEY = "xmdpt-key";
+
+/** Whether a header can carry this key: visible ASCII, without a gap. */
+export const isUsableKey = (key) => /^[\x21-\x7e]+$/.test(key);
 
 /** An answer of the API that says what is wrong (RFC 9457), or that there was none. */
 export class Problem extends Error {
@@ -32,14 +38,15 @@ export class Client {
   /** @param {() => Promise<string|null>} askForKey called where the API wants a key; null: the visitor gave up */
   constructor(askForKey) {
     this.askForKey = askForKey;
-    this.key = sessionStorage.getItem("xmdpt-key") ?? "";
+    const kept = tabStorage.getItem(KEY) ?? "";
+    this.key = isUsableKey(kept) ? kept : "";
   }
 
   /** Keep the key as long as the tab is open; an empty one forgets it. */
   useKey(key) {
     this.key = key;
-    if (key) sessionStorage.setItem("xmdpt-key", key);
-    else sessionStorage.removeItem("xmdpt-key");
+    if (key) tabStorage.setItem(KEY, key);
+    else tabStorage.removeItem(KEY);
   }
 
   /**

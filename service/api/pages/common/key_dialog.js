@@ -1,5 +1,7 @@
 // Asks the visitor for an API key. The page's dialog has the id `key-dialog`, with a form, an input and a message.
 
+import { isUsableKey } from "./client.js";
+
 /**
  * @param {boolean} isRefused a key was given, and is not good
  * @returns {Promise<string|null>} the key; null if the visitor would rather not
@@ -32,7 +34,7 @@ export function offerKeys(button, client, changed) {
   });
 }
 
-/** The text of the input, which may be empty if that means something; null without one. */
+/** The key in the input, which may be empty if that means something; null without one. Of what is no key, ask again. */
 function ask(message, mayBeEmpty = false) {
   const dialog = document.getElementById("key-dialog");
   const input = dialog.querySelector("input");
@@ -46,7 +48,9 @@ function ask(message, mayBeEmpty = false) {
       "close",
       () => {
         const key = dialog.returnValue === "use" ? input.value.trim() : null;
-        resolve(key || mayBeEmpty ? key : null);
+        if (key && !isUsableKey(key)) {
+          resolve(ask("A key has only ASCII letters, digits and signs, and no gap. Check it.", mayBeEmpty));
+        } else resolve(key || mayBeEmpty ? key : null);
       },
       { once: true },
     );

@@ -1,5 +1,7 @@
 // The button that changes between day and night; without a choice the page follows the system.
 
+import { browserStorage } from "./storage.js";
+
 const button = document.getElementById("theme-button");
 const root = document.documentElement;
 
@@ -13,12 +15,12 @@ function show() {
   button.title = button.getAttribute("aria-label");
 }
 
-const chosen = localStorage.getItem("xmdpt-theme");
+const chosen = browserStorage.getItem("xmdpt-theme");
 if (chosen) root.dataset.theme = chosen;
 show();
 button.addEventListener("click", () => {
   root.dataset.theme = isDark() ? "light" : "dark";
-  localStorage.setItem("xmdpt-theme", root.dataset.theme);
+  browserStorage.setItem("xmdpt-theme", root.dataset.theme);
   show();
   document.dispatchEvent(new Event("theme"));
 });

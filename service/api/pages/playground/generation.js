@@ -4,6 +4,7 @@
 // vector is in the service's cache.
 
 import { documentOf } from "./pose.js";
+import { drop, remember } from "./uploads.js";
 
 const PREVIEWS_A_JOB = 8;
 const FINAL = ["succeeded", "failed", "cancelled"];
@@ -22,6 +23,7 @@ const OF_PHOTO = [413, 415, 422];
  * @property {Array<object>} poses
  * @property {object} settings
  * @property {string} status
+ * @property {string} source id of the photo that it was begun with
  * @property {object} urls of its job or batch
  * @property {Array<{index: number, blob: Blob, seed: number, job?: string}|null>} shots
  * @property {object} [job] as it ended
@@ -52,13 +54,29 @@ export async function cancel(client, take) {
   await client.fetch(take.urls.cancel, { method: "POST" });
 }
 
-/** Erase a take's pictures and photo from the service, as far as they are still there. */
+/**
+ * Erase a take's pictures from the service, as far as they are still there.
+ * @throws {Problem} why some of them may still be there; the others are gone
+ */
 export async function forget(client, take) {
   const jobs = take.mode === "one" ? [take.urls.self] : take.shots.filter(Boolean).map(({ job }) => `/v1/jobs/${job}`);
-  const sources = Object.values(take.photo.ids).map((id) => `/v1/sources/${id}`);
-  const calls = [...jobs, ...sources].map((address) => client.fetch(address, { method: "DELETE" }));
-  await Promise.allSettled(calls);
-  take.photo.ids = {};
+  const outcomes = await Promise.allSettled(jobs.map((address) => erase(client, address)));
+  const failed = outcomes.find(({ status }) => status === "rejected");
+  if (failed) throw failed.reason;
+}
+
+/** Erase a photo or a pose that was uploaded; see `uploads.js`. */
+export async function forgetUpload(client, address) {
+  await erase(client, address);
+  drop(address);
+}
+
+async function erase(client, address) {
+  try {
+    await client.fetch(address, { method: "DELETE" });
+  } catch (problem) {
+    if (problem.status !== 404) throw problem;
+  }
 }
 
 /** A pose of a file: key points, OpenPose's JSON or a drawn skeleton; with `isPhoto` that of the person in it. */
@@ -69,8 +87,12 @@ export async function readPose(client, file, isPhoto) {
     form.append("pose_kind", "photo");
     form.append("pose_frame", "person");
   }
-  const stored = await (await client.fetch("/v1/poses", { method: "POST", body: form })).json();
-  if (stored.keypoints) return stored;
+  const { stored, madeAt } = await store(client, "/v1/poses", form);
+  if (stored.keypoints) {
+    // The page sends key points from now on. What could not be erased now waits for "Forget all".
+    if (madeAt) forgetUpload(client, madeAt).catch(() => {});
+    return stored;
+  }
   const drawing = await (await client.fetch(stored.image)).blob();
   return { id: stored.id, picture: await dataAddress(drawing) };
 }
@@ -97,18 +119,28 @@ function batchBody(take, source) {
   return { matrix, defaults: fields(take, false), on_invalid: "reject" };
 }
 
+/** Have the service keep something; `madeAt` is its address, null if it was there before. */
+async function store(client, path, form) {
+  const response = await client.fetch(path, { method: "POST", body: form });
+  const stored = await response.json();
+  const madeAt = response.status === 201 ? `${path}/${stored.id}` : null;
+  if (madeAt) remember(madeAt);
+  return { stored, madeAt };
+}
+
 async function withSource(client, take, send) {
   const { photo, isFramed } = take;
   const crop = isFramed ? "person" : "none";
   const isKnown = Boolean(photo.ids[crop]);
   try {
     photo.ids[crop] ??= await upload(client, photo, isFramed);
-    return await send({ id: photo.ids[crop] });
+    take.source = photo.ids[crop];
+    return await send({ id: take.source });
   } catch (problem) {
     const isGone = isKnown && problem.errors?.some(({ pointer }) => /sources?.*\/id$/.test(pointer));
     if (!isGone) throw problem;
-    photo.ids[crop] = await upload(client, photo, isFramed);
-    return send({ id: photo.ids[crop] });
+    take.source = photo.ids[crop] = await upload(client, photo, isFramed);
+    return send({ id: take.source });
   }
 }
 
@@ -117,7 +149,7 @@ async function upload(client, photo, isFramed) {
   form.append("source", photo.blob, "photo");
   if (isFramed) form.append("source_crop", "person");
   try {
-    return (await (await client.fetch("/v1/sources", { method: "POST", body: form })).json()).id;
+    return (await store(client, "/v1/sources", form)).stored.id;
   } catch (problem) {
     // Of a server that is busy the photo is not to blame.
     throw Object.assign(problem, { isOfPhoto: OF_PHOTO.includes(problem.status) });

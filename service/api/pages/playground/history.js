@@ -45,12 +45,14 @@ export class HistoryView {
     }
   }
 
-  /** Empty the list. */
-  clear() {
-    for (const { address } of this.#items.values()) if (address) URL.revokeObjectURL(address);
-    this.#items.clear();
-    this.list.replaceChildren();
-    this.card.hidden = true;
+  /** Take one out of the list, if it is there; an empty list is not shown. */
+  remove(id) {
+    const known = this.#items.get(id);
+    if (!known) return;
+    if (known.address) URL.revokeObjectURL(known.address);
+    known.item.remove();
+    this.#items.delete(id);
+    this.card.hidden = this.#items.size === 0;
   }
 
   #button(take, address) {

@@ -2,8 +2,9 @@
 
 import { Client, Problem } from "../common/client.js";
 import { askForKey, offerKeys } from "../common/key_dialog.js";
+import { browserStorage } from "../common/storage.js";
 import { offerCode } from "./code_dialog.js";
-import { cancel, follow, forget, posesBetween, submit } from "./generation.js";
+import { cancel, follow, forget, forgetUpload, posesBetween, submit } from "./generation.js";
 import { HistoryView } from "./history.js";
 import { EXAMPLES, PhotoPicker } from "./photo.js";
 import { pointsOf } from "./pose.js";
@@ -11,8 +12,9 @@ import { PoseChoice } from "./pose_choice.js";
 import { PosePanel } from "./pose_panel.js";
 import { ResultView } from "./result.js";
 import { Settings } from "./settings.js";
+import { uploads } from "./uploads.js";
 import { VisitStore, newId } from "./visit_store.js";
-import { countWords, faultWords, progressWords, stateWords } from "./words.js";
+import { countWords, faultWords, progressWords, remainsWords, stateWords } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 const go = part("go");
@@ -34,7 +36,7 @@ const choice = new PoseChoice(part("pose"), {
   pose: () => panel.pose,
   edit: (pose) => panel.use(pose),
   changed: () => {
-    panel.mark((name) => choice.has(name));
+    panel.mark((preset) => choice.has(preset));
     settings.allowSeveral(choice.mode === "one");
     describeButton();
   },
@@ -49,6 +51,8 @@ const photo = new PhotoPicker(part("photo"), () => {
 let shown = null;
 /** The take that is being made. */
 let running = null;
+/** Addresses of uploads that are to be forgotten once the running take needs them no more. */
+let owed = [];
 /** Between the button and the service's answer. */
 let isSending = false;
 
@@ -150,6 +154,7 @@ async function watch(take) {
       ? "The service does not know it any more."
       : `${faultWords(problem)} What was begun goes on: click it below to follow it again.`;
   } finally {
+    if (take.status !== "running") await forgetOwed(take);
     running = null;
     describeButton();
   }
@@ -209,18 +214,49 @@ async function bringBack(take) {
   if (take.status === "running" && !running) await watch(take);
 }
 
+/** All takes of this browser but the running one, and all uploads but those that it needs. */
 async function forgetAll() {
-  const { takes } = history;
-  const done = takes.filter((take) => take !== running);
-  history.clear();
-  if (running) history.put(running);
-  if (shown !== running) {
-    shown = null;
-    result.clear();
-  }
-  await Promise.all(done.map((take) => store.remove(take.id)));
-  await Promise.all(done.map((take) => forget(client, take)));
-  result.announce("All forgotten, here and at the service.");
+  result.fail("");
+  const takes = [...history.takes, ...(await store.others())].filter((take) => take !== running);
+  const needed = running ? [running.source, ...running.poses.map(({ id }) => id)] : [];
+  const isNeeded = (address) => needed.includes(address.split("/").at(-1));
+  owed = uploads().filter(isNeeded);
+  const free = uploads().filter((address) => !isNeeded(address));
+  const ofTakes = await Promise.allSettled(takes.map(forgetTake));
+  const ofUploads = await Promise.allSettled(free.map((address) => forgetUpload(client, address)));
+  const [numTakes, numUploads] = [ofTakes, ofUploads].map((each) => each.filter(isFailed).length);
+  if (numTakes || numUploads) {
+    const { reason } = [...ofTakes, ...ofUploads].find(isFailed);
+    result.fail(remainsWords(numTakes, numUploads, reason));
+  } else if (running) result.announce("All but what is being made is forgotten, here and at the service.");
+  else result.announce("All forgotten, here and at the service.");
+}
+
+const isFailed = ({ status }) => status === "rejected";
+
+/** First at the service: what remains there can be tried again from here. */
+async function forgetTake(take) {
+  await forget(client, take);
+  take.photo.ids = {};
+  await store.remove(take.id);
+  if (history.takes.every((each) => each === take)) leave(part("history"));
+  history.remove(take.id);
+  if (shown !== take) return;
+  shown = null;
+  result.clear();
+}
+
+/** What remains is tried again by the next "Forget all". */
+async function forgetOwed(take) {
+  if (!owed.length) return;
+  take.photo.ids = {};
+  await Promise.allSettled(owed.map((address) => forgetUpload(client, address)));
+  owed = [];
+}
+
+/** Before a part is hidden or emptied: the keyboard goes on at the button that makes pictures. */
+function leave(place) {
+  if (place.contains(document.activeElement)) go.focus();
 }
 
 /** Beside what caused it. */
@@ -244,13 +280,14 @@ function describeButton() {
   go.querySelector("[data-label]").textContent = isSending
     ? "Sending…"
     : running ? "Generating…" : count > 1 ? `Generate ${count} pictures` : "Generate";
+  if (!running) leave(stop);
   stop.hidden = !running;
   part("forget").disabled = isSending;
 }
 
 function showNotice(model) {
   const notice = part("notice");
-  const said = localStorage.getItem("xmdpt-notice");
+  const said = browserStorage.getItem("xmdpt-notice");
   const about = !model.is_trained
     ? "This server runs placeholder weights: its pictures are noise. "
     : model.name === "demo"
@@ -260,7 +297,7 @@ function showNotice(model) {
   part("model").textContent = `Model ${model.name} · ${model.weights_origin} · ${model.digest.slice(0, 19)}…`;
   notice.hidden = said === model.digest;
   notice.querySelector("button").onclick = () => {
-    localStorage.setItem("xmdpt-notice", model.digest);
+    browserStorage.setItem("xmdpt-notice", model.digest);
     notice.hidden = true;
   };
 }

@@ -51,14 +51,15 @@ export class PoseChoice {
   /** A preset was clicked: of several it is one more, or one less. */
   preset(pose) {
     if (this.mode !== "several") return;
-    const index = this.#several.findIndex(({ name }) => name === pose.name);
+    const index = this.#several.findIndex(({ preset }) => preset === pose.preset);
     if (index < 0) this.#add(pose);
     else this.#remove(index);
   }
 
   /** Whether a preset is among those that are going to be made. */
-  has(name) {
-    return this.mode === "several" ? this.#several.some((each) => each.name === name) : this.tell.pose()?.name === name;
+  has(preset) {
+    const poses = this.mode === "several" ? this.#several : [this.tell.pose()];
+    return poses.some((each) => each?.preset === preset);
   }
 
   /** Show the poses of a take that was made before. */

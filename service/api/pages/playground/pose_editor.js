@@ -32,7 +32,7 @@ export class PoseEditor {
     // A finger that has taken a joint does not scroll the page; one that lands elsewhere does.
     root.addEventListener("touchstart", (event) => { if (this.#dragged) event.preventDefault(); }, { passive: false });
     root.addEventListener("pointermove", (event) => this.#drag(event));
-    for (const end of ["pointerup", "pointercancel"]) root.addEventListener(end, () => this.#drop());
+    for (const end of ["pointerup", "pointercancel"]) root.addEventListener(end, (event) => this.#drop(event));
   }
 
   /** The joint in hand. */
@@ -133,6 +133,8 @@ export class PoseEditor {
   }
 
   #take(event) {
+    // A second finger takes nothing while the first has a joint.
+    if (this.#dragged) return;
     const { x, y } = this.#at(event);
     const distance = (point) => (point ? Math.hypot((point.x - x) * this.#aspect, point.y - y) : Infinity);
     const distances = this.#points.map(distance);
@@ -142,22 +144,23 @@ export class PoseEditor {
     this.root.setPointerCapture(event.pointerId);
     const point = this.#points[nearest];
     // The joint keeps its distance from the finger, so that taking it moves nothing.
-    this.#dragged = { index: nearest, dx: point.x - x, dy: point.y - y, hasMoved: false };
+    this.#dragged = { pointer: event.pointerId, index: nearest, dx: point.x - x, dy: point.y - y, hasMoved: false };
     this.#select(nearest, true);
     this.root.classList.add("dragging");
   }
 
   #drag(event) {
-    if (!this.#dragged) return;
+    if (this.#dragged?.pointer !== event.pointerId) return;
     const { x, y } = this.#at(event);
     this.#dragged.hasMoved = true;
     this.#move(this.#dragged.index, x + this.#dragged.dx, y + this.#dragged.dy);
   }
 
-  #drop() {
+  #drop(event) {
     const dragged = this.#dragged;
+    if (dragged?.pointer !== event.pointerId) return;
     this.#dragged = null;
     this.root.classList.remove("dragging");
-    if (dragged?.hasMoved) this.tell.changed(this.#points);
+    if (dragged.hasMoved) this.tell.changed(this.#points);
   }
 }

@@ -13,7 +13,9 @@ const FIRST_POSE = "standing";
 
 /**
  * A pose: `points` in px of the model's frame, or a drawing that the service keeps, by `id`, with `picture` to show.
- * @typedef {{name?: string, points?: Array<{x: number, y: number}|null>, id?: string, picture?: string}} Pose
+ * One of the service's named poses says so by `preset`; a file of the visitor's may have the same name.
+ * @typedef {{name?: string, preset?: string, points?: Array<{x: number, y: number}|null>, id?: string,
+ *   picture?: string}} Pose
  */
 export class PosePanel {
   #timeline = null;
@@ -49,7 +51,7 @@ export class PosePanel {
 
   /** Show the named poses. */
   offer(presets) {
-    this.#presets = presets.map((each) => ({ name: each.name, points: pointsOf(each) }));
+    this.#presets = presets.map((each) => ({ name: each.name, preset: each.name, points: pointsOf(each) }));
     this.#drawPresets();
     if (!this.#timeline) this.use(this.#presets.find(({ name }) => name === FIRST_POSE) ?? this.#presets[0]);
   }
@@ -73,7 +75,7 @@ export class PosePanel {
   /** Mark the named poses that are in use. */
   mark(isUsed) {
     for (const button of this.presets.querySelectorAll("button")) {
-      button.setAttribute("aria-pressed", String(isUsed(button.dataset.name)));
+      button.setAttribute("aria-pressed", String(isUsed(button.dataset.preset)));
     }
   }
 
@@ -133,7 +135,7 @@ export class PosePanel {
     const label = pose.name.replaceAll("_", " ");
     const button = element("button", { type: "button", className: "tile dark", title: label, "aria-label": label });
     button.append(thumbnail(pose, this.#aspect));
-    button.dataset.name = pose.name;
+    button.dataset.preset = pose.preset;
     button.addEventListener("click", () => this.tell.preset(pose));
     return button;
   }

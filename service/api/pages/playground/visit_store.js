@@ -1,14 +1,21 @@
-// Keeps the takes of a visit in the browser, so that a reload loses nothing. A visit is a tab; what is older than a day
-// goes. It knows nothing of what a take holds but its `id` and `at`.
+// Keeps the takes of a visit in the browser, so that a reload loses nothing. A visit is a tab. Opening the page clears
+// what is older than a day and, after an hour, what tabs left that are closed. It knows nothing of what a take holds
+// but its `id` and `at`.
+
+import { tabStorage } from "../common/storage.js";
 
 const NAME = "xmdpt-playground";
-const DAY_MS = 24 * 3600 * 1000;
+const HOUR_MS = 3600 * 1000;
+const DAY_MS = 24 * HOUR_MS;
+const LOCK = "xmdpt-visit-";
 
 /** The takes of this tab. */
 export class VisitStore {
   constructor() {
-    this.visit = sessionStorage.getItem("xmdpt-visit") ?? newId();
-    sessionStorage.setItem("xmdpt-visit", this.visit);
+    this.visit = tabStorage.getItem("xmdpt-visit") ?? newId();
+    tabStorage.setItem("xmdpt-visit", this.visit);
+    // Held as long as the page is open: so others know that this visit is not over. A copied tab has the same one.
+    navigator.locks?.request(LOCK + this.visit, { mode: "shared" }, () => new Promise(() => {})).catch(() => {});
   }
 
   /** @returns {Promise<Array<object>>} the oldest first; none where the browser keeps nothing */
@@ -18,11 +25,18 @@ export class VisitStore {
     } catch {
       return [];
     }
-    const all = await this.#do("readonly", (takes) => takes.getAll());
-    const stale = all.filter(({ at }) => at < Date.now() - DAY_MS);
-    await Promise.all(stale.map(({ id }) => this.#do("readwrite", (takes) => takes.delete(id))));
+    const all = await this.#all();
+    const isOpen = await this.#visitsOpen();
+    // A visitor may be on another page of the tab: an hour is left for the way back.
+    const stale = all.filter(({ at, visit }) => at < Date.now() - (isOpen(visit) ? DAY_MS : HOUR_MS));
+    await Promise.all(stale.map(({ id }) => this.remove(id)));
     const own = all.filter((take) => take.visit === this.visit && !stale.includes(take));
     return own.sort((one, other) => one.at - other.at);
+  }
+
+  /** Takes that are kept for other tabs, open or closed. */
+  async others() {
+    return this.base ? (await this.#all()).filter(({ visit }) => visit !== this.visit) : [];
   }
 
   /** Keep a take, or what became of it. */
@@ -34,6 +48,16 @@ export class VisitStore {
 
   async remove(id) {
     if (this.base) await this.#do("readwrite", (takes) => takes.delete(id));
+  }
+
+  #all() { return this.#do("readonly", (takes) => takes.getAll()); }
+
+  /** Whether a visit's tab is open; a browser that does not tell (it does over HTTPS only) may have all open. */
+  async #visitsOpen() {
+    const locks = await navigator.locks?.query().catch(() => null);
+    if (!locks) return () => true;
+    const names = locks.held.map(({ name }) => name);
+    return (visit) => visit === this.visit || names.includes(LOCK + visit);
   }
 
   #do(mode, act) {

@@ -67,6 +67,16 @@ export function faultWords(problem) {
   return when ? `${problem.message} Try again in ${when} s.` : problem.message;
 }
 
+/** What "Forget all" could not erase, and why. */
+export function remainsWords(numTakes, numUploads, problem) {
+  const parts = [counted(numTakes, "entry", "entries"), counted(numUploads, "uploaded file", "uploaded files")];
+  return `Not forgotten: ${parts.filter(Boolean).join(" and ")}. ${faultWords(problem)}`;
+}
+
+function counted(number, one, several) {
+  return number ? `${number} ${number === 1 ? one : several}` : "";
+}
+
 function milliseconds(value) {
   return value < 995 ? `${Math.max(1, Math.round(value ?? 0))}${GAP}ms` : `${(value / 1000).toFixed(1)}${GAP}s`;
 }
