@@ -78,7 +78,12 @@ class Installation:
         # The stub takes its packages from the first python3 that it finds; PYTHONPATH it ignores.
         path = f"{self.venv / 'bin'}{os.pathsep}{variables.get('PATH', os.defpath)}"
         libraries = [self.packages / "nvidia_pytriton.libs", *_libpython_folders()]
-        return variables | {"PATH": path, "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries))}
+        return variables | {
+            "PATH": path,
+            "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
+            # ONNX Runtime from 1.32 on tells its maker how it is used, unless this is set.
+            "ORT_DISABLE_TELEMETRY": "1",
+        }
 
 
 def install(root: Path) -> Installation:
