@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality pose export verify triton bench load chaos soak dist docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality pose export verify triton image-test bench load chaos soak dist docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -85,6 +85,9 @@ verify: $(DEV)  ## compare the graphs of a model repository with torch (REPOSITO
 triton: $(BIN)/python  ## install and start a real Triton on a model repository, CPU (REPOSITORY= TRITON="--http-port 9000")
 	$(BIN)/python deploy/triton/server.py install
 	$(BIN)/python deploy/triton/server.py run --repository "$(REPOSITORY)" $(TRITON)
+
+image-test: $(DEV)  ## build the images, and run them by compose, in a Docker engine of its own (root, Debian): minutes
+	$(BIN)/python -m pytest tests/deployment/image --image
 
 bench: $(DEV)  ## how fast the graphs are, as ratios; report in build/bench/ (BENCH="--only B1", "--page docs/benchmarks.md")
 	$(BIN)/python -m benchmarks $(BENCH)

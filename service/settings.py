@@ -325,7 +325,8 @@ class Settings(BaseSettings):
     )
     model_repository: Path = Field(
         default=DEFAULT_MODEL_REPOSITORY,
-        description="Folder of the exported graphs; where there is none of that name, the one that was installed.",
+        description="Folder of the exported graphs; where there is none of that name, the one that was installed. "
+        "The gateway reads `MANIFEST.json` of it alone.",
     )
     backend: Literal["onnx", "triton", "simulated"] = Field(
         default="onnx",

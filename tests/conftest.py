@@ -29,13 +29,14 @@ _GOOD_REASONS = ("no GPU", "no Docker engine")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--samples", type=Path, help="folder of <set>/source.png and pose.png for tests/samples")
+    parser.addoption("--image", action="store_true", default=None, help="run tests/deployment/image: root and minutes")
     parser.addoption("--schedules", type=int, default=25, help="random schedules that tests/simulation/engine runs")
     parser.addoption("--size", choices=("s", "b", "l"), help="size of the paper for tests/whole: minutes and gigabytes")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Suites that must be asked for aren't there without their option."""
-    option = {"samples": "--samples", "whole": "--size"}.get(collection_path.name)
+    option = {"image": "--image", "samples": "--samples", "whole": "--size"}.get(collection_path.name)
     return (option is not None and config.getoption(option) is None) or None
 
 

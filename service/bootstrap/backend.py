@@ -52,7 +52,7 @@ def open_backend(settings: Settings) -> InferenceBackend:
         extra = {"onnx": "cpu", "triton": "triton"}[settings.backend]
         msg = f"XMDPT_BACKEND={settings.backend}: {error}; install xmdpt-serve[{extra}]"
         raise ConfigurationError(" ".join(msg.split())) from None
-    repository = _open_repository(settings)
+    repository = _open_repository(settings, has_files=settings.backend == "onnx")
     if settings.backend == "onnx":
         return OnnxBackend(repository, own.num_threads, execution)
     server = TritonEndpoint(
@@ -62,25 +62,25 @@ def open_backend(settings: Settings) -> InferenceBackend:
 
 
 def served_model(settings: Settings) -> ServedModel:
-    """What the workers of this deployment run.
+    """What the workers of this deployment run: of the model repository only the manifest is read.
 
     Raises:
-        ModelRepositoryError: the model repository is not what its manifest says.
+        ModelRepositoryError: the manifest is missing or not one of this version's.
     """
     if settings.backend == "simulated":
         backend = _simulated(settings.simulated)
         return ServedModel(backend.variant, backend.model_digest, False, "simulated: no network runs")
-    repository = _open_repository(settings)
+    repository = _open_repository(settings, has_files=False)
     return ServedModel(
         repository.variant.name, repository.model_digest, repository.is_trained, repository.weights_origin
     )
 
 
-def _open_repository(settings: Settings) -> ModelRepository:
+def _open_repository(settings: Settings, *, has_files: bool) -> ModelRepository:
     folder = settings.model_repository
     if folder == DEFAULT_MODEL_REPOSITORY and not folder.exists():
         folder = _shipped_repository() or folder
-    return open_model_repository(folder, has_files=settings.backend == "onnx")
+    return open_model_repository(folder, has_files=has_files)
 
 
 def _shipped_repository() -> Path | None:

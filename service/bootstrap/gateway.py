@@ -64,7 +64,7 @@ def run_gateway(settings: Settings) -> None:
     """Serve HTTP until SIGTERM or SIGINT.
 
     Raises:
-        ModelRepositoryError: the model repository is not what its manifest says.
+        ModelRepositoryError: the model's manifest is missing or not one of this version's.
         ConfigurationError: no queue is named, or it could lose jobs.
         StorageError: the queue or the picture store does not answer.
     """

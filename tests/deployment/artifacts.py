@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS_DIR.glob("*.json"))}
 SCRAPES = yaml.safe_load((PROMETHEUS_DIR / "prometheus.yml").read_text())["scrape_configs"]
+OUR_SCRAPES = [scrape for scrape in SCRAPES if scrape["job_name"].startswith("xmdpt-")]
 RULES = [
     rule
     for group in yaml.safe_load((PROMETHEUS_DIR / "xmdpt.rules.yml").read_text())["groups"]
@@ -32,6 +34,8 @@ RULES = [
 ]
 OPENAPI_PATHS = set(json.loads((ROOT / "docs/openapi.json").read_text())["paths"])
 OPS_PATHS = {"/livez", "/readyz", "/metrics"}
+# Compose itself, as a package brings it.
+DOCKER_COMPOSE = Path(sys.executable).parent / "docker-compose"
 IMAGE = f"xmdpt-serve:{PROJECT['version']}"
 # What others measure: Triton on its port for metrics, NVIDIA's DCGM exporter.
 OTHERS_METRICS = {

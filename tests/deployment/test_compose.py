@@ -1,17 +1,30 @@
 """The compose file: accepted by Compose itself, hardened, and in step with the settings and the image."""
 
 import copy
+import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import yaml
 
 from service.settings import Settings
-from tests.deployment.artifacts import COMPOSE, IMAGE, PROVISIONING_DIR, ROOT, SCRAPES, setting_names
+from tests.deployment.artifacts import (
+    COMPOSE,
+    DOCKER_COMPOSE,
+    DOCKERFILE,
+    ENGINES_DOCKERFILE,
+    IMAGE,
+    KUBERNETES_DIR,
+    PROJECT,
+    PROVISIONING_DIR,
+    ROOT,
+    SCRAPES,
+    setting_names,
+)
 
-DOCKER_COMPOSE = Path(sys.executable).parent / "docker-compose"
-OURS = ["gateway", "worker"]
+OURS = {"gateway": "gateway", "worker": "worker", "worker-triton": "worker"}
+COMMON = {"gateway", "queue", "prometheus", "grafana"}
+PROFILES = {"cpu": COMMON | {"worker"}, "gpu": COMMON | {"worker-triton", "triton", "dcgm-exporter"}}
 UNITS = {"m": 1 << 20, "mb": 1 << 20, "g": 1 << 30}
 
 
@@ -40,13 +53,27 @@ def num_bytes(text: str) -> int:
     return int(number) * UNITS[text.removeprefix(number)]
 
 
-@pytest.mark.parametrize("profile", [[], ["--profile", "observability"]], ids=["plain", "observability"])
-def test_compose_when_read_by_compose_itself_then_it_is_valid(profile: list[str]) -> None:
+def compose_config(*words: str) -> str:
+    """What Compose itself says of the file, without complaint."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
     done = subprocess.run(
-        [DOCKER_COMPOSE, *profile, "config", "-q"], cwd=ROOT, capture_output=True, text=True, check=False
+        [DOCKER_COMPOSE, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+@pytest.mark.parametrize(
+    ("words", "profile"),
+    [((), "cpu"), (("--profile", "cpu"), "cpu"), (("--profile", "gpu"), "gpu")],
+    ids=["plain", "cpu", "gpu"],
+)
+def test_compose_when_read_by_compose_itself_then_a_profile_is_a_whole_deployment(
+    words: tuple[str, ...], profile: str
+) -> None:
+    services = compose_config(*words, "config", "--services").split()
+
+    assert set(services) == PROFILES[profile]
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
@@ -74,17 +101,54 @@ def test_hardening_check_when_a_service_is_weakened_then_it_says_so(rule: str, c
     assert weaknesses("gateway", weakened) == [f"gateway: {rule}"]
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_compose_service_when_it_is_ours_then_it_runs_our_image_in_its_role(name: str) -> None:
+@pytest.mark.parametrize(("name", "target"), OURS.items())
+def test_compose_service_when_it_is_ours_then_it_runs_the_image_of_its_role(name: str, target: str) -> None:
     service = COMPOSE["services"][name]
+    extra = service["build"].get("args", {}).get("EXTRA")
 
-    assert service["image"] == IMAGE
-    assert service["command"] == [name]
+    assert service["build"]["target"] == target
+    assert f" AS {target}\n" in DOCKERFILE
+    assert service["image"] == f"{IMAGE}-{extra or target}"
+    assert service["command"] == [target]
     assert service["environment"].keys() <= setting_names()
     assert service["environment"]["REDIS_URL"] == "redis://queue:6379/0"
     assert service["volumes"] == ["pictures:/data"]
     assert service["depends_on"]["queue"]["condition"] == "service_healthy"
     assert int(service["stop_grace_period"].rstrip("s")) > Settings.model_construct().worker.drain_seconds
+
+
+def test_compose_worker_when_it_calls_a_triton_then_it_waits_for_it_and_both_have_the_same_models() -> None:
+    worker, triton = COMPOSE["services"]["worker-triton"], COMPOSE["services"]["triton"]
+    host, port = worker["environment"]["XMDPT_TRITON__URL"].split(":")
+
+    assert worker["environment"]["XMDPT_BACKEND"] == "triton"
+    assert (host, port) == ("triton", "8001")
+    assert worker["build"]["args"]["EXTRA"] in PROJECT["optional-dependencies"]
+    assert worker["depends_on"][host]["condition"] == "service_healthy"
+    assert triton["volumes"] == ["./model_repository:/repository:ro"]
+    assert "COPY model_repository /app/model_repository\n" in DOCKERFILE
+    assert f"ARG TRITON_TAG={triton['image'].split(':')[1]}\n" in ENGINES_DOCKERFILE
+
+
+def test_compose_triton_when_it_starts_then_its_models_are_prepared_as_in_kubernetes() -> None:
+    (text,) = COMPOSE["services"]["triton"]["command"]
+    (pod,) = [
+        document["spec"]["template"]["spec"]
+        for document in yaml.safe_load_all((KUBERNETES_DIR / "components/triton/triton.yaml").read_text())
+        if document["kind"] == "Deployment"
+    ]
+    *prepare, serve = text.replace("$$", "$").rstrip("\n").splitlines()
+
+    (theirs,) = pod["initContainers"][0]["args"]
+    assert "\n".join(prepare) == theirs.replace("/app/model_repository/", "/repository/").rstrip("\n")
+    assert serve.split() == ["exec", "tritonserver", *pod["containers"][0]["args"]]
+
+
+@pytest.mark.parametrize("name", ["triton", "dcgm-exporter"])
+def test_compose_service_when_it_needs_gpus_then_it_is_given_all(name: str) -> None:
+    (device,) = COMPOSE["services"][name]["deploy"]["resources"]["reservations"]["devices"]
+
+    assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
 
 
 def test_compose_queue_when_read_then_it_keeps_what_it_accepts() -> None:
@@ -102,16 +166,17 @@ def test_compose_queue_when_read_then_it_keeps_what_it_accepts() -> None:
     assert "ports" not in queue
 
 
-def test_compose_networks_when_read_then_only_gateway_and_worker_reach_the_queue() -> None:
+def test_compose_networks_when_read_then_only_gateway_and_workers_reach_the_queue() -> None:
     members = {
         network: {name for name, service in COMPOSE["services"].items() if network in service["networks"]}
         for network in COMPOSE["networks"]
     }
     published = {name for name, service in COMPOSE["services"].items() if "ports" in service}
 
-    assert members["queue"] == {"queue", "gateway", "worker"}
+    assert members["queue"] == {"queue", *OURS}
+    assert members["triton"] == {"triton", "worker-triton"}
     assert members["edge"] == published
-    assert COMPOSE["networks"]["queue"]["internal"] is COMPOSE["networks"]["metrics"]["internal"] is True
+    assert [name for name, network in COMPOSE["networks"].items() if not network.get("internal")] == ["edge"]
 
 
 def test_compose_prometheus_when_it_scrapes_then_it_reaches_every_target_by_name() -> None:
@@ -123,9 +188,15 @@ def test_compose_prometheus_when_it_scrapes_then_it_reaches_every_target_by_name
         for name in discovery["names"]
     }
 
-    assert targets == {("gateway", defaults.gateway.port), ("worker", defaults.worker.ops_port)}
-    for name in ("prometheus", "gateway", "worker"):
+    assert targets == {
+        ("gateway", defaults.gateway.port),
+        ("worker", defaults.worker.ops_port),
+        ("triton", 8002),
+        ("dcgm-exporter", 9400),
+    }
+    for name in ("prometheus", *(name for name, _ in targets)):
         assert "metrics" in COMPOSE["services"][name]["networks"]
+    assert COMPOSE["services"]["worker-triton"]["networks"]["metrics"] == {"aliases": ["worker"]}
 
 
 def test_compose_when_it_mounts_files_of_ours_then_they_exist_and_are_read_only() -> None:

@@ -306,10 +306,19 @@ def test_overlay_with_gpus_when_rendered_then_keda_scales_them_and_no_worker_is_
     assert spec(cluster, "ScaledObject", "workers")["scaleTargetRef"]["name"] == "worker-gpu"
 
 
-@pytest.mark.parametrize("device", ["gpu", "triton"])
-def test_image_when_a_device_needs_one_of_its_own_then_the_dockerfile_makes_it(device: str) -> None:
+@pytest.mark.parametrize(
+    ("device", "options", "instruction"),
+    [
+        ("gpu", "--target worker-gpu", "FROM ${GPU_BASE} AS worker-gpu"),
+        ("triton", "--build-arg EXTRA=triton", '/opt/venv/bin/pip install ".[$EXTRA]"'),
+    ],
+)
+def test_image_when_a_device_needs_one_of_its_own_then_the_dockerfile_makes_it(
+    device: str, options: str, instruction: str
+) -> None:
     assert device in PROJECT["optional-dependencies"]
-    assert '/opt/venv/bin/pip install ".[$EXTRA]"' in DOCKERFILE
+    assert instruction in DOCKERFILE
+    assert f"docker build -t xmdpt-serve:0.1.0-{device} {options} .\n" in (ROOT / "docs/kubernetes.md").read_text()
     assert only(rendered(device), f"worker-{device}")["image"].endswith(f"-{device}")
 
 

@@ -19,10 +19,10 @@ from PIL import Image
 from tests.deployment.artifacts import (
     DASHBOARDS,
     OTHERS_METRICS,
+    OUR_SCRAPES,
     PROMETHEUS_DIR,
     RULES,
     RUNBOOKS_DIR,
-    SCRAPES,
     dashboard_targets,
     known_metrics,
     metrics_in,
@@ -156,8 +156,8 @@ def watched(prometheus: httpx.Client, clients: Traffic) -> httpx.Client:
 
 @pytest.mark.system
 def test_prometheus_when_it_scrapes_the_service_then_every_target_is_up(watched: httpx.Client) -> None:
-    assert query(watched, "up") == [1.0] * len(SCRAPES)
-    assert query(watched, "xmdpt_ready") == [1.0] * len(SCRAPES)
+    assert query(watched, "up") == [1.0] * len(OUR_SCRAPES)
+    assert query(watched, "xmdpt_ready") == [1.0] * len(OUR_SCRAPES)
 
 
 def empty_panels(prometheus: httpx.Client) -> set[tuple[str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-from tests.deployment.artifacts import PROMETHEUS_DIR, RATE_INTERVAL, SCRAPES
+from tests.deployment.artifacts import OUR_SCRAPES, PROMETHEUS_DIR, RATE_INTERVAL
 from tests.integration.processes import RunningService, free_port, wait_until
 
 _PACE = "500ms"
@@ -28,7 +28,7 @@ def running_prometheus(
     ports = {"xmdpt-gateway": service.port, "xmdpt-worker": service.ops_port}
     config["scrape_configs"] = [
         {"job_name": scrape["job_name"], "static_configs": [{"targets": [f"127.0.0.1:{ports[scrape['job_name']]}"]}]}
-        for scrape in SCRAPES
+        for scrape in OUR_SCRAPES
     ]
     if rules is None:
         shutil.copy(PROMETHEUS_DIR / "xmdpt.rules.yml", folder)

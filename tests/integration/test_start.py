@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from service.adapters.embedded_valkey import EmbeddedValkey
+from tests.integration.lone_gateway import lone_gateway
 from tests.integration.processes import ROOT, RunningService, free_port, running_service, serve, wait_until
 
 
@@ -68,6 +70,17 @@ def test_gateway_when_it_serves_then_its_address_is_logged(service: RunningServi
 
     (serving,) = [line for line in lines if line["event"] == "serving"]
     assert (serving["host"], serving["port"]) == ("127.0.0.1", service.port)
+
+
+def test_gateway_when_the_graphs_are_not_here_then_the_manifest_is_enough(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copy(ROOT / "model_repository/MANIFEST.json", models)
+
+    with lone_gateway(tmp_path, XMDPT_BACKEND="onnx", XMDPT_MODEL_REPOSITORY=str(models)) as gateway:
+        (model,) = gateway.client.get("/v1/models").json()["data"]
+
+    assert model["digest"] == json.loads((models / "MANIFEST.json").read_text())["model_digest"]
 
 
 def test_worker_when_nobody_probes_it_then_its_metrics_still_say_that_it_is_ready(service: RunningService) -> None:
