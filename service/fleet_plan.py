@@ -4,14 +4,15 @@ It measures nothing and starts nothing; `service.plan_command` asks and prints.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import ceil
 from random import Random
 from statistics import mean, quantiles
 
-from service.domain.capacity import Capacity
+from service.domain.capacity import Capacity, WorkerReport
 from service.domain.stage import Stage
+from service.scheduling.cost_model import work_seconds
 from service.scheduling.policy import BatchPolicy
 from service.scheduling.rehearsal import Device, RehearsedJob, rehearse
 
@@ -145,11 +146,14 @@ def _percentiles(spent: Sequence[float]) -> Sequence[float]:
 
 def _seconds_of_work(capacity: Capacity, load: Load) -> float:
     """Device time of a mean job at full batches."""
-    curve, batch = capacity.curve, capacity.max_batch
-    others = {stage: seconds for stage, seconds in capacity.stage_seconds.items() if stage not in _ENCODED}
-    encoders = sum(capacity.stage_seconds.values()) - sum(others.values())
-    row = curve.seconds(batch) / batch
-    return mean(load.num_steps) * row + sum(others.values()) + (1 - load.known_share) * encoders
+    stages = {
+        stage: seconds * (1 - load.known_share) if stage in _ENCODED else seconds
+        for stage, seconds in capacity.stage_seconds.items()
+    }
+    worker = WorkerReport("", "", "", replace(capacity, stage_seconds=stages))
+    seconds = work_seconds([worker], mean(load.num_steps), 1)
+    assert seconds is not None, "there is a worker, and a job has steps"
+    return seconds
 
 
 def _policy(capacity: Capacity) -> BatchPolicy:

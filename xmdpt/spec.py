@@ -11,6 +11,9 @@ from typing import Literal
 IMAGE_SIZE = 256
 """Side of every picture, in px: photo, skeleton and result are squares (a 256:176 photo is stretched to one)."""
 
+NATURAL_SIZE = (176, 256)
+"""Width and height, in px, of the photos that are stretched to these squares: DeepFashion's."""
+
 LATENT_SHAPE = (4, 32, 32)
 """Channels, rows and columns of one picture in VAE space."""
 

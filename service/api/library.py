@@ -19,11 +19,12 @@ from starlette.responses import JSONResponse, Response
 from service.api.callers import GeneratorDep, ReaderDep
 from service.api.conditional import entity_tag, is_known
 from service.api.dependencies import Edge, EdgeDep
-from service.api.openapi import PERSON_PROBLEMS, PICTURE_PROBLEMS, POSE_PROBLEMS, POSE_UPLOAD, SOURCE_UPLOAD, problems
-from service.api.views import moment
+from service.api.openapi import PICTURE_PROBLEMS, POSE_PROBLEMS, POSE_UPLOAD, SOURCE_UPLOAD, problems
+from service.api.views import moment, points_fields
 from service.domain.access import Caller
 from service.domain.errors import RequestError
 from service.domain.library import StoredPicture
+from service.domain.person import UNSUITABLE_CODES
 from xmdpt.spec import IMAGE_SIZE
 
 router = APIRouter(tags=["library"])
@@ -72,6 +73,7 @@ _WARM: dict[str, Any] = {
         }
     ]
 }
+_NO_POINTS: dict[str, Any] = dict.fromkeys(("keypoints", "size", "origin"))
 _READ = ("not_found", "queue_unavailable", "storage_unavailable")
 
 
@@ -101,7 +103,7 @@ _DELETED: dict[int | str, dict[str, Any]] = {
     operation_id="uploadSource",
     summary="Keep a photo for later jobs",
     openapi_extra=SOURCE_UPLOAD | _WARM,
-    **_upload_route(SourceView, *PICTURE_PROBLEMS, *PERSON_PROBLEMS),
+    **_upload_route(SourceView, *PICTURE_PROBLEMS, *UNSUITABLE_CODES),
 )
 async def upload_source(request: Request, caller: GeneratorDep, edge: EdgeDep) -> Response:
     """The same photo again is found again: 200 with the same id."""
@@ -242,11 +244,5 @@ def _view(stored: StoredPicture, *, has_vector: bool) -> PictureView:
     }
     if stored.kind == "source":
         return SourceView(**common)
-    points = stored.key_points
-    return PoseView(
-        **common,
-        keypoints=[None if point is None else list(point) for point in points.points] if points else None,
-        size=list(points.size) if points else None,
-        origin=list(points.origin) if points else None,
-        image=f"{_url(stored)}/image",
-    )
+    points = points_fields(stored.key_points) if stored.key_points else _NO_POINTS
+    return PoseView(**common, **points, image=f"{_url(stored)}/image")

@@ -16,6 +16,7 @@ from service.api.pose_schemas import PoseFormsBody, StripBody
 from service.api.problems import CONTENT_TYPE, PROBLEMS, Problem
 from service.api.schemas import GenerationBody, SourcePhotoBody
 from service.api.views import JobListView, JobView, PreviewEvent, ProgressEvent
+from service.domain.person import UNSUITABLE_CODES
 from service.domain.request import ImageFormat
 
 REF = "#/components/schemas/{model}"
@@ -181,7 +182,6 @@ PICTURE_PROBLEMS = (
     "image_too_small",
     "image_animated",
 )
-PERSON_PROBLEMS = ("no_person", "several_persons", "person_too_small", "person_out_of_frame")
 POINTS_PROBLEMS = (
     "keypoints_format",
     "pose_too_sparse",
@@ -190,7 +190,7 @@ POINTS_PROBLEMS = (
     "several_persons",
     "unknown_preset",
 )
-POSE_PROBLEMS = tuple(dict.fromkeys((*PICTURE_PROBLEMS, *POINTS_PROBLEMS, *PERSON_PROBLEMS)))
+POSE_PROBLEMS = tuple(dict.fromkeys((*PICTURE_PROBLEMS, *POINTS_PROBLEMS, *UNSUITABLE_CODES)))
 GENERATION_PROBLEMS = (
     *POSE_PROBLEMS,
     "bad_header",

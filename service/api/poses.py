@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from service.api.callers import ReaderDep
 from service.api.openapi import problems
+from service.api.views import points_fields
 from service.gateway.pose_presets import PRESETS, PosePreset, preset
 from xmdpt.spec import IMAGE_SIZE
 
@@ -74,8 +75,6 @@ def _picture(each: PosePreset) -> bytes:
 def _view(each: PosePreset) -> PresetView:
     return PresetView(
         name=each.name,
-        keypoints=[None if point is None else list(point) for point in each.key_points.points],
-        size=list(each.key_points.size),
-        origin=list(each.key_points.origin),
+        **points_fields(each.key_points),
         image=f"{router.prefix}/{each.name}/image",
     )

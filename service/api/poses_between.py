@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from service.api.callers import ReaderDep
 from service.api.dependencies import EdgeDep
 from service.api.openapi import POINTS_PROBLEMS, STRIP_BODY, problems
+from service.api.views import points_fields
 from service.domain.pose import KeyPoints
 from service.domain.pose_interpolation import between
 
@@ -51,5 +52,4 @@ def _way(first: KeyPoints, last: KeyPoints, count: int) -> PosesOnTheWay:
 
 
 def _view(pose: KeyPoints, at: float) -> PoseOnTheWay:
-    points = [None if point is None else list(point) for point in pose.points]
-    return PoseOnTheWay(keypoints=points, size=list(pose.size), origin=list(pose.origin), at=at)
+    return PoseOnTheWay(**points_fields(pose), at=at)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import anyio.to_thread
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, Semaphore
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
@@ -70,8 +70,7 @@ class SubmissionReader:
         self._decoder, self._persons, self._library = decoder, persons, library
         self._turns = CapacityLimiter(decoder.num_at_a_time)
         # Of their own: who waits for a person must not keep others from having their pictures decoded.
-        self._looks = CapacityLimiter(persons.num_at_a_time)
-        self._threads = CapacityLimiter(persons.num_at_a_time)
+        self._looks = Semaphore(persons.num_at_a_time)
 
     async def read(self, request: Request, tenant: str, choose_format: FormatChoice) -> Submission:
         """Read one request.
@@ -199,9 +198,7 @@ class SubmissionReader:
         async with self._looks:
             if await request.is_disconnected():
                 raise ClientDisconnect
-            return await anyio.to_thread.run_sync(
-                find_person, content, self._limits, pointer, self._persons, limiter=self._threads
-            )
+            return await anyio.to_thread.run_sync(find_person, content, self._limits, pointer, self._persons)
 
     async def _in_thread(self, function: Callable[..., _Made], *arguments: Any) -> _Made:
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._turns)

@@ -7,7 +7,7 @@ import base64
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -201,7 +201,7 @@ def job_view(job: Job, eta: Eta | None, contents: Sequence[bytes] = (), links: L
             guidance=params.guidance,
             sampler=params.sampler,
             format=request.output.format,
-            pose=_found_pose(request.found_pose) if request.found_pose else None,
+            pose=FoundPoseView(**points_fields(request.found_pose)) if request.found_pose else None,
         ),
         outputs=_outputs(job, job.result, contents, links) if job.result else [],
         cache=CacheView.model_validate(job.result.cache) if job.result and job.result.cache else None,
@@ -213,9 +213,13 @@ def job_view(job: Job, eta: Eta | None, contents: Sequence[bytes] = (), links: L
     )
 
 
-def _found_pose(found: KeyPoints) -> FoundPoseView:
-    points = [None if point is None else list(point) for point in found.points]
-    return FoundPoseView(keypoints=points, size=list(found.size), origin=list(found.origin))
+def points_fields(key_points: KeyPoints) -> dict[str, Any]:
+    """`keypoints`, `size` and `origin`, as a request has them."""
+    return {
+        "keypoints": [None if point is None else list(point) for point in key_points.points],
+        "size": list(key_points.size),
+        "origin": list(key_points.origin),
+    }
 
 
 def progress_event(job: Job, eta: Eta | None) -> ProgressEvent:

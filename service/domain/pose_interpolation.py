@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from service.domain.pose import KeyPoints, Point
-from xmdpt.spec import NUM_KEY_POINTS
+from xmdpt.spec import NATURAL_SIZE, NUM_KEY_POINTS
 
-_NATURAL_SIZE = (176.0, 256.0)
 _NECK = 1
 # Each point's next one on the way to the neck, in an order in which that one always comes before.
 _PARENTS = {
@@ -61,7 +60,7 @@ def between(first: KeyPoints, last: KeyPoints, at: float) -> KeyPoints:
             anchor = _ancestor(index, nearer)
             points[index] = _sum(near, drift) if anchor is None else _sum(points[anchor], _bone(nearer, anchor, index))
     (x, y), (width, height) = first.origin, first.size
-    to_x, to_y = width / _NATURAL_SIZE[0], height / _NATURAL_SIZE[1]
+    to_x, to_y = width / NATURAL_SIZE[0], height / NATURAL_SIZE[1]
     return replace(first, points=tuple(point and (x + point[0] * to_x, y + point[1] * to_y) for point in points))
 
 
@@ -85,7 +84,7 @@ def _drift(pose: _Points, points: _Points) -> Point:
 
 def _natural(key_points: KeyPoints) -> _Points:
     (x, y), (width, height) = key_points.origin, key_points.size
-    to_x, to_y = _NATURAL_SIZE[0] / width, _NATURAL_SIZE[1] / height
+    to_x, to_y = NATURAL_SIZE[0] / width, NATURAL_SIZE[1] / height
     return [point and ((point[0] - x) * to_x, (point[1] - y) * to_y) for point in key_points.points]
 
 

@@ -3,17 +3,16 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from service.adapters.object_store import ObjectStore
 from service.domain.errors import StorageError
+from tests.integration.processes import free_port
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "an-access-key", "AWS_SECRET_ACCESS_KEY": "a-secret-key"}
 BUCKET = "pictures"
@@ -39,7 +38,7 @@ class BucketServer:
         }
         config = folder / "s3.json"
         config.write_text(json.dumps({"identities": [identity]}))
-        self._ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+        self._ports = {name: free_port() for name in _PORTS}
         self._command = [
             _program(),
             *("server", "-ip=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.config={config}", "-s3.autoCreateBucket"),
@@ -81,11 +80,3 @@ class BucketServer:
 def _program() -> str:
     program = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     return program or pytest.fail("weed is not installed: make setup-dev")
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from xmdpt.preprocess import Frame
 from xmdpt.skeleton import MISSING
+from xmdpt.spec import NATURAL_SIZE
 
-ASPECT = 176 / 256
+ASPECT = NATURAL_SIZE[0] / NATURAL_SIZE[1]
 """Width by height of DeepFashion's photos, which the model was trained on."""
 
 _SHOULDERS, _HIPS, _ANKLES = [1, 2, 5], [8, 11], [10, 13]

@@ -9,9 +9,10 @@ from functools import cached_property
 
 import numpy as np
 
-from xmdpt.evaluation.metrics import PROTOCOL_SIZE, psnr, ssim
+from xmdpt.evaluation.metrics import psnr, ssim
 from xmdpt.pose_estimation import PoseEstimator
 from xmdpt.pose_estimation.accuracy.pck import pck
+from xmdpt.pose_estimation.framing import ASPECT
 from xmdpt.quality.colour import garment_colour_error
 from xmdpt.quality.features import FeatureExtractor, Features, distances
 from xmdpt.quality.figures import Figures, Numbers
@@ -21,7 +22,6 @@ from xmdpt.skeleton import MISSING
 from xmdpt.spec import NUM_KEY_POINTS
 
 # Of the photo before it was stretched to a square: persons that look stretched are found less exactly.
-_ASPECT = PROTOCOL_SIZE[0] / PROTOCOL_SIZE[1]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Scorer:
         poses = self._judges.poses
         if poses is None:
             return np.full(len(pictures), np.nan)
-        found = (poses.estimate(picture, _ASPECT) for picture in pictures)
+        found = (poses.estimate(picture, ASPECT) for picture in pictures)
         points = [np.full((NUM_KEY_POINTS, 2), MISSING) if pose is None else pose.key_points for pose in found]
         return np.array([pck(*pair) for pair in zip(points, self._truths.key_points, strict=True)])
 

@@ -47,9 +47,9 @@ def make_batch(client: Client, options: argparse.Namespace) -> None:
         batch = _submitted(client, items, options)
         if not (options.detach or options.quiet):
             # Whatever happens to this command, somebody may want to go on.
-            _say(f"{batch.id}: {batch.counts.total} items", sys.stderr)
+            say(f"{batch.id}: {batch.counts.total} items", sys.stderr)
     if options.detach:
-        _say(json.dumps(batch.document) if options.json else batch.id)
+        say(json.dumps(batch.document) if options.json else batch.id)
         return
     try:
         num_missing = _collect(client, batch, folder, options)
@@ -60,11 +60,11 @@ def make_batch(client: Client, options: argparse.Namespace) -> None:
         raise OSError(error.errno, advice, error.filename) from None
     ended = client.get_batch(batch)
     if options.json:
-        _say(json.dumps(ended.document))
+        say(json.dumps(ended.document))
     elif not options.quiet:
         counts = ended.counts
         words = f"{counts.total - num_missing} of {counts.total} items have their pictures"
-        _say(f"{folder.path}: {words} ({batch.id})", sys.stderr)
+        say(f"{folder.path}: {words} ({batch.id})", sys.stderr)
     if num_missing:
         raise MissingPicturesError(f"{num_missing} items have no picture: {folder.results_path} says why")
 
@@ -163,5 +163,6 @@ def _advice(batch: Batch, options: argparse.Namespace) -> str:
     return f"`xmdpt batch --resume {batch.id} -o {options.out}` goes on"
 
 
-def _say(text: str, stream: Any = None) -> None:
+def say(text: str, stream: Any = None) -> None:
+    """A line on standard output, or on another stream."""
     (stream or sys.stdout).write(text + "\n")

@@ -12,7 +12,7 @@ from PIL import Image
 from xmdpt_client.client import Client
 from xmdpt_client.command.arguments import FORMATS
 from xmdpt_client.command.bar import items_bar
-from xmdpt_client.command.batches import InterruptedBatchError, MissingPicturesError, named_pose
+from xmdpt_client.command.batches import InterruptedBatchError, MissingPicturesError, named_pose, say
 from xmdpt_client.command.out_file import check_out, files_of, write_out
 from xmdpt_client.command.sticks import draw_sticks
 from xmdpt_client.errors import JobFailedError, JobStateError, NotFoundError, XmdptError
@@ -51,14 +51,14 @@ def make_strip(client: Client, options: argparse.Namespace) -> None:
     )
     try:
         if not options.quiet:
-            _say(f"{batch.id}: {batch.counts.total} pictures", sys.stderr)
+            say(f"{batch.id}: {batch.counts.total} pictures", sys.stderr)
         pictures = _pictures(client, batch, options)
     except KeyboardInterrupt:
         raise InterruptedBatchError(_cancelled(client, batch)) from None
     for place, picture in sorted(pictures.items()):
         write_out(picture, files[place], force=options.force)
     if options.json:
-        _say(json.dumps(client.get_batch(batch).document))
+        say(json.dumps(client.get_batch(batch).document))
     if len(pictures) < len(files):
         missing = len(files) - len(pictures)
         raise MissingPicturesError(
@@ -107,7 +107,3 @@ def _cancelled(client: Client, batch: Batch) -> str:
         return f"interrupted; {batch.id} is {client.cancel_batch(batch).status}"
     except XmdptError as error:
         return f"interrupted; {batch.id} goes on: {error}"
-
-
-def _say(text: str, stream: Any = None) -> None:
-    (stream or sys.stdout).write(text + "\n")

@@ -1,6 +1,31 @@
-// Asks the visitor for an API key. The page's dialog has the id `key-dialog`, with a form, an input and a message.
+// Asks the visitor for an API key, in a dialog that it adds to the page.
 
 import { isUsableKey } from "./client.js";
+import { element } from "./elements.js";
+
+const message = element("p", { "data-message": "" });
+const input = element("input", {
+  id: "key-input", type: "password", autocomplete: "off", spellcheck: false, placeholder: "xmdpt_…",
+});
+const dialog = element(
+  "dialog",
+  { id: "key-dialog", "aria-labelledby": "key-title" },
+  element(
+    "form",
+    { method: "dialog", className: "stack" },
+    element("h2", { id: "key-title" }, "API key"),
+    message,
+    element("label", { for: "key-input" }, "Key"),
+    input,
+    element(
+      "div",
+      { className: "row" },
+      element("button", { className: "primary", value: "use" }, "Use this key"),
+      element("button", { value: "cancel", formNoValidate: true }, "Cancel"),
+    ),
+  ),
+);
+document.body.append(dialog);
 
 /**
  * @param {boolean} isRefused a key was given, and is not good
@@ -35,10 +60,8 @@ export function offerKeys(button, client, changed) {
 }
 
 /** The key in the input, which may be empty if that means something; null without one. Of what is no key, ask again. */
-function ask(message, mayBeEmpty = false) {
-  const dialog = document.getElementById("key-dialog");
-  const input = dialog.querySelector("input");
-  dialog.querySelector("[data-message]").textContent = message;
+function ask(sentence, mayBeEmpty = false) {
+  message.textContent = sentence;
   input.value = "";
   // What an earlier visit to the dialog ended with is no answer to this one.
   dialog.returnValue = "";

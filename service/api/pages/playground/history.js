@@ -1,6 +1,6 @@
 // The list of what this visit has made: a button each, which brings everything back.
 
-import { element } from "./elements.js";
+import { element } from "../common/elements.js";
 import { thumbnail } from "./pose_drawing.js";
 
 const MODES = { one: "", several: "Several poses", morph: "Morph" };

@@ -1,7 +1,7 @@
 // The visitor's photo: chosen, dropped, pasted, or one of the examples. It sends nothing anywhere.
 
 import { NATURAL_ASPECT } from "./pose.js";
-import { element, say } from "./elements.js";
+import { element, say } from "../common/elements.js";
 
 /** Pictures that come with the page; `label` says what a screen reader is told. */
 export const EXAMPLES = [

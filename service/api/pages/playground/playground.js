@@ -269,7 +269,6 @@ function placeFault(problem) {
   ].find(([isIt]) => isIt)?.[1] ?? result;
   const isProblem = problem instanceof Problem;
   place.fail(isProblem ? faultWords(problem) : "Something went wrong in this page. Reload it and try again.");
-  place.error.scrollIntoView({ block: "nearest", behavior: "smooth" });
   if (!isProblem) throw problem;
 }
 

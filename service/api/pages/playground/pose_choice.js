@@ -1,6 +1,6 @@
 // Which poses the next take is of: the one in the editor, several, or all on the way from one to another.
 
-import { element, icon } from "./elements.js";
+import { element, icon } from "../common/elements.js";
 import { thumbnail } from "./pose_drawing.js";
 
 const MOST_POSES = 12;

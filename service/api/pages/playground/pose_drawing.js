@@ -1,7 +1,7 @@
 // Draws a pose into SVG as the service draws it for the model, but in the shape in which people see it.
 
 import { COLOURS, FRAME, LIMBS } from "./pose.js";
-import { element, svg } from "./elements.js";
+import { element, svg } from "../common/elements.js";
 
 const LIMB_HALF_WIDTH = 4;
 const JOINT_RADIUS = 4;

@@ -2,7 +2,7 @@
 
 import { FRAME, JOINTS, MIN_SEEN } from "./pose.js";
 import { Skeleton } from "./pose_drawing.js";
-import { svg } from "./elements.js";
+import { svg } from "../common/elements.js";
 
 // Of the frame's 256 px: as far from a joint as a finger may land.
 const REACH = 17;

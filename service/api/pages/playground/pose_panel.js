@@ -1,6 +1,6 @@
 // The card of the pose: the editor with its tools, named poses, and poses from files and photos.
 
-import { element, icon, say } from "./elements.js";
+import { element, icon, say } from "../common/elements.js";
 import { readPose } from "./generation.js";
 import { takeDrops } from "./photo.js";
 import { JOINTS, Timeline, fitted, mirrored, pointsOf } from "./pose.js";

@@ -1,6 +1,6 @@
 // Shows a take: its progress and previews, then its pictures, in the shape in which people look right.
 
-import { element, say } from "./elements.js";
+import { element, say } from "../common/elements.js";
 import { Player } from "./player.js";
 import { thumbnail } from "./pose_drawing.js";
 import { settingsWords, timingWords } from "./words.js";

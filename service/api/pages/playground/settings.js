@@ -1,5 +1,7 @@
 // How the picture is made: steps, guidance, solver, pictures and seed, within what the served model allows.
 
+import { say } from "../common/elements.js";
+
 const SOLVERS = { ddim: "DDIM", dpmpp_2m: "DPM-Solver++ (2M)" };
 // The service takes more; beyond these nobody sees a difference, and a slider gets too coarse.
 const MOST_STEPS = 250;
@@ -75,7 +77,7 @@ export class Settings {
   allowSeveral(isAllowed) { this.form.pictures.disabled = !isAllowed; }
 
   /** Say what the service finds wrong with them, or that nothing is. */
-  fail(sentence) { this.error.textContent = sentence; }
+  fail(sentence) { say(this.error, sentence); }
 
   #setLock(isLocked) {
     this.lock.setAttribute("aria-pressed", String(isLocked));
