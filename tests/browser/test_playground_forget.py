@@ -156,6 +156,7 @@ def test_forget_when_a_take_runs_then_its_photo_goes_when_that_has_ended_and_foc
     set_steps(page, 250)
     page.locator("[name=pictures]").fill("8")
     begin(page)
+    expect(page.locator("[data-live]")).to_contain_text("Begun")
 
     page.locator("#forget").click()
     expect(page.locator("[data-live]")).to_contain_text("All but what is being made")

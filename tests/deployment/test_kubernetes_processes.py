@@ -28,7 +28,7 @@ FILES = {"source": "person.png", "pose": "pose.json"}
 def running(cluster: Cluster, name: str, here: dict[str, str], log_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A workload's container as a process: with what image and manifests say, but for addresses."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("XMDPT_", "REDIS_URL"))}
-    image = {key: value for key, value in environment().items() if key != "PATH"}
+    image = {key: value for key, value in environment(name).items() if key != "PATH"}
     command = [sys.executable, "-m", "service", *container(cluster.workloads[name])["args"]]
     with log_path.open("w") as log:
         process = subprocess.Popen(
