@@ -3,17 +3,18 @@
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
+from benchmarks.marked_page import PageError
+from benchmarks.occasion import occasion
+from loadtests.page import check_page, write_page
 from loadtests.records import read_records
 from loadtests.report import write_report
 from loadtests.scenarios import FILE, Scenario, planned, read_scenarios
@@ -29,6 +30,8 @@ def main() -> int:
     try:
         scenarios = read_scenarios(arguments.scenarios)
         chosen = [scenarios[name] for name in arguments.names or ("poisson",)]
+        if arguments.page:
+            check_page(arguments.page)
         if arguments.triton and arguments.rate is None:
             raise TargetError("--triton goes with --rate: a Triton does not say what it can do")
         with ExitStack() as stack:
@@ -38,7 +41,9 @@ def main() -> int:
                 or stack.enter_context(started_service(arguments.workers, _settings(arguments)))
             )
             verdicts = [_run(_changed(scenario, arguments), address, arguments) for scenario in chosen]
-    except (TargetError, ValueError, OSError) as error:
+        if arguments.page:
+            write_page(arguments.page, verdicts, occasion(), _target(arguments))
+    except (TargetError, PageError, ValueError, OSError) as error:
         print(f"loadtests: {error}", file=sys.stderr)
         return 2
     except KeyError as error:
@@ -82,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("build/load"), help="folder of the reports (default: build/load)"
     )
+    parser.add_argument("--page", type=Path, help="a page to put the runs into, such as docs/benchmarks.md")
     parser.add_argument("--scenarios", type=Path, default=FILE, help="another file of scenarios and objectives")
     return parser.parse_args()
 
@@ -125,17 +131,20 @@ def _run(scenario: Scenario, address: str, arguments: argparse.Namespace) -> Ver
         tail = "\n".join((folder / "locust.log").read_text().splitlines()[-15:])
         raise TargetError(f"locust wrote no records; the end of its log:\n{tail}")
     verdict = judge(plan, read_records(records), alone)
-    write_report(verdict, _occasion(arguments), folder)
+    found = occasion()
+    write_report(verdict, f"{found['machine']}, {found['date']}, {_target(arguments)}", folder)
     print((folder / "report.md").read_text())
     print(f"report in {folder}/report.html and report.md, Locust's own beside it\n", flush=True)
     return verdict
 
 
-def _occasion(arguments: argparse.Namespace) -> str:
-    target = f"a service with {arguments.workers} {'worker' if arguments.workers == 1 else 'workers'}"
-    target = "a Triton alone" if arguments.triton else "a service elsewhere" if arguments.host else target
-    backend = ", simulated" if arguments.simulated and not (arguments.triton or arguments.host) else ""
-    return f"{os.cpu_count()} CPU cores ({platform.machine()}), {datetime.now(UTC).date()}, {target}{backend}"
+def _target(arguments: argparse.Namespace) -> str:
+    if arguments.triton:
+        return "a Triton alone"
+    if arguments.host:
+        return "a service elsewhere"
+    workers = f"{arguments.workers} {'worker' if arguments.workers == 1 else 'workers'}"
+    return f"a service with {workers}{', simulated' if arguments.simulated else ''} on the caller's own cores"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The pictures of a report: when jobs came and ended, how long each took, and how the times are spread."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -20,9 +22,23 @@ _DPI, _PALETTE = 90, 64
 
 
 def save_chart(verdict: Verdict, path: Path) -> None:
-    """Write one PNG file with three panels."""
+    """Write one PNG file with three panels, one below the other."""
     figure = Figure(figsize=(10, 8.2), layout="constrained")
-    counts, times, spread = figure.subplots(3)
+    panels = figure.subplots(3)
+    _draw(panels, verdict)
+    _save(figure, path)
+
+
+def save_summary(verdicts: Sequence[Verdict], path: Path) -> None:
+    """Write one PNG file with a row of three panels for each run."""
+    figure = Figure(figsize=(13, 2.9 * len(verdicts)), layout="constrained")
+    for panels, verdict in zip(figure.subplots(len(verdicts), 3, squeeze=False), verdicts, strict=True):
+        _draw(panels, verdict)
+    _save(figure, path)
+
+
+def _draw(panels: Sequence[Axes], verdict: Verdict) -> None:
+    counts, times, spread = panels
     records = verdict.records
     due = np.sort([record.due for record in records])
     ended = np.sort([record.ended for record in records if record.outcome == "succeeded"])
@@ -45,9 +61,12 @@ def save_chart(verdict: Verdict, path: Path) -> None:
     spread.set_ylabel("share of jobs")
     spread.set_xlabel("s from due to end; dotted: in time until here")
     spread.set_ylim(0, 1)
-    for panel in (counts, times, spread):
+    for panel in panels:
         panel.grid(alpha=0.25)
         panel.legend(loc="upper left", fontsize=8)
+
+
+def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=_DPI)
     with Image.open(path) as image:
         image.convert("RGB").quantize(_PALETTE).save(path, optimize=True)

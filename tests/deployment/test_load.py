@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from loadtests.__main__ import exit_status
+from loadtests.page import BEGIN, END
 from loadtests.records import Record, read_records, write_records
 from loadtests.scenarios import Scenario, planned, read_scenarios
 from loadtests.target import stop_all
@@ -167,9 +168,10 @@ def test_stop_when_a_process_does_not_end_then_it_is_killed_and_the_others_end()
 def test_load_when_a_service_runs_then_every_way_of_calling_it_is_seen_and_reported(
     service: RunningService, tmp_path: Path
 ) -> None:
-    done = run(
-        tmp_path, "cancels", "batch", "--rate", "4", "--seconds", "5", "--host", f"http://127.0.0.1:{service.port}"
-    )
+    (tmp_path / "page.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    target = ("--host", f"http://127.0.0.1:{service.port}", "--page", str(tmp_path / "page.md"))
+    done = run(tmp_path, "cancels", "batch", "--rate", "4", "--seconds", "5", *target)
+    shown = (tmp_path / "page.md").read_text()
     records = {name: read_records(tmp_path / name / "records.jsonl") for name in ("cancels", "batch")}
     page = (tmp_path / "cancels" / "report.html").read_text()
     batches = service.client.get("/v1/jobs?limit=100").json()["data"]
@@ -182,6 +184,12 @@ def test_load_when_a_service_runs_then_every_way_of_calling_it_is_seen_and_repor
     assert "p95 s" in (tmp_path / "batch" / "report.md").read_text()
     assert base64.b64encode((tmp_path / "cancels" / "chart.png").read_bytes()).decode() in page
     assert (tmp_path / "cancels" / "locust.html").is_file()
+    assert shown.startswith("before\n")
+    assert shown.endswith("after\n")
+    assert "old" not in shown
+    assert [f"| {name} | {len(found)} | 4 | " in shown for name, found in records.items()] == [True, True]
+    assert "What was called: a service elsewhere. 20" in shown
+    assert (tmp_path / "images" / "load.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_load_when_no_service_is_named_then_one_is_started_and_gone_afterwards(tmp_path: Path) -> None:
@@ -198,6 +206,7 @@ def test_load_when_no_service_is_named_then_one_is_started_and_gone_afterwards(t
         (["nothing"], "there is no scenario 'nothing'; scenarios.toml has constant"),
         (["poisson", "--host", "http://127.0.0.1:PORT"], "nobody answers at http://127.0.0.1:"),
         (["poisson", "--triton", "http://127.0.0.1:PORT"], "--triton goes with --rate"),
+        (["poisson", "--page", "README.md"], "README.md: there is no line <!-- load: begin"),
     ],
 )
 def test_load_when_it_cannot_be_run_then_it_says_why(tmp_path: Path, words: list[str], said: str) -> None:
