@@ -32,6 +32,7 @@ ENGINE_TITLES: Mapping[str, str] = MappingProxyType(
         "B17": "the slot of a cancelled job",
         "B18": "ten times too much",
         "B19": "a batch beside interactive jobs",
+        "B20": "workers on one queue",
     }
 )
 """Of the engine and the queue: wall time, on a computer that does nothing else."""
@@ -51,6 +52,7 @@ _MODULES = {
     "B17": "engine.cancel_time",
     "B18": "engine.overload",
     "B19": "engine.batch_beside",
+    "B20": "engine.worker_loss",
 }
 
 

@@ -78,6 +78,13 @@ class GatewaySettings(BaseModel):
     default_wait_seconds: int = Field(
         default=20, ge=0, le=600, description="How long a call waits that does not say, seconds."
     )
+    drain_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=600,
+        description="After SIGTERM: time for answers in flight, seconds; calls that still wait then are told where "
+        "their job is.",
+    )
     max_connections: int = Field(
         default=1000, ge=1, le=100_000, description="Connections at one time; more are refused."
     )

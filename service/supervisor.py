@@ -68,7 +68,7 @@ def run_all(settings: Settings) -> int:
         status = _watch([worker, gateway], queue, stop)
         # The worker first: its last jobs are told to the queue, and clients that wait still get their pictures.
         worker.stop(settings.worker.drain_seconds + _STOP_MARGIN_SECONDS)
-        gateway.stop(_STOP_MARGIN_SECONDS)
+        gateway.stop(settings.gateway.drain_seconds + _STOP_MARGIN_SECONDS)
     return status
 
 

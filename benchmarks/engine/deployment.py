@@ -100,6 +100,11 @@ class Part:
             self._process.kill()
             self._process.wait()
 
+    def kill(self) -> None:
+        """End it as a crash does: it can do nothing about it."""
+        self._process.kill()
+        self._process.wait()
+
     def _is_ready(self) -> bool:
         try:
             answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2, trust_env=False)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import cast
 
 import numpy as np
 
@@ -16,11 +15,10 @@ from benchmarks.engine.deployment import Deployment, deployed
 from benchmarks.engine.http_load import Call
 from benchmarks.engine.json_calls import job_call, upload
 from benchmarks.engine.open_load import Connections, Reply
+from benchmarks.engine.outbox import FINAL, Change, changes
 from benchmarks.figures import BrokenRunError, Figure, Target
 from benchmarks.policies.stream import NUM_ROWS
 from benchmarks.turns import Report
-from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_server import connect
 
 # As many again wait as are at work.
 _MAX_LIVE = 2 * NUM_ROWS
@@ -69,7 +67,7 @@ async def _measure(deployment: Deployment, load: "_Load", effort: _Effort, repor
     refusals = [1000 * reply.seconds for reply in replies if reply.status in _REFUSALS]
     if not refusals:
         raise BrokenRunError(f"nothing was refused: {Counter(reply.status for reply in replies)}")
-    num_ends = Counter(job for _, job in _ends(deployment))
+    num_ends = Counter(each.job_id for each in _ends(deployment))
     wrong = sum(num_ends[job] != 1 for job in num_ends.keys() | set(accepted))
     others = [reply for reply in replies if reply.status not in (*_REFUSALS, HTTPStatus.ACCEPTED)]
     return [
@@ -128,15 +126,10 @@ class _Load:
         return job_call(source, self._num_calls, self._effort.num_steps)
 
 
-def _ends(deployment: Deployment) -> list[tuple[float, str]]:
-    """Seconds and job of every end in the queue's outbox."""
-    with connect(deployment.queue_url) as client:
-        entries = cast("list[tuple[str, dict[str, str]]]", client.xrange(f"{RedisKeys().prefix}events"))
-    events = [fields for _, fields in entries]
-    final = {"job.succeeded", "job.failed", "job.cancelled"}
-    return [(int(each["at"]) / 1000, each["job"]) for each in events if each["type"] in final]
+def _ends(deployment: Deployment) -> list[Change]:
+    return [change for change in changes(deployment) if change.kind in FINAL]
 
 
 def _rate_of_ends(deployment: Deployment, begin: float, end: float) -> float:
     """Jobs that ended a second, from one moment to another; the queue's clock is this computer's."""
-    return sum(begin <= at < end for at, _ in _ends(deployment)) / (end - begin)
+    return sum(begin <= each.at < end for each in _ends(deployment)) / (end - begin)

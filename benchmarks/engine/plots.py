@@ -1,4 +1,4 @@
-"""Pictures of a page's results: latency against load beside the virtual models, and memory over jobs.
+"""Pictures of a page's results: latency against load beside the virtual models, memory over jobs, and a killed worker.
 
 `python -m benchmarks.engine.plots` draws them anew from `docs/engine.json`; nothing is measured.
 """
@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Chart
+from PIL import Image
 
-from benchmarks.engine import memory_growth, mixed_latency
+from benchmarks.engine import memory_growth, mixed_latency, worker_loss
 from benchmarks.figures import Result
 from benchmarks.policies.comparison import Policy, capacity, simulate
 from benchmarks.policies.stream import CURVE_L, CURVE_S
 from benchmarks.report import read_page
 from service.domain.capacity import StepCurve
 
-LATENCY, MEMORY = "engine_latency.png", "engine_memory.png"
+LATENCY, MEMORY, WORKERS = "engine_latency.png", "engine_memory.png", "engine_workers.png"
 _PAGE = Path("docs/engine.md")
 _CURVES = {"S": CURVE_S, "L": CURVE_L}
 # How a policy is drawn, and the side of B7 that runs it for real.
@@ -38,6 +39,8 @@ def main() -> None:
     save_latency(images / LATENCY, results.get("B7"))
     if "B15" in results:
         save_memory(images / MEMORY, results["B15"])
+    if "B20" in results:
+        save_workers(images / WORKERS, results["B20"])
 
 
 def save_latency(path: Path, real: Result | None, loads: Sequence[float] = _LOADS, num_jobs: int = 5000) -> None:
@@ -81,6 +84,29 @@ def save_memory(path: Path, result: Result) -> None:
     panel.grid(alpha=0.3)
     panel.legend(fontsize=8)
     chart.savefig(path, dpi=_DPI)
+
+
+def save_workers(path: Path, result: Result) -> None:
+    """Write the throughput over time, when workers came and when one was killed; in few colours."""
+    figures = {figure.name: figure for figure in result.figures}
+    rates, one = figures[worker_loss.OVER_TIME].values, figures[worker_loss.ONE].median
+    chart = Chart(figsize=(8, 3.5), layout="constrained")
+    panel = chart.subplots()
+    panel.plot(worker_loss.EVERY_SECONDS * (0.5 + np.arange(len(rates))), rates, color="#2a7f62")
+    for number in (1, 2, 3):
+        panel.axhline(number * one, color="#999999", linestyle=":", linewidth=1)
+    for name in worker_loss.MARKS:
+        at, is_kill = figures[name].median, name == worker_loss.KILL
+        colour = "#c0504d" if is_kill else "#555555"
+        panel.axvline(at, color=colour, linestyle="-" if is_kill else "--", linewidth=1)
+        panel.annotate(name, (at, 0), (3, 4), textcoords="offset points", fontsize=8, color=colour)
+    panel.set_ylim(bottom=0)
+    panel.set_xlabel("seconds from the first worker's start on; dotted: one, two and three times one worker")
+    panel.set_ylabel("row-steps a second")
+    chart.savefig(path, dpi=_DPI)
+    with Image.open(path) as drawn:
+        few = drawn.convert("RGB").quantize(32)
+    few.save(path, optimize=True)
 
 
 def _capacity(policy: Policy, curve: StepCurve, num_jobs: int) -> float:

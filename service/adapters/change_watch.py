@@ -62,6 +62,12 @@ class ChangeWatch:
             if not self._waiters[job_id]:
                 del self._waiters[job_id]
 
+    def wake_all(self) -> None:
+        """Let every waiter look again."""
+        for waiters in self._waiters.values():
+            for changed in waiters:
+                changed.set()
+
     async def _follow(self) -> None:
         # It outlives the request that was the first to wait.
         leave()

@@ -68,6 +68,7 @@ class RedisJobIntake:
         """Connects with the first call."""
         self._client = connect_async(url)
         self._keys, self._policy = keys, policy
+        self._are_waits_over = False
         self.watch = ChangeWatch(url, keys.events)
 
     async def aclose(self) -> None:
@@ -122,12 +123,17 @@ class RedisJobIntake:
                 changed.clear()
                 job = await self.read(job_id)
                 left = give_up_at - time.monotonic()
-                if job is None or job.status.is_final or left <= 0:
+                if job is None or job.status.is_final or left <= 0 or self._are_waits_over:
                     return job
                 _leave_if_cancelled(num_cancels)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(left, _POLL_SECONDS)):
                         await changed.wait()
+
+    def end_waits(self) -> None:
+        """As the port says."""
+        self._are_waits_over = True
+        self.watch.wake_all()
 
     async def stats(self) -> QueueStats:
         """As the port says."""

@@ -132,7 +132,7 @@ def run_gateway(settings: Settings) -> None:
     )
     listener = listen(edge.host, edge.port)
     _say_what_is_served(model, listener)
-    server = draining_server(app, edge, (events, batches), readiness)
+    server = draining_server(app, edge, (events, batches), intake, readiness)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if tracer is not None:

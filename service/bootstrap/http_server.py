@@ -14,15 +14,15 @@ from service.domain.errors import ConfigurationError
 from service.gateway.batches import Batches
 from service.gateway.events import JobEvents
 from service.gateway.readiness import Readiness
+from service.ports.queue import JobIntake
 from service.settings import GatewaySettings
 
 # An idle connection is closed after this long; a client that reuses it later simply connects again.
 _KEEP_ALIVE_SECONDS = 75
 # Connections that wait to be accepted.
 _BACKLOG = 2048
-# At a stop, answers in flight get this long; then, whoever still sends or reads a little more.
-_DRAIN_SECONDS = 5.0
-_GOODBYE_SECONDS = 1
+# At the end of a stop: longer than the queue may take to say where a job stands that somebody has waited for.
+GOODBYE_SECONDS = 3
 _LOOK_EVERY_SECONDS = 0.1
 
 
@@ -37,7 +37,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def draining_server(
-    app: FastAPI, edge: GatewaySettings, followed: Sequence[JobEvents | Batches], readiness: Readiness
+    app: FastAPI,
+    edge: GatewaySettings,
+    followed: Sequence[JobEvents | Batches],
+    intake: JobIntake,
+    readiness: Readiness,
 ) -> "DrainingServer":
     """A server of the application, with the limits of the settings; arguments as of `DrainingServer`."""
     limits = ConnectionLimits(max_connections=edge.max_connections, hosts=edge.host_names)
@@ -49,9 +53,9 @@ def draining_server(
         ws="none",
         http=partial(GuardedProtocol, limits=limits),  # pyright: ignore[reportArgumentType]
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GOODBYE_SECONDS,
+        timeout_graceful_shutdown=GOODBYE_SECONDS,
     )
-    return DrainingServer(config, followed, readiness, _DRAIN_SECONDS)
+    return DrainingServer(config, followed, intake, readiness, edge.drain_seconds)
 
 
 class DrainingServer(uvicorn.Server):
@@ -61,16 +65,19 @@ class DrainingServer(uvicorn.Server):
         self,
         config: uvicorn.Config,
         followed: Sequence[JobEvents | Batches],
+        intake: JobIntake,
         readiness: Readiness,
         drain_seconds: float,
     ) -> None:
         super().__init__(config)
-        self._followed, self._readiness, self._drain_seconds = followed, readiness, drain_seconds
+        self._followed, self._intake, self._readiness = followed, intake, readiness
+        self._drain_seconds = drain_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let answers in flight come to their end, and only then stop listening.
 
-        What is followed ends at once: it would last as long as its jobs.
+        What is followed ends at once: it would last as long as its jobs. Calls that wait have until the end of the
+        drain for their picture; then they learn where their job is.
         """
         self._readiness.drain()
         for followed in self._followed:
@@ -78,4 +85,5 @@ class DrainingServer(uvicorn.Server):
         deadline = time.monotonic() + self._drain_seconds
         while self.server_state.tasks and not self.force_exit and time.monotonic() < deadline:
             await asyncio.wait(list(self.server_state.tasks), timeout=_LOOK_EVERY_SECONDS)
+        self._intake.end_waits()
         await super().shutdown(sockets)

@@ -63,7 +63,10 @@ class JobEvents:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """End every stream now: its follower goes on elsewhere. In the event loop that serves them."""
+        """End every stream now, a later one after its first events. In the event loop that serves them.
+
+        A refusal would end browsers' attempts for good; so a follower comes again until it finds another gateway.
+        """
         self._closing.set()
 
     async def follow(self, job_id: JobId, tenant: str, after: int | None) -> AsyncGenerator[JobEvent]:
@@ -158,7 +161,7 @@ class JobEvents:
 
     @contextmanager
     def _stream(self) -> Generator[None]:
-        if self._closing.is_set() or self._num_streams >= self._max_streams:
+        if self._num_streams >= self._max_streams:
             raise OverloadedError("overloaded", "too many jobs are followed here; read the job instead, or try later")
         self._num_streams += 1
         self._metrics.sse_clients.set(self._num_streams)

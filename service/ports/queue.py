@@ -108,7 +108,11 @@ class JobIntake(Protocol):
         ...
 
     async def wait_for_end(self, job_id: JobId, timeout_seconds: float) -> Job | None:
-        """`read`, once the job has ended or the time is over."""
+        """`read`, once the job has ended, the time is over, or waits have been ended."""
+        ...
+
+    def end_waits(self) -> None:
+        """End every `wait_for_end`, those to come as well: whoever waits reads the job as it stands."""
         ...
 
     async def stats(self) -> QueueStats:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from service.domain.access import CallerLimits
+from service.domain.job import JobStatus
 from service.gateway.access import Access
 from tests.api.bad_inputs import GOOD_BODY
 from tests.fakes.fake_intake import FakeIntake, a_worker_report
@@ -52,12 +53,32 @@ def test_gateway_when_told_to_stop_then_new_jobs_are_refused_and_answers_in_flig
             assert refusal(gateway.client.post(address, json=GOOD_BODY)) == (503, "draining")
         assert gateway.client.get("/livez").status_code == httpx.codes.OK
         assert gateway.client.get(f"/v1/jobs/{started}").json()["status"] == "queued"
+        # Whoever follows comes again until another gateway answers; a refusal would end an EventSource.
+        followed = gateway.client.get(f"/v1/jobs/{started}/events")
+        assert (followed.status_code, followed.text.count("event: ")) == (200, 1)
         assert "xmdpt_ready 0.0" in gateway.client.get("/metrics").text
         assert gateway.client.post(f"/v1/jobs/{started}/cancel").json()["status"] == "cancelled"
 
         assert waiting.result(20).json()["status"] == "cancelled"
     assert list(intake.jobs) == [started]
     wait_until(lambda: not is_open(gateway), 10, "it has nothing left to answer and stops")
+
+
+def test_gateway_when_the_drain_is_over_then_calls_that_wait_learn_where_their_jobs_are(intake: FakeIntake) -> None:
+    with running_gateway(intake, MemoryBlobs(), drain_seconds=0.2) as gateway, ThreadPoolExecutor(2) as threads:
+        started = gateway.client.post("/v1/jobs", json=GOOD_BODY).json()["id"]
+        headers = {"Prefer": "wait=60"}
+        making = threads.submit(gateway.client.post, "/generate", json=GOOD_BODY, headers=headers)
+        looking = threads.submit(gateway.client.get, f"/v1/jobs/{started}", headers=headers)
+        wait_until(lambda: intake.num_waiting == 2, 10, "both wait")
+        gateway.server.should_exit = True
+        made, looked = making.result(20), looking.result(20)
+
+    assert made.status_code == httpx.codes.ACCEPTED
+    assert made.headers["location"] == f"/v1/jobs/{made.json()['id']}"
+    assert (looked.status_code, looked.json()["id"], looked.json()["status"]) == (200, started, "queued")
+    # Nobody has hung up, so nothing is cancelled.
+    assert {job.status for job in intake.jobs.values()} == {JobStatus.QUEUED}
 
 
 def test_gateway_when_a_body_comes_while_it_drains_then_it_is_refused_unread(

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.engine import memory_growth, mixed_latency
+from benchmarks.engine import memory_growth, mixed_latency, worker_loss
 from benchmarks.engine.cancel_time import Cancel, cancel_figures
 from benchmarks.engine.curves import CURVES, INSTANT, STRETCH, bucketed_settings, full_rate, stepwise_settings
 from benchmarks.engine.json_calls import job_call, matrix_call, matrix_names
 from benchmarks.engine.noted_worker import Notes, Step
 from benchmarks.engine.open_load import Connections
-from benchmarks.engine.plots import save_latency, save_memory
+from benchmarks.engine.outbox import Change
+from benchmarks.engine.plots import save_latency, save_memory, save_workers
 from benchmarks.engine.step_overhead import between_steps
 from benchmarks.figures import Figure, Result
 from benchmarks.policies.stream import CURVE_L, CURVE_S, NUM_ROWS
@@ -111,6 +112,34 @@ def test_memory_plot_when_drawn_then_only_what_was_sampled_is_in_it(tmp_path: Pa
 
     with Image.open(tmp_path / "memory.png") as picture:
         assert picture.width == 800
+
+
+def test_workers_plot_when_drawn_then_it_is_small(tmp_path: Path) -> None:
+    figures = [
+        Figure(worker_loss.ONE, [150]),
+        Figure(worker_loss.OVER_TIME, [100.0 + 50 * (second % 7) for second in range(200)]),
+        *[Figure(name, [40.0 * number], "s") for number, name in enumerate(worker_loss.MARKS)],
+    ]
+
+    save_workers(tmp_path / "workers.png", Result("B20", "title", figures, False, OCCASION))
+
+    assert (tmp_path / "workers.png").stat().st_size < 25_000
+
+
+def test_throughput_when_a_delivery_was_lost_then_only_the_one_that_ended_the_job_counts() -> None:
+    seen = [
+        Change(0.0, "job.started", "a"),
+        Change(0.0, "job.started", "b"),
+        Change(4.0, "job.succeeded", "b"),
+        Change(5.0, "job.requeued", "a"),
+        Change(6.0, "job.started", "a"),
+        Change(8.0, "job.succeeded", "a"),
+    ]
+
+    work = worker_loss.deliveries(seen, {"a": 20, "b": 40})
+
+    assert [worker_loss.rate(work, begin, begin + 2) for begin in (0, 2, 4, 6, 8)] == [10, 10, 0, 10, 0]
+    assert worker_loss.rate(work, 3, 7) == (10 + 10) / 4
 
 
 def test_growth_when_memory_rises_after_the_warm_up_then_it_is_the_rise() -> None:

@@ -106,6 +106,18 @@ async def test_wait_for_end_when_the_time_is_over_or_the_job_unknown_then_what_t
     assert await queue.intake.wait_for_end(a_job_id(2), 20) is None
 
 
+async def test_wait_for_end_when_waits_are_ended_then_all_read_their_job_as_it_stands_and_nobody_waits_again(
+    queue: Queue,
+) -> None:
+    await queue.submit(1, 2)
+    waiting = [await queue.waiter(number) for number in (1, 2)]
+
+    queue.intake.end_waits()
+    jobs = [*await asyncio.gather(*waiting), await queue.intake.wait_for_end(a_job_id(1), 600)]
+
+    assert [(job.id, job.status) for job in jobs] == [(a_job_id(n), JobStatus.QUEUED) for n in (1, 2, 1)]
+
+
 async def test_wait_for_end_when_the_waiter_leaves_then_nothing_of_it_stays(queue: Queue) -> None:
     await queue.submit(1)
     await queue.intake.wait_for_end(a_job_id(1), 0)  # opens the connections

@@ -37,6 +37,12 @@ OPS_PATHS = {"/livez", "/readyz", "/metrics"}
 # Compose itself, as a package brings it.
 DOCKER_COMPOSE = Path(sys.executable).parent / "docker-compose"
 IMAGE = f"xmdpt-serve:{PROJECT['version']}"
+# What each image of a role is built of: a target of the Dockerfile, and an extra. Compose has no worker-gpu.
+BUILDS = {
+    service["image"]: (service["build"]["target"], service["build"].get("args", {}).get("EXTRA"))
+    for service in COMPOSE["services"].values()
+    if "build" in service
+} | {f"{IMAGE}-gpu": ("worker-gpu", None)}
 # What others measure: Triton on its port for metrics, NVIDIA's DCGM exporter.
 OTHERS_METRICS = {
     *("nv_inference_request_success", "nv_inference_request_failure", "nv_inference_count", "nv_inference_exec_count"),

@@ -1,7 +1,7 @@
 """What must hold in every rendered cluster, each rule a function that tells what breaks it.
 
-Those of pods' rights are in `cluster_hardening`, of connections in `cluster_network`, of the form of one object in
-`cluster_schemas`. That each can fail is shown in `test_kubernetes`.
+Those of pods' rights are in `cluster_hardening`, of their images in `cluster_images`, of connections in
+`cluster_network`, of the form of one object in `cluster_schemas`. That each can fail is shown in `test_kubernetes`.
 """
 
 import re
@@ -10,9 +10,10 @@ from ipaddress import IPv4Network, ip_network
 
 import pytest
 
+from service.bootstrap.http_server import GOODBYE_SECONDS
 from service.domain.errors import ConfigurationError
 from service.settings import PREFIX, Settings, load_settings
-from tests.deployment.artifacts import IMAGE, OPENAPI_PATHS, OPS_PATHS, known_metrics, metrics_in
+from tests.deployment.artifacts import OPENAPI_PATHS, OPS_PATHS, known_metrics, metrics_in
 from tests.deployment.cluster import (
     NAME,
     Cluster,
@@ -23,6 +24,7 @@ from tests.deployment.cluster import (
     selectors,
 )
 from tests.deployment.cluster_hardening import PROBES, hardening
+from tests.deployment.cluster_images import images
 from tests.deployment.cluster_network import PORTS, policies, traffic
 from tests.deployment.cluster_schemas import schema_mistakes
 
@@ -91,22 +93,6 @@ def selection(cluster: Cluster) -> Iterator[str]:
         )
         if workload["kind"] == "Deployment" and not is_protected:
             yield f"{name}: no disruption budget"
-
-
-def images(cluster: Cluster) -> Iterator[str]:
-    """Ours are of this version, whatever the registry and the device."""
-    tag = IMAGE.partition(":")[2]
-    for name, workload in cluster.workloads.items():
-        image = container(workload)["image"]
-        device = pod_labels(workload).get("xmdpt-device", "cpu")
-        wanted = tag if device == "cpu" else f"{tag}-{device}"
-        if is_our_role(workload) and not re.fullmatch(rf"(\S+/)?xmdpt-serve:{re.escape(wanted)}", image):
-            yield f"{name}: {image} is not xmdpt-serve:{wanted}"
-        if is_our_role(workload) and container(workload)["args"] != [pod_labels(workload)[NAME]]:
-            yield f"{name}: not in its role"
-        for init in pod_spec(workload).get("initContainers", []):
-            if not init["image"].endswith(IMAGE):
-                yield f"{name}: {init['image']} is not {IMAGE}"
 
 
 def settings(cluster: Cluster) -> Iterator[str]:
@@ -191,9 +177,7 @@ def rollout(cluster: Cluster) -> Iterator[str]:
         wanted = {"maxSurge": 0, "maxUnavailable": 1} if has_gpu else {"maxSurge": 1, "maxUnavailable": 0}
         if spec["strategy"]["rollingUpdate"] != wanted and pod_labels(workload)[NAME] != "triton":
             yield f"{name}: rolls by {spec['strategy']}"
-        # What a role does after SIGTERM before it ends: worker and Triton drain, a gateway lets answers out.
-        needed = pause + (5 if pod_labels(workload)[NAME] == "gateway" else DEFAULTS.worker.drain_seconds)
-        if pod["terminationGracePeriodSeconds"] < needed + _MARGIN_SECONDS:
+        if pod["terminationGracePeriodSeconds"] < pause + _drain_seconds(cluster, name) + _MARGIN_SECONDS:
             yield f"{name}: killed before it has drained"
         if pause < _PAUSES[pod_labels(workload)[NAME]]:
             yield f"{name}: stops before every node knows, or calls are answered"
@@ -202,6 +186,15 @@ def rollout(cluster: Cluster) -> Iterator[str]:
         is_placed = bool(pod.get("nodeSelector")) and GPU in [each["key"] for each in pod.get("tolerations", [])]
         if has_gpu != is_placed:
             yield f"{name}: with a GPU {has_gpu}, on nodes that have one {is_placed}"
+
+
+def _drain_seconds(cluster: Cluster, name: str) -> float:
+    """From SIGTERM until a pod of it ends: a Triton is given as long as a worker."""
+    variables = cluster.variables(name)
+    if pod_labels(cluster.workloads[name])[NAME] == "gateway":
+        own = float(variables.get("XMDPT_GATEWAY__DRAIN_SECONDS", DEFAULTS.gateway.drain_seconds))
+        return own + GOODBYE_SECONDS
+    return float(variables.get("XMDPT_WORKER__DRAIN_SECONDS", DEFAULTS.worker.drain_seconds))
 
 
 def scaling(cluster: Cluster) -> Iterator[str]:

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import yaml
 
+from service.bootstrap.http_server import GOODBYE_SECONDS
 from service.settings import Settings
 from tests.deployment.artifacts import (
     COMPOSE,
@@ -114,7 +115,9 @@ def test_compose_service_when_it_is_ours_then_it_runs_the_image_of_its_role(name
     assert service["environment"]["REDIS_URL"] == "redis://queue:6379/0"
     assert service["volumes"] == ["pictures:/data"]
     assert service["depends_on"]["queue"]["condition"] == "service_healthy"
-    assert int(service["stop_grace_period"].rstrip("s")) > Settings.model_construct().worker.drain_seconds
+    defaults = Settings.model_construct()
+    longest = max(defaults.worker.drain_seconds, defaults.gateway.drain_seconds + GOODBYE_SECONDS)
+    assert int(service["stop_grace_period"].rstrip("s")) > longest
 
 
 def test_compose_worker_when_it_calls_a_triton_then_it_waits_for_it_and_both_have_the_same_models() -> None:

@@ -17,12 +17,13 @@ from deploy.kubernetes.prometheus_rule import OBJECT, as_object
 from deploy.kubernetes.prometheus_rule import RULES as ALERT_RULES
 from export.links import link_weights
 from service.api import pages
-from tests.deployment.artifacts import COMPOSE, DOCKERFILE, KUBERNETES_DIR, OPENAPI_PATHS, PROJECT, ROOT, RULES
+from tests.deployment.artifacts import BUILDS, COMPOSE, IMAGE, KUBERNETES_DIR, OPENAPI_PATHS, PROJECT, ROOT, RULES
 from tests.deployment.cluster import CHECKOUT, COMPONENTS, OVERLAYS, Cluster, container, pod_spec, rendered, rendered_by
 from tests.deployment.cluster_hardening import weaknesses
 from tests.deployment.cluster_rules import RULES as CLUSTER_RULES
 from tests.deployment.cluster_rules import completeness
 from tests.deployment.cluster_schemas import schema_mistakes
+from tests.deployment.test_image import STAGES
 from tests.deployment.tritons_repository import prepare
 
 # What must stand before a component.
@@ -103,10 +104,13 @@ MISTAKES: list[tuple[str, Change]] = [
     ("selection", lambda c: spec(c, "Deployment", "worker")["selector"]["matchLabels"].pop("xmdpt-device")),
     ("selection", lambda c: spec(c, "Service", "gateway").update(selector={"app.kubernetes.io/name": "worker"})),
     ("selection", lambda c: drop(c, "PodDisruptionBudget", "worker")),
-    ("images", lambda c: only(c, "worker-gpu").update(image="xmdpt-serve:0.1.0")),
-    ("images", lambda c: only(c, "gateway").update(image="xmdpt-serve:0.0.9")),
+    ("images", lambda c: only(c, "worker-gpu").update(image=only(c, "worker")["image"])),
+    ("images", lambda c: only(c, "gateway").update(image=only(c, "worker")["image"])),
+    ("images", lambda c: only(c, "gateway").update(image=f"{IMAGE}-gateway-2")),
+    ("images", lambda c: only(c, "worker").update(image=IMAGE)),
+    ("images", lambda c: only(c, "worker-triton").update(image=only(c, "worker")["image"])),
     ("images", lambda c: only(c, "gateway").update(args=["all"])),
-    ("images", lambda c: pod(c, "triton")["initContainers"][0].update(image="xmdpt-serve:0.0.9")),
+    ("images", lambda c: pod(c, "triton")["initContainers"][0].update(image=only(c, "worker")["image"])),
     ("settings", lambda c: c.settings.update(XMDPT_LOG_FORMATS="json")),
     ("settings", lambda c: c.settings.update(XMDPT_LOG_FORMAT="xml")),
     ("settings", lambda c: c.settings.update(LOG_FORMAT="json")),
@@ -125,6 +129,8 @@ MISTAKES: list[tuple[str, Change]] = [
     ("rollout", lambda c: spec(c, "Deployment", "gateway")["strategy"]["rollingUpdate"].update(maxUnavailable=1)),
     ("rollout", lambda c: spec(c, "Deployment", "worker-gpu")["strategy"]["rollingUpdate"].update(maxSurge=1)),
     ("rollout", lambda c: pod(c, "worker").update(terminationGracePeriodSeconds=30)),
+    ("rollout", lambda c: c.settings.update(XMDPT_WORKER__DRAIN_SECONDS="35")),
+    ("rollout", lambda c: c.settings.update(XMDPT_GATEWAY__DRAIN_SECONDS="10")),
     ("rollout", lambda c: only(c, "gateway").pop("lifecycle")),
     ("rollout", lambda c: only(c, "gateway")["lifecycle"]["preStop"]["sleep"].update(seconds=5)),
     ("rollout", lambda c: only(c, "gateway")["lifecycle"]["preStop"]["sleep"].update(seconds=30)),
@@ -306,20 +312,19 @@ def test_overlay_with_gpus_when_rendered_then_keda_scales_them_and_no_worker_is_
     assert spec(cluster, "ScaledObject", "workers")["scaleTargetRef"]["name"] == "worker-gpu"
 
 
-@pytest.mark.parametrize(
-    ("device", "options", "instruction"),
-    [
-        ("gpu", "--target worker-gpu", "FROM ${GPU_BASE} AS worker-gpu"),
-        ("triton", "--build-arg EXTRA=triton", '/opt/venv/bin/pip install ".[$EXTRA]"'),
-    ],
-)
-def test_image_when_a_device_needs_one_of_its_own_then_the_dockerfile_makes_it(
-    device: str, options: str, instruction: str
-) -> None:
-    assert device in PROJECT["optional-dependencies"]
-    assert instruction in DOCKERFILE
-    assert f"docker build -t xmdpt-serve:0.1.0-{device} {options} .\n" in (ROOT / "docs/kubernetes.md").read_text()
-    assert only(rendered(device), f"worker-{device}")["image"].endswith(f"-{device}")
+def test_page_when_it_builds_images_then_they_are_those_of_compose_and_one_for_gpus() -> None:
+    lines = re.findall(r"^docker build -t (\S+) --target (\S+)(?: --build-arg EXTRA=(\S+))? \.$", PAGE, re.MULTILINE)
+
+    assert {image: (target, extra or None) for image, target, extra in lines} == BUILDS
+    assert {target for target, _ in BUILDS.values()} <= STAGES.keys()
+    assert {extra for _, extra in BUILDS.values() if extra} <= PROJECT["optional-dependencies"].keys()
+
+
+def test_overlay_when_it_names_a_registry_then_every_image_of_ours_is_from_there() -> None:
+    for overlay in ("cloud", "cloud-gpu"):
+        ours = [container(w)["image"] for w in rendered(overlay).workloads.values()]
+        assert ours
+        assert all(image.startswith("registry.example.org/xmdpt-serve:") for image in ours)
 
 
 def test_tritons_repository_when_it_is_prepared_then_weights_lie_where_the_export_puts_them(tmp_path: Path) -> None:

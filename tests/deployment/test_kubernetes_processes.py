@@ -64,6 +64,11 @@ def test_overlay_when_its_containers_run_as_processes_then_only_a_key_gets_a_pic
     }
     if overlay == "cloud":
         here |= {"XMDPT_PICTURES__BUCKET": "s3://pictures/cloud", "XMDPT_PICTURES__ENDPOINT": bucket_server.endpoint}
+    # As in its image.
+    manifest = tmp_path / "repository" / "MANIFEST.json"
+    manifest.parent.mkdir()
+    manifest.write_bytes((ROOT / "model_repository" / manifest.name).read_bytes())
+    of_gateway = here | {"XMDPT_MODEL_REPOSITORY": str(manifest.parent)}
     url = f"http://127.0.0.1:{ports['gateway']}/generate"
 
     def generate(headers: dict[str, str]) -> httpx.Response:
@@ -71,7 +76,7 @@ def test_overlay_when_its_containers_run_as_processes_then_only_a_key_gets_a_pic
         return httpx.post(url, headers=headers, files=files, data={"steps": "2"}, timeout=60)
 
     with (
-        running(cluster, "gateway", here, tmp_path / "gateway.log") as gateway,
+        running(cluster, "gateway", of_gateway, tmp_path / "gateway.log") as gateway,
         running(cluster, "worker", here, tmp_path / "worker.log") as worker,
     ):
         for name, port in ports.items():

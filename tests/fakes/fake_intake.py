@@ -37,6 +37,7 @@ class FakeIntake:
         self.ended: list[Latency] = []
         self.ends: dict[JobEnd, int] = {}
         self.violations: dict[InvariantKind, list[str]] = {}
+        self.are_waits_over = False
         self.num_reaps = self.num_audits = self.num_stats = self.num_waiting = 0
         self.trouble: Trouble = "none"
         self.on_enqueue: Callable[[NewJob], None] = lambda job: None
@@ -106,11 +107,14 @@ class FakeIntake:
         try:
             while True:
                 job = await self.read(job_id)
-                if job is None or job.status.is_final or time.monotonic() >= deadline:
+                if job is None or job.status.is_final or self.are_waits_over or time.monotonic() >= deadline:
                     return job
                 await asyncio.sleep(0.005)
         finally:
             self.num_waiting -= 1
+
+    def end_waits(self) -> None:
+        self.are_waits_over = True
 
     async def stats(self) -> QueueStats:
         await self._answer()

@@ -157,7 +157,7 @@ def running_gateway(
     config = uvicorn.Config(
         app, log_level="critical", ws="none", lifespan="off", timeout_graceful_shutdown=1, http=http
     )  # pyright: ignore[reportArgumentType]
-    server = Server(config, (events, batches), readiness, drain_seconds)
+    server = Server(config, (events, batches), taken, readiness, drain_seconds)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert started.wait(20), "the server did not start"

@@ -1,5 +1,6 @@
 """A real gateway that is told to stop while somebody waits."""
 
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,10 @@ import httpx
 
 from tests.api.bad_inputs import GOOD_BODY
 from tests.integration.lone_gateway import lone_gateway
-from tests.integration.processes import wait_until
+from tests.integration.processes import running_service, wait_until
+
+# Whoever shares a step: 40 steps take 1.6 s, 250 take 10 s.
+SLOW = {"XMDPT_BACKEND": "simulated", "XMDPT_SIMULATED__STEP_MS": "40", "XMDPT_SIMULATED__ROW_MS": "0"}
 
 
 def test_gateway_when_told_to_stop_then_it_says_so_until_the_last_answer_and_ends_with_status_0(tmp_path: Path) -> None:
@@ -24,3 +28,29 @@ def test_gateway_when_told_to_stop_then_it_says_so_until_the_last_answer_and_end
         assert (refused.status_code, refused.json()["code"]) == (503, "draining")
         assert waiting.result(20).status_code == httpx.codes.ACCEPTED
         assert gateway.process.wait(20) == 0
+
+
+def test_gateway_when_told_to_stop_then_who_waits_gets_a_picture_in_time_or_where_to_find_it_later(
+    tmp_path: Path, photo: bytes, pose: dict
+) -> None:
+    with (
+        running_service(tmp_path, XMDPT_GATEWAY__DRAIN_SECONDS="4", XMDPT_WORKER__MAX_SLOTS="4", **SLOW) as service,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        short, long = (threads.submit(service.generate, photo, pose, steps=steps) for steps in (40, 250))
+
+        def are_at_work() -> bool:
+            jobs = service.client.get("/v1/jobs").json()["data"]
+            return [job["status"] for job in jobs] == ["running", "running"]
+
+        wait_until(are_at_work, 30, "both run")
+        os.kill(service.child("gateway"), signal.SIGTERM)
+        in_time, late = short.result(30), long.result(30)
+        wait_until(service.is_gateway_ready, 30, "another gateway is there")
+        found = service.client.get(late.headers["location"]).json()
+
+    assert (in_time.status_code, in_time.headers["content-type"]) == (200, "image/png")
+    assert late.status_code == httpx.codes.ACCEPTED
+    # By then it may have ended; nobody has hung up, so it is not cancelled.
+    assert found["id"] == late.json()["id"]
+    assert found["status"] in ("running", "succeeded")
