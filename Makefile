@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality pose export verify triton image-test bench load chaos soak dist docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality pose export verify triton image-test bench load chaos upgrade soak dist docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,6 +24,7 @@ VARIANT ?= demo
 REPOSITORY ?= model_repository
 HOST ?=
 LOAD ?= poisson
+BASE ?= HEAD
 # Two processes: many tests wait more than they compute. A file's tests stay together, as they share what they start.
 PYTEST ?= -n 2 --dist loadfile
 
@@ -97,6 +98,9 @@ load: $(DEV)  ## load on a service that it starts, or on HOST=, and a report in 
 
 chaos: $(DEV)  ## kill, stop and restart real processes under load; report in build/chaos/ (CHAOS="--minutes 2")
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+upgrade: $(DEV)  ## roll real processes from a commit to this tree under load, and back (BASE=HEAD~10)
+	$(BIN)/python -m tests.upgrade --base "$(BASE)"
 
 soak: $(DEV)  ## call the API in every way that its description allows, and in those that it does not; 20 minutes (SOAK="--minutes 2")
 	$(BIN)/python -m tests.fuzz $(SOAK)

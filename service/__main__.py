@@ -16,6 +16,11 @@ from service.webhooks_command import add_webhooks_command, run_webhooks_command
 
 _EPILOG = """Settings are environment variables: XMDPT_GATEWAY__PORT=9000, REDIS_URL=redis://...; docs/configuration.md
 lists them all."""
+_FUNCTIONS = """Load the queue's functions if the server has none, or those of an earlier version, and say which ones
+it has now. Every gateway and worker does so at its start, if its user of the server may; newer functions serve earlier
+versions as well."""
+_REPLACE = """also over those of a newer version, for a roll back: only when no process of that version runs any more,
+as those put theirs back"""
 _CALIBRATE = """Open the backend as the worker does, time its calls, and print what the worker makes of that: how many
 jobs share a step, whether steps are called one by one, how many jobs are in flight. Needs no queue."""
 
@@ -35,6 +40,11 @@ def main() -> None:
             sys.exit(run_all(settings))
         if command == "calibrate":
             _calibrate(settings, as_json=arguments.json)
+            return
+        if command == "functions":
+            from service.bootstrap.queue import functions_line
+
+            print(functions_line(settings, replaces_newer=arguments.replace))
             return
         if command == "plan":
             print(run_plan_command(settings, arguments))
@@ -71,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     text = "time the backend, and print how a worker would use it"
     calibrate = commands.add_parser("calibrate", help=text, description=_CALIBRATE, epilog=_EPILOG)
     calibrate.add_argument("--json", action="store_true", help="for machines: one JSON object, times in seconds")
+    text = "load the queue's functions, and say which ones it has"
+    functions = commands.add_parser("functions", help=text, description=_FUNCTIONS, epilog=_EPILOG)
+    functions.add_argument("--replace", action="store_true", help=_REPLACE)
     add_plan_command(commands)
     add_keys_command(commands)
     add_webhooks_command(commands)

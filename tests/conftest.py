@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from service.adapters.embedded_valkey import EmbeddedValkey
-from service.adapters.redis_server import connect, load_functions
+from service.adapters.queue_functions import load_functions
+from service.adapters.redis_server import connect
 from xmdpt.repository import load_manifest
 from xmdpt.spec import VARIANTS
 

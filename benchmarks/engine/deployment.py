@@ -20,7 +20,8 @@ import httpx
 from benchmarks.figures import BrokenRunError
 from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.parent_death import dying_with_parent
-from service.adapters.redis_server import connect, load_functions
+from service.adapters.queue_functions import load_functions
+from service.adapters.redis_server import connect
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 120.0

@@ -3,7 +3,6 @@
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, cast
 
 from service.adapters.error_mapping import queue_errors
@@ -11,6 +10,7 @@ from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_server import connect, connect_async
 from service.domain.access import MAX_LIVE_KEYS, ApiKey, CallerLimits, Scope
 from service.domain.errors import StorageError
+from service.domain.stored_form import stored_form
 from service.ports.keys import AddVerdict
 
 _LINK_SECRET_BYTES = 32
@@ -47,7 +47,7 @@ class RedisKeyRegister:
 
     def add(self, key: ApiKey) -> AddVerdict:
         """As the port says."""
-        record = json.dumps(asdict(key) | {"scopes": sorted(key.scopes)}, separators=(",", ":"))
+        record = json.dumps(stored_form(key) | {"scopes": sorted(key.scopes)}, separators=(",", ":"))
         return self._call("q1_key_add", key.id, record, key.tenant, MAX_LIVE_KEYS)
 
     def revoke(self, key_id: str) -> bool:

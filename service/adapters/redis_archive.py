@@ -32,7 +32,7 @@ class RedisJobArchive:
         answer = await self._call("q1_history", job_id, tenant, "" if after is None else after)
         if not answer:
             return None
-        fields, position, work_ahead, newest, changes = answer
+        fields, position, work_ahead, newest, changes, *_ = answer
         record = mapping(fields)
 
         def change(entry: str, then: Sequence[str]) -> JobChange:
@@ -41,7 +41,7 @@ class RedisJobArchive:
             return JobChange(_number(entry), job_then(job_id, record, mapping(then), *ahead))
 
         job = job_from_record(job_id, record, position, work_ahead)
-        return JobHistory(job, _number(newest), tuple(change(*told) for told in changes))
+        return JobHistory(job, _number(newest), tuple(change(*told[:2]) for told in changes))
 
     @asynccontextmanager
     async def changes_of(self, job_id: JobId) -> AsyncGenerator[asyncio.Event]:
@@ -53,12 +53,12 @@ class RedisJobArchive:
     async def page(self, tenant: str, chosen: JobChoice, before: int | None, limit: int) -> JobPage:
         """As the port says; a call looks at 500 jobs at most."""
         bound = "" if before is None else before
-        next_before, found = await self._call(
+        next_before, found, *_ = await self._call(
             "q1_list", tenant, chosen.status or "", chosen.batch_id or "", bound, limit
         )
         jobs = tuple(
             job_from_record(job_id, mapping(fields), position, work_ahead)
-            for job_id, fields, position, work_ahead in found
+            for job_id, fields, position, work_ahead, *_ in found
         )
         return JobPage(jobs, int(next_before) if next_before else None)
 

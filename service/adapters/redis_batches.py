@@ -42,7 +42,7 @@ class RedisBatchBooks:
 
     async def open(self, batch: NewBatch) -> Opened:
         """As the port says; a repeat inside the client after a broken connection may turn `ok` into `dup`."""
-        verdict, batch_id = await self._call(
+        verdict, batch_id, *_ = await self._call(
             "q1_batch_open",
             batch.id,
             batch.tenant,
@@ -78,8 +78,8 @@ class RedisBatchBooks:
         answer = await self._call("q1_batch_results", batch_id, tenant, after, limit)
         if not answer:
             return None
-        state, found = answer
-        return BatchStatus(state), tuple(_end(after + i, *entry) for i, entry in enumerate(found, 1))
+        state, found, *_ = answer
+        return BatchStatus(state), tuple(_end(after + i, *entry[:2]) for i, entry in enumerate(found, 1))
 
     async def turns(self, feeder: str, lease_seconds: float) -> Sequence[FeedingTurn]:
         """As the port says; batches fill half of the queue at most, and half of their tenant's part of it."""
@@ -98,7 +98,7 @@ class RedisBatchBooks:
                 webhook_from_json(hook),
                 parse_traceparent(trace),
             )
-            for batch_id, tenant, cursor, num_left, room, cause, left_ms, hook, trace in found
+            for batch_id, tenant, cursor, num_left, room, cause, left_ms, hook, trace, *_ in found
         )
 
     async def skip(self, batch_id: BatchId, index: int, items: Sequence[SkippedItem]) -> None:

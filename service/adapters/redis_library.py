@@ -32,7 +32,7 @@ class RedisPictureLibrary:
         record = [part for field in fields.items() for part in field]
         limits = _content(picture.kind, fields), self._max_per_tenant
         found = await self._call("q1_picture_add", picture.id, picture.tenant, *limits, *record)
-        return _picture(*found) if found else None
+        return _picture(*found[:2]) if found else None
 
     async def use(self, picture_id: str, tenant: str) -> StoredPicture | None:
         """As the port says."""

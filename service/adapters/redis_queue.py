@@ -19,7 +19,7 @@ from service.adapters.error_mapping import queue_errors
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_records import (
-    claimed_jobs_from_json,
+    claimed_from_json,
     figures_from_json,
     job_from_record,
     key_digest,
@@ -45,6 +45,7 @@ from service.ports.queue import (
     ReleaseVerdict,
     RoomVerdict,
 )
+from service.telemetry.logs import get_logger
 
 _POLL_SECONDS = 1.0
 # One call stays below 5 ms of the server's time.
@@ -52,8 +53,9 @@ _MAX_REAPED = 200
 # A heartbeat without an answer must leave time for another one before the lease ends, also if its connection broke and
 # it was tried twice.
 _HEARTBEAT_OF_LEASE = 0.15
-# Another worker may be of its version; if none is, the tries are soon used up.
-_UNREADABLE = JobFailure("internal_error", "the stored request is not one of this version")
+_UNREADABLE = JobFailure("internal_error", "the stored request can't be read")
+# A job that this version can't do waits for so much of a lease before it is handed out again.
+_ASIDE_OF_LEASE = 1 / 3
 _ANY_NEWS: frozenset[News] = frozenset({"work", "cancel"})
 
 
@@ -79,7 +81,7 @@ class RedisJobIntake:
     async def enqueue(self, job: NewJob) -> Enqueued:
         """As the port says; a repeat inside the client after a broken connection may turn `ok` into `dup`."""
         bounds = (self._policy.max_live, self._policy.max_live_per_tenant)
-        verdict, job_id = await self._call(
+        verdict, job_id, *_ = await self._call(
             "q1_enqueue",
             job.id,
             job.rows,
@@ -106,7 +108,7 @@ class RedisJobIntake:
 
     async def read(self, job_id: JobId) -> Job | None:
         """As the port says; with several tenants or classes, what is ahead of the job is an estimate."""
-        fields, position, work_ahead = await self._call("q1_read", job_id)
+        fields, position, work_ahead, *_ = await self._call("q1_read", job_id)
         record = dict(zip(fields[::2], fields[1::2], strict=True))
         return job_from_record(job_id, record, position, work_ahead) if record else None
 
@@ -169,7 +171,10 @@ class RedisJobLeases:
         self._client.close()
 
     def claim(self, free_rows: int, num_running: int) -> Sequence[ClaimedJob]:
-        """As the port says; after a claim that raised, the next one gets what that one took, also with no free rows."""
+        """As the port says; after a claim that raised, the next one gets what that one took, also with no free rows.
+
+        What only a newer version can do is handed back.
+        """
         answer = self._call(
             "q1_claim",
             self._worker,
@@ -180,12 +185,14 @@ class RedisJobLeases:
         )
         # Only an answer moves the number on: after a lost one, the next claim gets the same jobs.
         self._claim_number += 1
-        jobs, unreadable = claimed_jobs_from_json(answer)
+        claimed = claimed_from_json(answer)
         # Unsaid, its lease runs out; the others must not be lost with it.
         with suppress(StorageError):
-            for job_id, fence in unreadable.items():
+            for job_id, fence in claimed.newer.items():
+                self._set_aside(job_id, fence)
+            for job_id, fence in claimed.unreadable.items():
                 self.fail(job_id, fence, _UNREADABLE, may_retry=True)
-        return jobs
+        return claimed.jobs
 
     def wait_for_news(self, timeout_seconds: float) -> frozenset[News]:
         """As the port says; news of every kind where some may have been missed: first, and after a broken line."""
@@ -236,6 +243,11 @@ class RedisJobLeases:
         """As the port says."""
         return _verdict(self._call("q1_release", job_id, fence))
 
+    def _set_aside(self, job_id: JobId, fence: int) -> None:
+        """Leave it, unharmed, to a worker of its version; with none, until its deadline."""
+        get_logger().warning("job left to a newer version", job=job_id)
+        self._call("q1_release", job_id, fence, to_ms(_ASIDE_OF_LEASE * self._policy.lease_seconds))
+
     def _finish(self, job_id: JobId, fence: int, outcome: str, value: str, detail: str) -> FinishVerdict:
         delay_ms = to_ms(random.uniform(0, self._policy.retry_delay_seconds))
         limits = self._policy.max_failures, delay_ms, self._policy.max_deliveries
@@ -267,7 +279,7 @@ class RedisJobUpkeep:
     async def reap(self, deleted: Sequence[str]) -> Sequence[str]:
         """As the port says."""
         with queue_errors():
-            *_, deletable = await self._client.fcall(
+            _, _, _, _, deletable, *_ = await self._client.fcall(
                 "q1_reap",
                 1,
                 self._keys.prefix,

@@ -5,18 +5,19 @@ It calls nothing; which fields exist is written in `lua/records.lua`.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from service.domain.errors import StorageError
+from service.domain.errors import NewerVersionError, StorageError
 from service.domain.job import ClaimedJob, IdempotencyKey, Job, JobFailure, JobId, JobStatus, Priority, Progress
 from service.domain.pose import key_points_from_fields
 from service.domain.request import GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
 from service.domain.result import JobResult, PictureFile
+from service.domain.stored_form import known_fields, stored_form
 from service.domain.trace_context import TraceContext, parse_traceparent
-from service.domain.webhook import Webhook, WebhookEvent, parse_receiver
+from service.domain.webhook import Webhook, parse_receiver
 from service.ports.queue import JobEnd, QueueFigures, QueueStats
 
 # As `SHOWN` in `lua/records.lua`.
@@ -44,29 +45,47 @@ def webhook_from_json(text: str) -> Webhook | None:
         return None
     with _reading("webhook"):
         fields = json.loads(text)
-        return Webhook(fields["url"], tuple(WebhookEvent(event) for event in fields["events"]))
+        return Webhook(fields["url"], tuple(fields["events"]))
 
 
 def request_to_json(request: GenerationRequest) -> str:
     """The request as it lies in a job's record."""
-    return _to_json(asdict(request))
+    return _to_json(stored_form(request))
 
 
 def request_from_json(text: str) -> GenerationRequest:
-    """Undo `request_to_json`; StorageError if the text is not one of its."""
+    """Undo `request_to_json`, to show it: what a newer version has put there is left out.
+
+    Raises:
+        StorageError: the text is not a request of any version.
+    """
+    with _reading("request"):
+        return _request(json.loads(text), known_fields)
+
+
+def request_to_do_from_json(text: str) -> GenerationRequest:
+    """Undo `request_to_json`, to do it: nothing is left out.
+
+    Raises:
+        NewerVersionError: there is something in it that this version does not know.
+        StorageError: the text is not a request of any version.
+    """
     with _reading("request"):
         fields = json.loads(text)
-        params, output = fields["params"], fields["output"]
-        return GenerationRequest(
-            model=fields["model"],
-            params=SamplingParams(**(params | {"sampler": Sampler(params["sampler"])})),
-            output=OutputOptions(**(output | {"format": ImageFormat(output["format"])})),
-            source_digest=fields["source_digest"],
-            pose_digest=fields["pose_digest"],
-            metadata=dict(fields.get("metadata", {})),
-            num_images=fields.get("num_images", 1),
-            found_pose=key_points_from_fields(found) if (found := fields.get("found_pose")) else None,
-        )
+        try:
+            return _request(fields, lambda _, all_fields: all_fields)
+        except (TypeError, ValueError) as error:
+            raise NewerVersionError("a stored request is of a newer version") from error
+
+
+def _request(fields: dict[str, Any], take: Callable[[type, dict[str, Any]], Mapping[str, Any]]) -> GenerationRequest:
+    params, output, found = fields["params"], fields["output"], fields.get("found_pose")
+    made = {
+        "params": SamplingParams(**take(SamplingParams, params | {"sampler": Sampler(params["sampler"])})),
+        "output": OutputOptions(**take(OutputOptions, output | {"format": ImageFormat(output["format"])})),
+        "found_pose": key_points_from_fields(found) if found else None,
+    }
+    return GenerationRequest(**take(GenerationRequest, fields | made))
 
 
 def webhook_to_json(webhook: Webhook | None) -> str:
@@ -95,24 +114,40 @@ def result_from_json(text: str) -> JobResult:
         if "files" not in fields:
             # Of a version whose jobs made one picture each.
             fields["files"] = [{"sha256": fields.pop("sha256"), "num_bytes": fields.pop("num_bytes")}]
-        return JobResult(**(fields | {"files": tuple(PictureFile(**file) for file in fields["files"])}))
+        files = tuple(PictureFile(**known_fields(PictureFile, file)) for file in fields["files"])
+        return JobResult(**known_fields(JobResult, fields | {"files": files}))
 
 
-def claimed_jobs_from_json(text: str) -> tuple[tuple[ClaimedJob, ...], Mapping[JobId, int]]:
-    """The answer of `q1_claim`: the jobs in their order, and the fences of those that are not of this version.
+@dataclass(frozen=True)
+class Claimed:
+    """What a claim has given.
 
-    No jobs while the worker is being emptied.
+    Attributes:
+        jobs: in their order.
+        newer: fences of the jobs that only a newer version can do.
+        unreadable: fences of those that no version can read.
     """
+
+    jobs: Sequence[ClaimedJob]
+    newer: Mapping[JobId, int]
+    unreadable: Mapping[JobId, int]
+
+
+def claimed_from_json(text: str) -> Claimed:
+    """The answer of `q1_claim`; it gives nothing while the worker is being emptied."""
     jobs: list[ClaimedJob] = []
+    newer: dict[JobId, int] = {}
     unreadable: dict[JobId, int] = {}
     with _reading("claim"):
         # An empty Lua table has become an empty object.
         for fields in json.loads(text)["jobs"] or ():
             try:
                 jobs.append(_claimed_job(fields))
+            except NewerVersionError:
+                newer[fields["id"]] = int(fields["fence"])
             except StorageError:
                 unreadable[fields["id"]] = int(fields["fence"])
-    return tuple(jobs), unreadable
+    return Claimed(tuple(jobs), newer, unreadable)
 
 
 def _claimed_job(fields: Mapping[str, Any]) -> ClaimedJob:
@@ -120,7 +155,7 @@ def _claimed_job(fields: Mapping[str, Any]) -> ClaimedJob:
         return ClaimedJob(
             id=fields["id"],
             fence=int(fields["fence"]),
-            request=request_from_json(fields["request"]),
+            request=request_to_do_from_json(fields["request"]),
             is_suspect=fields["is_suspect"],
             queue_seconds=max(0.0, fields["waited_ms"] / 1000),
             priority=Priority(fields["class"]),

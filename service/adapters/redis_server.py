@@ -1,9 +1,8 @@
-"""Connections to Redis or Valkey, the functions in it, and whether it can be trusted with accepted jobs.
+"""Connections to Redis or Valkey, and whether it can be trusted with accepted jobs.
 
-It knows no job and no key.
+It knows no job, no key and no function.
 """
 
-from importlib import resources
 from typing import Any, cast
 
 import redis
@@ -17,25 +16,6 @@ from service.domain.errors import ConfigurationError, StorageError
 
 CONNECT_TIMEOUT_SECONDS = 1.0
 CALL_TIMEOUT_SECONDS = 2.0
-_LIBRARY = "xmdpt_q1"
-# One library of several files, in this order: what is local in one is there for those after it.
-_SOURCES = (
-    "records.lua",
-    "lines.lua",
-    "batch_books.lua",
-    "intake.lua",
-    "leases.lua",
-    "library.lua",
-    "hooks.lua",
-    "upkeep.lua",
-    "batches.lua",
-    "archive.lua",
-    "vectors.lua",
-    "workers.lua",
-    "keys.lua",
-    "audit.lua",
-    "figures.lua",
-)
 _MAX_ASYNC_CONNECTIONS = 64
 # What keeps an accepted job: never evicted, on disk before the answer.
 _NEEDED_SETTINGS = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
@@ -58,37 +38,6 @@ def connect_async(url: str, call_timeout_seconds: float = CALL_TIMEOUT_SECONDS) 
         **_options(call_timeout_seconds),
     )
     return AsyncRedis.from_pool(pool)
-
-
-def functions_source() -> str:
-    """The text of the function library."""
-    folder = resources.files("service.adapters").joinpath("lua")
-    return "".join(folder.joinpath(name).read_text() for name in _SOURCES)
-
-
-def load_functions(client: redis.Redis, source: str | None = None) -> bool:
-    """Load the function library unless this very text is loaded; returns whether it was loaded now.
-
-    Args:
-        client: from `connect`; needs the right to FUNCTION.
-        source: the library's text; the packaged one if None.
-
-    Raises:
-        ConfigurationError: the server knows no functions, or refuses the text.
-        StorageError: it does not answer.
-    """
-    source = source or functions_source()
-    try:
-        found = cast("list[Any]", client.function_list(_LIBRARY, withcode=True))
-        if found and source in found[0]:
-            return False
-        client.function_load(source, replace=True)
-    except redis.ResponseError as error:
-        detail = f"the queue's functions can't be loaded, Redis >= 7.0.15 or Valkey is needed: {error}"
-        raise ConfigurationError(detail) from error
-    except redis.RedisError as error:
-        raise StorageError("queue_unavailable", f"the queue does not answer: {error}") from error
-    return True
 
 
 def check_server(client: redis.Redis, *, allow_unsafe: bool = False) -> str:

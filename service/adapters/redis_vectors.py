@@ -78,7 +78,7 @@ class RedisVectorCache:
         """As the port says."""
         with suppress(StorageError):
             wished = self._call("q1_vector_wish_take")
-            return VectorWish(*wished.split(" ")) if wished else None
+            return VectorWish(*wished.split(" ")[:3]) if wished else None
         return None
 
     def _vector(self, text: str) -> Lookup:

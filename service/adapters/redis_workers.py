@@ -12,6 +12,7 @@ from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_server import connect, connect_async
 from service.domain.capacity import Activity, Capacity, StepCurve, WorkerReport
 from service.domain.execution import Execution
+from service.domain.stored_form import known_fields
 
 
 def report_to_json(report: WorkerReport) -> str:
@@ -20,15 +21,21 @@ def report_to_json(report: WorkerReport) -> str:
 
 
 def report_from_json(text: str) -> WorkerReport:
-    """Undo `report_to_json`; ValueError if it is not of this version, or the one before, which knew no activity."""
+    """Undo `report_to_json`, also of other versions; ValueError if this one can't do without what is not there."""
     try:
         fields = json.loads(text)
         capacity = fields["capacity"]
         curve = capacity["curve"]
         points = tuple((int(rows), float(seconds)) for rows, seconds in curve["points"])
-        chosen = {"curve": StepCurve(**(curve | {"points": points})), "execution": Execution(capacity["execution"])}
-        read = {"capacity": Capacity(**(capacity | chosen)), "activity": Activity(**fields.get("activity", {}))}
-        return WorkerReport(**(fields | read))
+        chosen = {
+            "curve": StepCurve(**known_fields(StepCurve, curve | {"points": points})),
+            "execution": Execution(capacity["execution"]),
+        }
+        read = {
+            "capacity": Capacity(**known_fields(Capacity, capacity | chosen)),
+            "activity": Activity(**known_fields(Activity, fields.get("activity", {}))),
+        }
+        return WorkerReport(**known_fields(WorkerReport, fields | read))
     except (KeyError, TypeError) as error:
         raise ValueError("a stored report is not one of this version") from error
 
@@ -70,7 +77,7 @@ class RedisWorkerRegistry:
         await self._client.aclose()
 
     async def reports(self) -> Sequence[WorkerReport]:
-        """As the port says; a worker of another version, whose report can't be read, is left out."""
+        """As the port says; a worker of another version whose report can't be read is left out."""
         with queue_errors():
             texts = await self._client.fcall("q1_workers", 1, self._prefix)
         reports: list[WorkerReport] = []

@@ -43,7 +43,7 @@ async def livez() -> dict[str, str]:
     responses=problems("draining", "queue_unavailable", "storage_unavailable", is_open=True),
 )
 async def readyz(edge: EdgeDep) -> dict[str, str]:
-    """The queue answers, the storage can be written, and the gateway has not been told to stop."""
+    """The queue answers and has our functions, the storage can be written, and the gateway was not told to stop."""
     await _check(edge)
     return {"status": "ok"}
 

@@ -13,6 +13,7 @@ from starlette.types import Lifespan
 from service.adapters.pillow_pool import PillowPool
 from service.adapters.queue_audit import RedisQueueAuditor
 from service.adapters.queue_calls import listen_to_calls
+from service.adapters.queue_functions import RedisQueueFunctions
 from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_batches import RedisBatchBooks
 from service.adapters.redis_keys import RedisKeys
@@ -88,9 +89,10 @@ def run_gateway(settings: Settings) -> None:
         metrics.tell_storage(stores.space)
     listen_to_calls(metrics.note_call)
     books = RedisBatchBooks(url, keys, policy)
-    upkeep = Upkeep(queue_upkeep, auditor, blobs, manifests, policy.lease_seconds, metrics)
+    functions = RedisQueueFunctions(url)
+    upkeep = Upkeep(queue_upkeep, functions, auditor, blobs, manifests, policy.lease_seconds, metrics)
     forecasts = Forecasts(registry, intake)
-    readiness, workforce = Readiness(intake, blobs), Workforce(forecasts)
+    readiness, workforce = Readiness(intake, blobs, functions), Workforce(forecasts)
     ring, links = open_key_ring(settings)
     library = Library(pictures, blobs, vectors, model.digest)
     feeder = BatchFeeder(books, manifests, intake, blobs, library, model, metrics)
@@ -135,6 +137,7 @@ def run_gateway(settings: Settings) -> None:
     server = draining_server(app, edge, (events, batches), intake, readiness)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
+    functions.close()
     if tracer is not None:
         tracer.close()
     if not server.started:

@@ -5,9 +5,10 @@ from contextlib import closing, contextmanager
 from typing import Protocol, TypeVar
 
 from service.adapters.embedded_valkey import EmbeddedValkey
+from service.adapters.queue_functions import functions_source, load_functions, version_of
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_server import check_server, connect, load_functions
+from service.adapters.redis_server import check_server, connect
 from service.domain.errors import ConfigurationError
 from service.settings import Settings
 from service.telemetry.logs import get_logger
@@ -63,11 +64,20 @@ def _loaded(url: str) -> str:
     return url
 
 
+def functions_line(settings: Settings, *, replaces_newer: bool) -> str:
+    """Load the functions into the queue of `reachable_queue`; what is there now. Raises as `load_functions`."""
+    own = version_of(functions_source())
+    with reachable_queue(settings) as url, connect(url) as client:
+        found = load_functions(client, replaces_newer=replaces_newer)
+    what = "this version's" if found == own else f"newer than this version's {own}, which they serve too"
+    return f"the queue's functions are of version {found}, {what}"
+
+
 def prepare_queue(settings: Settings) -> None:
-    """Refuse an unsafe server, and load the functions that this version needs.
+    """Refuse an unsafe server, and see that it has the functions that this version needs.
 
     Raises:
-        ConfigurationError: no queue is named, or it could lose jobs.
+        ConfigurationError: no queue is named, it could lose jobs, or its functions are too old and may not be loaded.
         StorageError: the queue does not answer.
     """
     if not settings.redis_url:
@@ -78,7 +88,7 @@ def prepare_queue(settings: Settings) -> None:
         warning = check_server(client, allow_unsafe=settings.queue.allow_unsafe_server)
         if warning:
             get_logger().warning(warning)
-        load_functions(client)
+        get_logger().info("functions", version=load_functions(client))
     finally:
         client.close()
 

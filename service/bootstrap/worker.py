@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from service.adapters.gpu_memory import open_gpu
 from service.adapters.queue_calls import listen_to_calls
+from service.adapters.queue_functions import RedisQueueFunctions
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobLeases
 from service.adapters.redis_vectors import RedisVectorCache
@@ -68,10 +69,13 @@ def run_worker(settings: Settings) -> None:
         max_entries=settings.queue.max_vectors,
         lock_seconds=policy.lease_seconds,
     )
-    announcements = RedisWorkerAnnouncements(settings.redis_url, keys)
+    announcements, functions = (
+        RedisWorkerAnnouncements(settings.redis_url, keys),
+        RedisQueueFunctions(settings.redis_url),
+    )
     worker = Worker(
         backend,
-        WorkerPorts(leases, open_stores(settings).blobs, vectors, announcements),
+        WorkerPorts(leases, open_stores(settings).blobs, vectors, announcements, functions),
         WorkerReport(uuid.uuid4().hex, backend.runtime, backend.model_digest, capacity),
         fit_preview(backend),
         WorkerTimes(
@@ -100,7 +104,7 @@ def run_worker(settings: Settings) -> None:
         worker.run()
     finally:
         ops.stop()
-        for client in (leases, vectors, announcements):
+        for client in (leases, vectors, announcements, functions):
             client.close()
         if tracer is not None:
             tracer.close()

@@ -141,6 +141,13 @@ class StorageError(ServiceError):
     is_retryable = True
 
 
+class NewerVersionError(StorageError):
+    """A newer version has stored it, and only such a one can act on it: nothing is wrong, and nothing was lost."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("queue_unavailable", detail)
+
+
 class DamagedError(StorageError):
     """What is stored is not what was stored: no other try will read it."""
 

@@ -73,11 +73,11 @@ class Webhook:
 
     Attributes:
         url: that `parse_receiver` takes.
-        events: what is told, at least one.
+        events: what is told, at least one; `WebhookEvent`s, or those of a newer version.
     """
 
     url: str
-    events: Sequence[WebhookEvent] = DEFAULT_EVENTS
+    events: Sequence[str] = DEFAULT_EVENTS
 
 
 def parse_receiver(url: str, *, is_development: bool = False) -> Receiver:

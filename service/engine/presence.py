@@ -11,8 +11,9 @@ from collections.abc import Set as AbstractSet
 from service.domain.capacity import WorkerReport
 from service.domain.errors import StorageError
 from service.engine.watched_thread import WatchedThread
-from service.ports.queue import JobLeases, News
+from service.ports.queue import JobLeases, News, QueueFunctions
 from service.ports.workers import WorkerAnnouncements
+from service.telemetry.logs import get_logger
 
 _LISTEN_SECONDS = 0.5
 _OUTAGE_PAUSE_SECONDS = 0.25
@@ -23,19 +24,25 @@ _ALIVE_SECONDS = 9.0
 
 
 class Presence:
-    """Listens from `start` to `stop`; an outage is waited out, the claims and heartbeats report it."""
+    """Listens from `start` to `stop`; an outage is waited out, the claims and heartbeats report it.
+
+    Attributes:
+        is_announced: the last try to announce the worker has come to its end.
+    """
 
     def __init__(
         self,
         leases: JobLeases,
         announcements: WorkerAnnouncements,
+        functions: QueueFunctions,
         report: Callable[[], WorkerReport],
         on_news: Callable[[AbstractSet[News]], None],
         on_death: Callable[[BaseException], None],
     ) -> None:
         """`report` and `on_news` are called from this thread, `on_death` if that ends by something unforeseen."""
-        self._leases, self._announcements, self._report = leases, announcements, report
-        self._on_news = on_news
+        self._leases, self._announcements, self._functions = leases, announcements, functions
+        self._report, self._on_news = report, on_news
+        self.is_announced = False
         self._stop = threading.Event()
         self._thread = WatchedThread("presence", self._run, on_death)
 
@@ -54,7 +61,7 @@ class Presence:
         while not self._stop.is_set():
             try:
                 if time.monotonic() >= announce_at:
-                    self._announcements.announce(self._report(), _ALIVE_SECONDS)
+                    self._announce()
                     announce_at = time.monotonic() + _ANNOUNCE_EVERY_SECONDS
                 news = self._leases.wait_for_news(_LISTEN_SECONDS)
                 if news:
@@ -65,3 +72,15 @@ class Presence:
             self._announcements.withdraw(worker)
         except StorageError:
             return  # It runs out by itself.
+
+    def _announce(self) -> None:
+        """Count on us only with functions that we know."""
+        try:
+            self._functions.ensure()
+            self._announcements.announce(self._report(), _ALIVE_SECONDS)
+        except StorageError as error:
+            if self.is_announced:
+                get_logger().warning("not announced", code=error.code, detail=error.detail)
+            self.is_announced = False
+            raise
+        self.is_announced = True

@@ -33,7 +33,7 @@ from service.engine.wishes import Wish, Wishes
 from service.engine.working_set import WorkingSet
 from service.ports.backend import F32, InferenceBackend
 from service.ports.blobs import BlobStore
-from service.ports.queue import JobLeases, News
+from service.ports.queue import JobLeases, News, QueueFunctions
 from service.ports.vectors import VectorCache
 from service.ports.workers import WorkerAnnouncements
 from service.scheduling.actions import Action, CancelJob, DropJob, EndJob, ReleaseJob, RunBatch
@@ -78,12 +78,14 @@ class WorkerPorts:
         blobs: pictures.
         vectors: source and pose vectors.
         announcements: who works, and how fast.
+        functions: what the queue's server must know.
     """
 
     leases: JobLeases
     blobs: BlobStore
     vectors: VectorCache
     announcements: WorkerAnnouncements
+    functions: QueueFunctions
 
 
 class Worker:
@@ -159,7 +161,9 @@ class Worker:
             metrics,
             tracer,
         )
-        self._presence = Presence(ports.leases, ports.announcements, self._describe, self._hear, self._die)
+        self._presence = Presence(
+            ports.leases, ports.announcements, ports.functions, self._describe, self._hear, self._die
+        )
         self._log = get_logger()
         self._is_stopping = False
         self._drain_at: float | None = None
@@ -186,7 +190,7 @@ class Worker:
         """True while new jobs would be claimed and kept."""
         # With jobs in flight the heartbeat knows, without any the claims do.
         is_queue_answering = self._heartbeat.is_answered and (self._intake.is_queue_answering or bool(self._flights))
-        return self.is_alive and not self._is_stopping and is_queue_answering
+        return self.is_alive and not self._is_stopping and is_queue_answering and self._presence.is_announced
 
     def run(self) -> None:
         """Work until `stop`; then finish what fits into the drain time and hand back the rest.

@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.domain.batch import BatchId, ItemFailure, job_id_of_item
-from service.domain.errors import DamagedError, NotFoundError, RequestError, ServiceError, StorageError
+from service.domain.errors import (
+    DamagedError,
+    NewerVersionError,
+    NotFoundError,
+    RequestError,
+    ServiceError,
+    StorageError,
+)
 from service.domain.inputs import pack_inputs, unpack_inputs
 from service.domain.job import BatchPlace, JobStatus, NewJob
 from service.domain.library import PictureKind
@@ -20,7 +27,7 @@ from service.gateway.batch_items import BatchItem, ItemPose, item_from_line
 from service.gateway.jobs import new_job
 from service.gateway.library import Library
 from service.gateway.models import ServedModel
-from service.gateway.pose_presets import preset
+from service.gateway.pose_presets import PRESETS, preset
 from service.gateway.poses import draw_pose
 from service.gateway.submission import Submission
 from service.ports.batches import BatchBooks, FeedingTurn, SkippedItem
@@ -31,6 +38,7 @@ from service.telemetry.logs import get_logger
 from service.telemetry.metrics import GatewayMetrics
 
 LEASE_SECONDS = 3.0
+_ASIDE_SECONDS = 2 * LEASE_SECONDS
 _PAUSE_SECONDS = 0.25
 _FAULT_PAUSE_SECONDS = 1.0
 # So many items are prepared at one time: each takes 400 kB and waits for a disk. The threads that do so are those of
@@ -84,6 +92,11 @@ class BatchFeeder:
             try:
                 is_busy = await self.feed()
                 pause_seconds = 0.0 if is_busy else _PAUSE_SECONDS
+            except NewerVersionError as error:
+                # Another gateway may know what to do, and gets its turn once this one has not asked for a while.
+                get_logger().warning("feeding_left_to_others", detail=error.detail)
+                await asyncio.sleep(_ASIDE_SECONDS)
+                pause_seconds = 0.0
             except StorageError as error:
                 self._metrics.count_outage(error)
                 pause_seconds = _FAULT_PAUSE_SECONDS
@@ -99,6 +112,7 @@ class BatchFeeder:
         """One round over all batches, a few items of each; whether there is more to do at once.
 
         Raises:
+            NewerVersionError: of one batch at least, only a newer version can make jobs.
             StorageError: queue or storage do not answer, for one batch at least.
         """
         turns = await self._books.turns(self._name, LEASE_SECONDS)
@@ -210,6 +224,8 @@ class BatchFeeder:
     async def _skeleton(self, pose: ItemPose, tenant: str) -> bytes:
         if pose.pose_id:
             return await self._stored(pose.pose_id, "pose", tenant)
+        if pose.preset and pose.preset not in PRESETS:
+            raise NewerVersionError("a pose of the manifest is a preset of a newer version")
         key_points = preset(pose.preset).key_points if pose.preset else pose.key_points
         if key_points is None:
             raise NotFoundError("the item has no pose")

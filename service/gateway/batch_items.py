@@ -4,13 +4,15 @@ Which values are allowed is checked before (`service.api.batch_reader`); pixels 
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from service.domain.batch import ItemFailure
+from service.domain.errors import NewerVersionError
 from service.domain.job import Priority
 from service.domain.pose import KeyPoints, key_points_from_fields
 from service.domain.request import ImageFormat, OutputOptions, Sampler
+from service.domain.stored_form import stored_form
 from service.gateway.submission import JobOptions
 
 
@@ -54,26 +56,36 @@ class BatchItem:
 
 def item_to_line(item: BatchItem) -> bytes:
     """JSON without a line feed."""
-    return json.dumps(asdict(item), separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(stored_form(item), separators=(",", ":"), allow_nan=False).encode()
 
 
 def canonical(item: BatchItem) -> bytes:
     """Equal for equal items, in whatever order their fields were given."""
-    return json.dumps(asdict(item), sort_keys=True).encode()
+    return json.dumps(stored_form(item), sort_keys=True).encode()
 
 
 def item_from_line(line: bytes) -> BatchItem:
-    """Undo `item_to_line`; ValueError if the line is not one of its."""
+    """Undo `item_to_line`.
+
+    Raises:
+        NewerVersionError: it has something that this version does not know.
+        ValueError: the line is not one of its.
+    """
+    read = json.loads(line)
+    if not isinstance(read, dict):
+        raise ValueError("a line of the manifest is no object")
+    fields = cast("dict[str, Any]", read)
     try:
-        fields = json.loads(line)
         made: dict[str, Any] = {
             "options": _options(fields["options"]) if fields["options"] else None,
             "pose": _pose(fields["pose"]) if fields["pose"] else None,
             "failure": _failure(fields["failure"]) if fields["failure"] else None,
         }
         return BatchItem(**(fields | made))
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError("a line of the manifest is not one of this version") from error
+    except (KeyError, IndexError) as error:
+        raise ValueError("a line of the manifest is not whole") from error
+    except (TypeError, ValueError) as error:
+        raise NewerVersionError("a line of the manifest is of a newer version") from error
 
 
 def _options(fields: dict[str, Any]) -> JobOptions:
@@ -88,9 +100,8 @@ def _options(fields: dict[str, Any]) -> JobOptions:
 
 def _pose(fields: dict[str, Any]) -> ItemPose:
     points = fields["key_points"]
-    if points is None:
-        return ItemPose(fields["pose_id"], fields["preset"])
-    return ItemPose(key_points=key_points_from_fields(points))
+    made: dict[str, Any] = {"key_points": None if points is None else key_points_from_fields(points)}
+    return ItemPose(**(fields | made))
 
 
 def _failure(fields: dict[str, Any]) -> ItemFailure:

@@ -8,14 +8,14 @@ import asyncio
 from service.domain.errors import OverloadedError
 from service.gateway.patience import queue_answers_within
 from service.ports.blobs import BlobStore
-from service.ports.queue import JobIntake, QueueFigures
+from service.ports.queue import JobIntake, QueueFigures, QueueFunctions
 
 
 class Readiness:
     """Looks at the two things that a gateway needs, and knows whether it has been told to stop."""
 
-    def __init__(self, intake: JobIntake, blobs: BlobStore) -> None:
-        self._intake = intake
+    def __init__(self, intake: JobIntake, blobs: BlobStore, functions: QueueFunctions) -> None:
+        self._intake, self._functions = intake, functions
         self._blobs = blobs
         self._is_draining = False
 
@@ -37,10 +37,12 @@ class Readiness:
 
         Raises:
             OverloadedError: `draining`.
-            StorageError: `queue_unavailable`, after 2 s at most, or `storage_unavailable`.
+            StorageError: `queue_unavailable`, after 2 s at most: no answer, or its functions are not ours; or
+                `storage_unavailable`.
         """
         self.check_open()
         async with queue_answers_within():
+            await asyncio.to_thread(self._functions.ensure)
             await self._intake.stats()
         await asyncio.to_thread(self._blobs.check_writable)
 

@@ -3,7 +3,6 @@
 It neither checks values (`service.api.schemas`) nor talks to the queue (`service.gateway.jobs`).
 """
 
-import dataclasses
 import hashlib
 import json
 import secrets
@@ -14,6 +13,7 @@ from service.domain.digest import content_digest
 from service.domain.job import DEFAULT_RETENTION_SECONDS, MAX_DEADLINE_SECONDS, Priority
 from service.domain.pose import KeyPoints
 from service.domain.request import MAX_SEED, GenerationRequest, OutputOptions, Sampler, SamplingParams
+from service.domain.stored_form import stored_form
 from service.domain.webhook import Webhook
 
 
@@ -81,7 +81,7 @@ class Submission:
 
     def fingerprint(self, request: GenerationRequest) -> str:
         """64 hex digits over everything that decides the answer to `request`; a drawn seed counts as an absent one."""
-        content = dataclasses.asdict(request)
+        content = stored_form(request)
         content["params"]["seed"] = self.options.seed
         # The skeleton that was drawn from it counts already.
         del content["found_pose"]
@@ -91,5 +91,5 @@ class Submission:
             "retention_seconds": self.options.retention_seconds,
         }
         if self.options.webhook:
-            content["webhook"] = dataclasses.asdict(self.options.webhook)
+            content["webhook"] = stored_form(self.options.webhook)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

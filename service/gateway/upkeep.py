@@ -13,7 +13,7 @@ from service.domain.library import PICTURE_ID
 from service.ports.audit import QueueAudit
 from service.ports.blobs import BlobStore
 from service.ports.manifests import ManifestStore
-from service.ports.queue import JobUpkeep
+from service.ports.queue import JobUpkeep, QueueFunctions
 from service.telemetry.logs import get_logger
 from service.telemetry.metrics import GatewayMetrics
 
@@ -34,6 +34,7 @@ class Upkeep:
     def __init__(
         self,
         queue: JobUpkeep,
+        functions: QueueFunctions,
         auditor: QueueAudit,
         blobs: BlobStore,
         manifests: ManifestStore,
@@ -41,7 +42,7 @@ class Upkeep:
         metrics: GatewayMetrics,
         audit_every_seconds: float = _AUDIT_EVERY_SECONDS,
     ) -> None:
-        self._queue = queue
+        self._queue, self._functions = queue, functions
         self._auditor = auditor
         self._blobs, self._manifests = blobs, manifests
         self._metrics = metrics
@@ -53,19 +54,28 @@ class Upkeep:
         self._deleted: set[str] = set()
 
     async def run(self) -> None:
-        """Reap and delete fifteen times a lease, audit each minute, sweep at the start and then each hour.
+        """Restore, reap and delete fifteen times a lease, audit each minute, sweep at the start and then each hour.
 
         Each duty keeps its own pace: a reap that comes late looks like an outage, after which every lease starts again.
         Outages are waited out, and whatever else goes wrong too.
         """
         # Not a TaskGroup: it passes a cancel on only once, and the Redis client may swallow one.
         await asyncio.gather(
+            self._repeat(self.restore, self._interval_seconds),
             self._repeat(self.reap, self._interval_seconds),
             self._repeat(self.delete, self._interval_seconds),
             self._repeat(self._audit_when_due, self._interval_seconds),
             self._repeat(self.sweep, _SWEEP_EVERY_SECONDS),
             return_exceptions=True,
         )
+
+    async def restore(self) -> None:
+        """Put the queue's functions back if somebody has flushed them, or an older version has put its own there.
+
+        Raises:
+            StorageError: the queue does not answer, or this process may not do that.
+        """
+        await asyncio.to_thread(self._functions.ensure)
 
     async def reap(self) -> None:
         """One round: what has run out in time goes back or ends, and `delete` gets its next work.

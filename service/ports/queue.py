@@ -1,4 +1,4 @@
-"""The queue as its three users see it: the gateway, the worker, upkeep.
+"""The queue as its three users see it: the gateway, the worker, upkeep; and what all of them need of its server.
 
 `lost`, `fenced` and `full` are answers here, not exceptions; a queue that does not answer raises StorageError. Whatever
 ended or released a job may be said again: it is answered as it was the first time.
@@ -156,6 +156,18 @@ class JobLeases(Protocol):
 
     def release(self, job_id: JobId, fence: int) -> ReleaseVerdict:
         """Give the job back unharmed; this delivery does not count."""
+        ...
+
+
+class QueueFunctions(Protocol):
+    """What the queue's server must know so that the others can call it; blocking calls, from any thread."""
+
+    def ensure(self) -> None:
+        """Return once the server knows what this version calls, from a newer version if need be.
+
+        Raises:
+            StorageError: `queue_unavailable`: it does not answer, or does not know that and may not be told.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ import re
 import httpx
 import pytest
 
+from service.domain.errors import StorageError
 from tests.api.bad_inputs import GOOD_BODY
 from tests.api.conftest import Edge
 from tests.fakes.fake_intake import a_worker_report
@@ -80,6 +81,16 @@ def test_readiness_when_the_queue_is_away_then_503_and_the_gauge_follows(edge: E
     edge.intake.trouble = "none"
     assert edge.client.get(path).status_code == httpx.codes.OK
     assert samples(edge)["xmdpt_ready"] == 1
+
+
+@pytest.mark.parametrize("path", PROBES)
+def test_readiness_when_the_queues_functions_are_too_old_then_503_and_what_to_do(edge: Edge, path: str) -> None:
+    edge.intake.functions_trouble = StorageError("queue_unavailable", "load them")
+
+    response = edge.client.get(path)
+
+    assert (response.status_code, response.json()["code"]) == (503, "queue_unavailable")
+    assert response.json()["detail"] == "load them"
 
 
 @pytest.mark.parametrize("path", PROBES)

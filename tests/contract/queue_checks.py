@@ -90,6 +90,26 @@ def check_release_takes_the_delivery_back(lab: QueueLab) -> None:
     assert lab.record(1)["suspect"] == "0"
 
 
+def check_release_with_a_pause_takes_the_delivery_back_and_keeps_the_job_for_so_long(lab: QueueLab) -> None:
+    lab.enqueue(1, deadline_ms=60_000)
+    for _ in range(MAX_DELIVERIES + 2):
+        assert lab.release(1, lab.claim()[1], 5_000) == "queued"
+        lab.check()
+        lab.lapse(4_000)
+        assert lab.claim() == {}
+        lab.lapse(2_000)
+    assert {name: lab.record(1)[name] for name in ("state", "deliveries", "failures", "suspect")} == {
+        "state": "queued",
+        "deliveries": "0",
+        "failures": "0",
+        "suspect": "0",
+    }
+    lab.release(1, lab.claim()[1], 5_000)
+    lab.lapse(30_000)
+    lab.check()
+    assert lab.record(1)["error_code"] == "deadline_exceeded"
+
+
 def check_poison_ends_after_its_deliveries(lab: QueueLab) -> None:
     lab.enqueue(1)
     for delivery in range(MAX_DELIVERIES):

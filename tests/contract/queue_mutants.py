@@ -183,7 +183,16 @@ MUTANTS = {
         "running == 0",
     ),
     # Failures, suspects, stalls.
-    "no back-off": ("retries_are_delayed_and_counted", "text(now + limits.delay_ms * 2 ^ (failures - 1))", "text(now)"),
+    "no back-off": (
+        "retries_are_delayed_and_counted",
+        "pause(p, job, now, limits.delay_ms * 2 ^ (failures - 1))",
+        "pause(p, job, now, 0)",
+    ),
+    "set aside for no time": (
+        "release_with_a_pause_takes_the_delivery_back_and_keeps_the_job_for_so_long",
+        "pause(p, job, now, pause_ms)",
+        "pause(p, job, now, 0)",
+    ),
     "last delivery retried": (
         "the_last_delivery_is_not_retried",
         " and job.deliveries < limits.deliveries",

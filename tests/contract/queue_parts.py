@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import redis
 
+from service.adapters.queue_functions import load_functions
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases, RedisJobUpkeep
-from service.adapters.redis_server import connect, load_functions
+from service.adapters.redis_server import connect
 from service.ports.queue import Enqueued
 from tests.unit.builders import a_job_id, a_new_job
 

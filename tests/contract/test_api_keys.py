@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from service.adapters.queue_functions import load_functions
 from service.adapters.redis_api_keys import RedisKeyRegister, RedisKeyRing
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_server import load_functions
 from service.domain.access import ApiKey, CallerLimits, Scope, secret_digest
 from service.domain.errors import StorageError
 from tests.fakes.redis_process import RedisProcess

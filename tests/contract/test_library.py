@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from service.adapters.queue_functions import load_functions
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_library import RedisPictureLibrary
-from service.adapters.redis_server import connect, load_functions
+from service.adapters.redis_server import connect
 from service.domain.errors import StorageError
 from service.domain.library import KEPT_SECONDS, PREFIXES, NewPicture, PictureKind, StoredPicture
 from service.domain.pose import KeyPoints

@@ -1,6 +1,7 @@
 """The worker's and upkeep's side of the real queue, on both servers: one owner at a time, and nothing forgotten."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -42,7 +43,34 @@ async def test_claim_when_jobs_wait_then_as_many_as_fit_in_their_order(queue: Qu
     assert queue.leases.claim(8, 3) == ()
 
 
-async def test_claim_when_a_stored_request_is_of_another_version_then_its_job_is_given_back_and_the_rest_is_claimed(
+async def test_claim_when_a_request_is_of_a_newer_version_then_its_job_waits_unharmed_for_a_worker_of_that(
+    queue: Queue,
+) -> None:
+    await queue.submit(1, 2)
+    key = RedisKeys().job(a_job_id(1))
+    known = queue.client.hget(key, "request")
+    queue.client.hset(key, "request", json.dumps(json.loads(known) | {"shade": 3}))
+
+    (other,) = queue.leases.claim(2, 0)
+    assert other.id == a_job_id(2)
+    for _ in range(POLICY.max_failures + POLICY.max_deliveries):
+        assert queue.client.hmget(key, "state", "deliveries", "failures") == ["delayed", "0", "0"]
+        job = await queue.intake.read(a_job_id(1))
+        assert job
+        assert (job.status, job.request, job.failure) == (JobStatus.QUEUED, a_request(1), None), "it is shown"
+        queue.client.zadd("{xmdpt}:delayed", {a_job_id(1): 1})
+        await queue.reap_until(lambda _: not queue.client.zcard("{xmdpt}:delayed"))
+        assert queue.leases.claim(1, 0) == ()
+
+    queue.client.hset(key, "request", known)
+    queue.client.zadd("{xmdpt}:delayed", {a_job_id(1): 1})
+    await queue.reap_until(lambda _: not queue.client.zcard("{xmdpt}:delayed"))
+    (job,) = queue.leases.claim(1, 0)
+    assert (job.id, job.attempt) == (a_job_id(1), 1)
+    assert queue.leases.succeed(job.id, a_result(job.fence)) == "succeeded"
+
+
+async def test_claim_when_a_stored_request_can_not_be_read_then_its_job_is_given_back_and_the_rest_is_claimed(
     queue: Queue,
 ) -> None:
     await queue.submit(1, 2, 3)

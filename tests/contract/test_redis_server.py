@@ -1,4 +1,4 @@
-"""Which servers are trusted with accepted jobs, and how the functions get into them."""
+"""Which servers are trusted with accepted jobs, and that calls of their functions are told."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from service.adapters.queue_calls import listen_to_calls
-from service.adapters.redis_server import check_server, connect, connect_async, functions_source, load_functions
+from service.adapters.queue_functions import load_functions
+from service.adapters.redis_server import check_server, connect, connect_async
 from service.domain.errors import ConfigurationError, StorageError
 from tests.fakes.redis_process import RedisProcess
 
@@ -90,54 +91,10 @@ def test_server_when_there_is_none_then_the_queue_is_unavailable(ask: Callable, 
     assert error.value.code == "queue_unavailable"
 
 
-def test_functions_when_loaded_then_only_another_text_is_loaded_again(client: redis.Redis) -> None:
-    client.function_flush()
-
-    assert load_functions(client) is True
-    assert load_functions(client) is False
-    assert load_functions(client, functions_source() + "\n-- newer") is True
-    assert load_functions(client) is True
-    names = {function[1] for function in client.function_list("xmdpt_q1")[0][5]}
-    verbs = {"enqueue", "claim", "heartbeat", "finish", "release", "cancel", "reap", "read", "stats", "weight_set"}
-    others = {
-        "audit",
-        "vectors_look_up",
-        "vector_put",
-        "vector_abandon",
-        "vector_wish",
-        "vector_wish_take",
-        "worker_announce",
-        "worker_withdraw",
-        "workers",
-        "key_add",
-        "key_revoke",
-        "history",
-        "latencies",
-        "room",
-        "list",
-        "erase",
-        *(f"batch_{verb}" for verb in ("open", "read", "cancel", "results", "feed", "skip")),
-        *(f"picture_{verb}" for verb in ("add", "use", "delete")),
-        "figures",
-        "hook_plan",
-        "hook_claim",
-        "hook_done",
-        "hook_secrets",
-        "hook_rotate",
-    }
-    assert names == {f"q1_{name}" for name in verbs | others}
-
-
-def test_functions_when_the_server_refuses_the_text_then_it_says_what_is_needed(client: redis.Redis) -> None:
-    with pytest.raises(ConfigurationError, match="Redis >= 7"):
-        load_functions(client, "#!lua name=xmdpt_q1\nthis is no Lua")
-
-    assert load_functions(client) in (True, False), "the server goes on"
-
-
 @pytest.fixture
-def told() -> Iterator[list[tuple[str, float]]]:
-    """The calls of functions that this process has made, and how long each took."""
+def told(client: redis.Redis) -> Iterator[list[tuple[str, float]]]:
+    """The calls of functions that this process has made since they were loaded, and how long each took."""
+    load_functions(client)
     calls: list[tuple[str, float]] = []
     listen_to_calls(lambda *call: calls.append(call))
     yield calls
@@ -147,7 +104,6 @@ def told() -> Iterator[list[tuple[str, float]]]:
 async def test_call_when_it_is_listened_to_then_its_function_and_time_are_told(
     server: RedisProcess, client: redis.Redis, told: list[tuple[str, float]]
 ) -> None:
-    load_functions(client)
     async with connect_async(server.url) as asynchronous:
         client.fcall("q1_stats", 1, "{p}")
         await asynchronous.fcall("q1_figures", 1, "{p}")

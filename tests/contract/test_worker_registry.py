@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from service.adapters.queue_functions import load_functions
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_server import connect, load_functions
+from service.adapters.redis_server import connect
 from service.adapters.redis_workers import (
     RedisWorkerAnnouncements,
     RedisWorkerRegistry,
@@ -125,20 +126,28 @@ def test_report_when_its_worker_does_not_say_what_it_does_then_its_figures_count
     assert report_from_json(json.dumps(fields)) == replace(a_report(), activity=Activity())
 
 
+@pytest.mark.parametrize("part", ["", "capacity", "curve", "activity"])
+def test_report_when_a_newer_version_says_more_then_what_is_known_counts(part: str) -> None:
+    fields = json.loads(report_to_json(a_report()))
+    place = {"": fields, "capacity": fields["capacity"], "curve": fields["capacity"]["curve"]}
+    (place | {"activity": fields["activity"]})[part]["shade"] = 3
+
+    assert report_from_json(json.dumps(fields)) == a_report()
+
+
 FOREIGN = {
     "no JSON": "worker",
     "no object": "[1]",
     "empty": "{}",
     "no points": report_to_json(a_report()).replace("[[1,0.1],", "[[9,0.1],"),
     "unknown execution": report_to_json(a_report()).replace("whole_loop", "sometimes"),
-    "a field more": json.dumps(json.loads(report_to_json(a_report())) | {"colour": "red"}),
     "an activity of text": json.dumps(json.loads(report_to_json(a_report())) | {"activity": "idle"}),
     "a capacity of text": json.dumps(json.loads(report_to_json(a_report())) | {"capacity": "large"}),
 }
 
 
 @pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)
-async def test_report_when_it_is_of_another_version_then_it_is_left_out(sides: Sides, lab: QueueLab, text: str) -> None:
+async def test_report_when_it_can_not_be_read_then_it_is_left_out(sides: Sides, lab: QueueLab, text: str) -> None:
     lab.call("q1_worker_announce", "other", text, 1000)
     sides.announcements.announce(a_report(), ALIVE_SECONDS)
 

@@ -32,6 +32,8 @@ class FakeIntake:
         self.jobs: dict[str, Job] = {}
         self.accepted: list[NewJob] = []
         self.expired: list[str] = []
+        self.functions_trouble: StorageError | None = None
+        self.num_ensured = 0
         self.workers: list[WorkerReport] = []
         self.forecast_ratios: list[float] = []
         self.ended: list[Latency] = []
@@ -56,6 +58,7 @@ class FakeIntake:
         ):
             kept.clear()
         self.trouble = "none"
+        self.functions_trouble = None
 
     async def enqueue(self, job: NewJob) -> Enqueued:
         await self._answer()
@@ -115,6 +118,11 @@ class FakeIntake:
 
     def end_waits(self) -> None:
         self.are_waits_over = True
+
+    def ensure(self) -> None:
+        self.num_ensured += 1
+        if self.functions_trouble:
+            raise self.functions_trouble
 
     async def stats(self) -> QueueStats:
         await self._answer()

@@ -26,6 +26,7 @@ class FakeLeases:
         self.cancelled: list[str] = []
         self.reports: list[WorkerReport] = []
         self.progress: dict[str, list[Progress]] = {}
+        self.functions_trouble: StorageError | None = None
         self.is_idle = threading.Event()
 
     def _answer(self) -> None:
@@ -49,6 +50,10 @@ class FakeLeases:
     def wait_for_news(self, timeout_seconds: float) -> AbstractSet[News]:
         threading.Event().wait(0.005)
         return frozenset({"work"})
+
+    def ensure(self) -> None:
+        if self.functions_trouble:
+            raise self.functions_trouble
 
     def announce(self, report: WorkerReport, alive_seconds: float) -> None:
         self.reports.append(report)

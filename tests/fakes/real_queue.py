@@ -9,12 +9,13 @@ from typing import Any
 import httpx
 import redis
 
+from service.adapters.queue_functions import load_functions
 from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_batches import RedisBatchBooks
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_library import RedisPictureLibrary
 from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases
-from service.adapters.redis_server import connect, load_functions
+from service.adapters.redis_server import connect
 from service.adapters.redis_vectors import RedisKnownVectors
 from service.domain.job import ClaimedJob, Progress
 from service.domain.result import PictureFile

@@ -113,7 +113,7 @@ def running_gateway(
     feeder = BatchFeeder(books, manifests, taken, blobs, pictures, MODEL, metrics)
     batches = Batches(books, manifests, blobs, feeder, forecasts, metrics, receivers)
     events = JobEvents(archive, blobs, forecasts, metrics, max_event_streams)
-    readiness = Readiness(taken, blobs)
+    readiness = Readiness(taken, blobs, intake)
     workforce = Workforce(forecasts, worker_patience_seconds)
     services = GatewayServices(
         jobs,

@@ -56,7 +56,7 @@ def a_worker(
 ) -> Worker:
     """A worker that nobody has started."""
     times = WorkerTimes(0.02, lease_seconds=2, drain_seconds=drain_seconds, max_turn_seconds=5)
-    ports = WorkerPorts(leases, blobs, vectors or MemoryVectors(), leases)
+    ports = WorkerPorts(leases, blobs, vectors or MemoryVectors(), leases, leases)
     projection = PreviewProjection(np.zeros((5, 3), np.float32))
     return Worker(backend, ports, a_report(execution, slots), projection, times, metrics or WorkerMetrics("test"))
 

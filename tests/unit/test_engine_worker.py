@@ -1,6 +1,8 @@
 """The worker's loop over a scripted backend and a scripted queue."""
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,13 @@ import numpy as np
 import pytest
 
 from service.adapters.file_blobs import FileBlobs
-from service.domain.errors import BackendError, BackendTimeoutError, BackendUnavailableError, ResourceExhaustedError
+from service.domain.errors import (
+    BackendError,
+    BackendTimeoutError,
+    BackendUnavailableError,
+    ResourceExhaustedError,
+    StorageError,
+)
 from service.domain.inputs import pack_inputs
 from service.domain.job import JobFailure, Priority
 from service.domain.result import JobResult
@@ -349,3 +357,32 @@ def test_worker_when_jobs_have_ended_then_its_metrics_say_what_was_claimed_made_
     ]
     assert waits == [1, 1]
     assert registry.get_sample_value("xmdpt_step_batch_occupancy_ratio") == 0
+
+
+def test_worker_when_the_queues_functions_are_not_its_own_then_it_is_not_ready_and_nobody_counts_on_it(
+    blobs: FileBlobs,
+) -> None:
+    leases = FakeLeases()
+    worker = a_worker(leases, blobs, FakeBackend())
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_for(lambda: worker.is_ready and leases.reports)
+        leases.reports.clear()
+        leases.functions_trouble = StorageError("queue_unavailable", "they are too old")
+
+        wait_for(lambda: not worker.is_ready)
+        assert leases.reports == []
+
+        leases.functions_trouble = None
+        wait_for(lambda: worker.is_ready and leases.reports)
+    finally:
+        worker.stop()
+        thread.join(20)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    give_up_at = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < give_up_at, "it never happened"
+        threading.Event().wait(0.005)

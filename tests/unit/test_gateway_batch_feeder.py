@@ -1,16 +1,18 @@
 """The feeder where what it needs is gone or damaged: that batch's items end, and the other batches go on."""
 
+import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from service.domain.batch import BatchId, job_id_of_item
-from service.domain.errors import StorageError
+from service.domain.errors import NewerVersionError, StorageError
 from service.domain.inputs import PICTURE_BYTES
 from service.domain.job import DEFAULT_TENANT, JobStatus
 from service.domain.library import StoredPicture
-from service.gateway.batch_feeder import BatchFeeder
+from service.gateway.batch_feeder import LEASE_SECONDS, BatchFeeder
 from service.gateway.batch_items import BatchItem, ItemPose, item_to_line
 from service.gateway.library import Library
 from service.ports.batches import FeedingTurn, SkippedItem
@@ -112,14 +114,55 @@ async def test_feed_when_an_items_pictures_are_lost_then_it_fails_alone(content:
     assert [job.id for job in table.intake.accepted] == [job_id_of_item(BATCH, 1)]
 
 
-async def test_feed_when_a_preset_is_no_longer_known_then_the_item_fails() -> None:
-    table = Table(a_turn(num_left=1))
+def of_a_newer_version(line: bytes, **changes: Any) -> bytes:
+    """A manifest's line with other fields, or more of them, in its options."""
+    fields = json.loads(line)
+    return json.dumps(fields | {"options": fields["options"] | changes}).encode()
+
+
+NEWER = {
+    "preset": an_item(0, source_id="src_" + "1" * 32, pose=ItemPose(preset="of a newer version")),
+    "field": of_a_newer_version(an_item(0), shade=3),
+    "sampler": of_a_newer_version(an_item(0), sampler="of a newer version"),
+}
+
+
+@pytest.mark.parametrize("line", NEWER.values(), ids=NEWER)
+async def test_feed_when_only_a_newer_version_knows_an_item_then_it_is_left_to_one_and_others_go_on(
+    line: bytes,
+) -> None:
+    table = Table(a_turn(num_left=1), a_turn(OTHER, num_left=1))
     source = await a_source(table)
-    table.manifests.put(BATCH, [an_item(0, source_id=source.id, pose=ItemPose(preset="of another version"))])
+    table.manifests.put(BATCH, [line.replace(b"src_" + b"1" * 32, source.id.encode())])
+    table.manifests.put(OTHER, [an_item(0)])
+    table.blobs.put_input(job_id_of_item(OTHER, 0), an_input())
 
-    await table.feeder.feed()
+    with pytest.raises(NewerVersionError):
+        await table.feeder.feed()
 
-    assert table.failures(BATCH) == [("name-0", "input_lost")]
+    assert table.books.skipped == {}
+    assert [job.id for job in table.intake.accepted] == [job_id_of_item(OTHER, 0)]
+
+
+async def test_run_when_only_a_newer_version_knows_an_item_then_others_get_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asides: list[float] = []
+    stood_aside = asyncio.Event()
+
+    async def stand_aside(seconds: float) -> None:
+        asides.append(seconds)
+        stood_aside.set()
+        await asyncio.Event().wait()
+
+    table = Table(a_turn(num_left=1))
+    table.manifests.put(BATCH, [NEWER["field"]])
+    monkeypatch.setattr("service.gateway.batch_feeder.asyncio.sleep", stand_aside)
+    running = asyncio.create_task(table.feeder.run())
+    await stood_aside.wait()
+    running.cancel()
+
+    assert asides[0] > LEASE_SECONDS, "until then nobody else may feed"
 
 
 async def test_feed_when_the_storage_is_down_then_nothing_ends_and_it_is_tried_again() -> None:

@@ -32,7 +32,7 @@ def blobs() -> MemoryBlobs:
 
 @pytest.fixture
 def upkeep(queue: FakeIntake, blobs: MemoryBlobs) -> Upkeep:
-    return Upkeep(queue, queue, blobs, MemoryManifests(), lease_seconds=0.015, metrics=GatewayMetrics("test"))
+    return Upkeep(queue, queue, queue, blobs, MemoryManifests(), lease_seconds=0.015, metrics=GatewayMetrics("test"))
 
 
 def store(blobs: MemoryBlobs, *numbers: int) -> None:
@@ -52,6 +52,20 @@ async def until(condition: Callable[[], bool]) -> None:
             if condition():
                 return
             await asyncio.sleep(0.001)
+
+
+async def test_run_when_the_functions_are_not_ours_then_they_are_looked_after_again_and_again(
+    upkeep: Upkeep, queue: FakeIntake
+) -> None:
+    queue.functions_trouble = StorageError("queue_unavailable", "they are too old")
+    running = asyncio.create_task(upkeep.run())
+
+    with structlog.testing.capture_logs() as lines:
+        await until(lambda: queue.num_ensured > 2)
+    running.cancel()
+
+    (line,) = [line for line in lines if line["event"] == "upkeep_failed"]
+    assert line["detail"] == "they are too old"
 
 
 async def test_reap_when_pictures_are_due_then_those_go_and_no_others(
@@ -151,7 +165,7 @@ async def test_audit_when_something_is_wrong_then_it_is_counted_and_logged(
     queue.violations = {"lease": [a_job_id(number) for number in range(20)], "live": ["default"]}
 
     with structlog.testing.capture_logs() as lines:
-        await Upkeep(queue, queue, blobs, MemoryManifests(), 1, metrics).audit()
+        await Upkeep(queue, queue, queue, blobs, MemoryManifests(), 1, metrics).audit()
 
     counted = {kind: metrics.invariant_violations.labels(kind)._value.get() for kind in get_args(InvariantKind)}
     assert {kind: count for kind, count in counted.items() if count} == {"lease": 20, "live": 1}
@@ -163,7 +177,9 @@ async def test_audit_when_something_is_wrong_then_it_is_counted_and_logged(
 
 
 async def test_run_when_a_minute_has_passed_then_it_audits(queue: FakeIntake, blobs: MemoryBlobs) -> None:
-    upkeep = Upkeep(queue, queue, blobs, MemoryManifests(), 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
+    upkeep = Upkeep(
+        queue, queue, queue, blobs, MemoryManifests(), 0.015, GatewayMetrics("test"), audit_every_seconds=0.01
+    )
     task = asyncio.create_task(upkeep.run())
 
     await until(lambda: queue.num_audits >= 3)
@@ -179,7 +195,7 @@ async def test_run_when_the_queue_is_away_then_no_audit_before_its_minute_is_ove
     metrics = GatewayMetrics("test")
     queue.trouble = "refuses"
     task = asyncio.create_task(
-        Upkeep(queue, queue, blobs, MemoryManifests(), 0.015, metrics, audit_every_seconds=60).run()
+        Upkeep(queue, queue, queue, blobs, MemoryManifests(), 0.015, metrics, audit_every_seconds=60).run()
     )
     await until(lambda: metrics.redis_errors._value.get() >= 3)
     queue.trouble = "none"
@@ -221,7 +237,9 @@ async def test_run_when_another_duty_takes_long_then_leases_are_reaped_on(
         monkeypatch.setattr(queue, "audit", stuck.hang)
     else:
         monkeypatch.setattr(blobs, "delete_job" if duty == "delete" else "sweep", stuck.block)
-    upkeep = Upkeep(queue, queue, blobs, MemoryManifests(), 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
+    upkeep = Upkeep(
+        queue, queue, queue, blobs, MemoryManifests(), 0.015, GatewayMetrics("test"), audit_every_seconds=0.01
+    )
     task = asyncio.create_task(upkeep.run())
     try:
         await until(stuck.has_begun.is_set)
@@ -246,7 +264,9 @@ async def test_run_when_a_duty_meets_the_unforeseen_then_it_is_logged_and_goes_o
 
     queue.expired = [a_job_id(1)]
     monkeypatch.setattr(blobs if duty == "delete" else queue, "delete_job" if duty == "delete" else duty, fail)
-    upkeep = Upkeep(queue, queue, blobs, MemoryManifests(), 0.015, GatewayMetrics("test"), audit_every_seconds=0.01)
+    upkeep = Upkeep(
+        queue, queue, queue, blobs, MemoryManifests(), 0.015, GatewayMetrics("test"), audit_every_seconds=0.01
+    )
     with structlog.testing.capture_logs() as lines:
         task = asyncio.create_task(upkeep.run())
         await until(lambda: num_calls >= 3 or task.done())

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.adapters.redis_records import (
-    claimed_jobs_from_json,
+    Claimed,
+    claimed_from_json,
     figures_from_json,
     job_from_record,
     job_then,
@@ -133,10 +134,8 @@ def test_text_when_it_is_none_of_ours_then_the_queue_is_to_blame(text: str) -> N
         assert error.value.code == "queue_unavailable"
 
 
-@pytest.mark.parametrize(
-    ("place", "value"), [(("params", "sampler"), "euler"), (("output", "format"), "gif"), (("params", "eta"), 0.5)]
-)
-def test_request_when_it_is_of_a_newer_version_then_it_is_refused(place: tuple[str, str], value: Any) -> None:
+@pytest.mark.parametrize(("place", "value"), [(("params", "sampler"), "euler"), (("output", "format"), "gif")])
+def test_request_when_it_can_not_even_be_shown_then_refused(place: tuple[str, str], value: Any) -> None:
     fields = json.loads(request_to_json(a_request()))
     fields[place[0]][place[1]] = value
 
@@ -161,11 +160,12 @@ def a_claim(number: int, **fields: Any) -> dict[str, Any]:
 def test_claim_when_jobs_are_given_then_in_their_order() -> None:
     second = a_claim(2, **{"is_suspect": True, "class": "batch", "waited_ms": 1500, "left_ms": 500})
 
-    assert claimed_jobs_from_json(json.dumps({"hold": False, "jobs": [second, a_claim(1)]})) == (
+    assert claimed_from_json(json.dumps({"hold": False, "jobs": [second, a_claim(1)]})) == Claimed(
         (
             ClaimedJob(a_job_id(2), 12, a_request(2), True, 1.5, Priority.BATCH, seconds_left=0.5),
             ClaimedJob(a_job_id(1), 11, a_request(1), False, 0.0, Priority.INTERACTIVE, seconds_left=0.0),
         ),
+        {},
         {},
     )
 
@@ -176,21 +176,61 @@ def test_claim_when_a_job_is_not_of_this_version_then_it_is_named_and_the_others
 ) -> None:
     answer = {"hold": False, "jobs": [a_claim(1), a_claim(2, **fields), a_claim(3)]}
 
-    jobs, unreadable = claimed_jobs_from_json(json.dumps(answer))
+    claimed = claimed_from_json(json.dumps(answer))
 
-    assert [job.id for job in jobs] == [a_job_id(1), a_job_id(3)]
-    assert unreadable == {a_job_id(2): 12}
+    assert [job.id for job in claimed.jobs] == [a_job_id(1), a_job_id(3)]
+    assert (claimed.newer, claimed.unreadable) == ({}, {a_job_id(2): 12})
+
+
+def newer(*path: str, value: Any = 3) -> str:
+    """A request to which a newer version has added, or in which it has changed, one thing."""
+    fields = json.loads(request_to_json(a_request(2)))
+    place = fields
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    return json.dumps(fields)
+
+
+NEWER = {
+    "request": newer("shade"),
+    "params": newer("params", "shade"),
+    "output": newer("output", "shade"),
+    "sampler": newer("params", "sampler", value="newest"),
+}
+
+
+@pytest.mark.parametrize("request_text", NEWER.values(), ids=NEWER)
+def test_claim_when_a_request_is_of_a_newer_version_then_it_is_told_from_one_that_nobody_can_read(
+    request_text: str,
+) -> None:
+    claimed = claimed_from_json(json.dumps({"hold": False, "jobs": [a_claim(1), a_claim(2, request=request_text)]}))
+
+    assert [job.id for job in claimed.jobs] == [a_job_id(1)]
+    assert (claimed.newer, claimed.unreadable) == ({a_job_id(2): 12}, {})
+
+
+@pytest.mark.parametrize("place", ["request", "params", "output"])
+def test_record_when_a_newer_version_knows_more_of_it_then_the_rest_is_shown(place: str) -> None:
+    assert job_from_record(a_job_id(), a_record(request=NEWER[place], novelty="1")).request == a_request(2)
+
+
+def test_result_when_a_newer_version_says_more_then_the_rest_is_shown() -> None:
+    fields = json.loads(result_to_json(a_result()))
+    fields["files"] = [file | {"shade": 3} for file in fields["files"]]
+
+    assert result_from_json(json.dumps(fields | {"shade": 3})) == a_result()
 
 
 @pytest.mark.parametrize("answer", ["no JSON", "{}", '{"jobs":[{"request":"{}"}]}'])
 def test_claim_when_nothing_of_it_can_be_read_then_refused(answer: str) -> None:
     with pytest.raises(StorageError, match="not one of this version"):
-        claimed_jobs_from_json(answer)
+        claimed_from_json(answer)
 
 
 @pytest.mark.parametrize("answer", ['{"hold":true,"jobs":{}}', '{"hold":false,"jobs":[]}'])
 def test_claim_when_there_is_nothing_then_an_empty_lua_table_is_no_job(answer: str) -> None:
-    assert claimed_jobs_from_json(answer) == ((), {})
+    assert claimed_from_json(answer) == Claimed((), {}, {})
 
 
 @pytest.mark.parametrize("state", ["queued", "delayed"])

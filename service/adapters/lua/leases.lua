@@ -221,14 +221,19 @@ local function succeed(p, job, now, result)
   return 'succeeded'
 end
 
+-- Nobody gets it for so long.
+local function pause(p, job, now, ms)
+  local due_ms = text(now + ms)
+  write_job(p, job, 'state', 'delayed', 'retry_ms', due_ms)
+  redis.call('ZADD', p .. 'delayed', due_ms, job.id)
+end
+
 -- Back for another try, after a pause that doubles with each failure, while any try is left.
 local function retry_or_fail(p, job, now, may_retry, error, limits)
   local failures = job.failures + 1
   write_job(p, job, 'failures', failures)
   if may_retry and failures < limits.failures and job.deliveries < limits.deliveries then
-    local due_ms = text(now + limits.delay_ms * 2 ^ (failures - 1))
-    write_job(p, job, 'state', 'delayed', 'retry_ms', due_ms)
-    redis.call('ZADD', p .. 'delayed', due_ms, job.id)
+    pause(p, job, now, limits.delay_ms * 2 ^ (failures - 1))
     note_waiting(p, job, now, 'job.retrying')
     return 'retry'
   end
@@ -267,9 +272,10 @@ local function finish(keys, args)
   return {verdict}
 end
 
--- id, fence -> {queued | cancelled | expired | already | fenced | gone}; the delivery is taken back
+-- id, fence, ms for which nobody gets it or nothing -> {queued | cancelled | expired | already | fenced | gone}; the
+-- delivery is taken back
 local function release(keys, args)
-  local p, fence = keys[1], args[2]
+  local p, fence, pause_ms = keys[1], args[2], tonumber(args[3] or 0)
   local now = now_ms()
   local job = read_job(p, args[1])
   local refused = refusal(job, fence, true)
@@ -282,8 +288,13 @@ local function release(keys, args)
     verdict = end_unwanted(p, job, now, cause)
   else
     write_job(p, job, 'deliveries', job.deliveries - 1)
-    to_waiting(p, job, now)
-    note_waiting(p, job, now, 'job.requeued')
+    if pause_ms > 0 then
+      pause(p, job, now, pause_ms)
+      note_waiting(p, job, now, 'job.retrying')
+    else
+      to_waiting(p, job, now)
+      note_waiting(p, job, now, 'job.requeued')
+    end
   end
   write_job(p, job, 'last_fence', fence, 'last_verdict', verdict)
   return {verdict}

@@ -1,8 +1,4 @@
-#!lua name=xmdpt_q1
--- The queue: every change of a job's state, each one atomic step that also writes its event.
--- Not here: pictures, HTTP, who waits for whom. Called as FCALL q1_<name> 1 <prefix> args; the clock is the server's.
---
--- This part: a job's record, and the sums over all jobs.
+-- A job's record, and the sums over all jobs.
 --
 -- job:<id> hash    state is queued, delayed (queued with a pause before), running, succeeded, failed or cancelled;
 --                  cancel is why a running job is no longer wanted: client or deadline, the first of them stays;
