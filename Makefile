@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality pose export verify triton image-test bench load chaos upgrade soak dist docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality pose export verify triton image-test bench load chaos upgrade soak dist floors docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,8 +25,10 @@ REPOSITORY ?= model_repository
 HOST ?=
 LOAD ?= poisson
 BASE ?= HEAD
-# Two processes: many tests wait more than they compute. A file's tests stay together, as they share what they start.
-PYTEST ?= -n 2 --dist loadfile
+# Two processes: many tests wait more than they compute. A file's tests stay together, as they share what they start;
+# files come in the order of tests/conftest.py, in which long ones are first.
+PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
+FLOORS ?= $(PYTEST) tests/api tests/client tests/contract tests/unit tests/integration/test_straight_line.py tests/integration/test_tracing.py
 
 WEIGHT_FILES = $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(VAE),--vae "$(VAE)") $(if $(DINO),--dino "$(DINO)")
 
@@ -113,6 +115,13 @@ dist: $(DEV)  ## a wheel with everything that is served, what it needs (CycloneD
 	$(BIN)/python deploy/licences.py > dist/LICENSES.md
 	cp requirements.lock dist/
 	cd dist && sha256sum * > SHA256SUMS
+
+floors: dist  ## tests with the lowest versions of dependencies that pyproject.toml allows, in build/floors/ (FLOORS="tests/api")
+	rm -rf build/floors
+	$(PYTHON) -m venv build/floors
+	$(BIN)/python deploy/floors.py dist/*.whl > build/floors/constraints.txt
+	build/floors/bin/python -m pip install --quiet --disable-pip-version-check --constraint build/floors/constraints.txt "$$(ls dist/*.whl)[cpu,dev,export,load,train]"
+	build/floors/bin/python -m pytest $(FLOORS)
 
 docs: $(DEV)  ## write the generated pages anew
 	$(BIN)/xmdpt-serve configuration > docs/configuration.md

@@ -3,14 +3,12 @@
 They are for tests that need a certain variant. What the project ships may be any: tests of that read its manifest.
 """
 
-import atexit
-import shutil
-import tempfile
 from functools import cache
 from pathlib import Path
 
 from export.repository import build_repository
 from export.weights import networks_of, read_origin
+from tests.run_folder import made_once
 from xmdpt.nn.bundle import load_bundle, save_bundle
 from xmdpt.nn.loading import WeightPaths
 from xmdpt.nn.pipeline import Pipeline, build_pipeline
@@ -34,20 +32,21 @@ def tiny_networks() -> Pipeline:
 @cache
 def tiny_repository() -> Path:
     """Its graphs; about 10 s."""
-    tiny, out = tiny_networks(), _folder() / "tiny"
-    build_repository(tiny.variant, lambda: tiny, read_origin(tiny.variant, WeightPaths()), out, lambda _line: None)
-    return out
+    return _built("tiny", None, "fp32", "tiny")
 
 
 @cache
 def demo_weights() -> Path:
     """A bundle of the variant demo with weights that nobody trained."""
-    pipeline, path = build_pipeline(VARIANTS["demo"]), _folder() / "some.safetensors"
-    fill_untrained(pipeline)
-    for tensor in pipeline.state_dict().values():
-        tensor.mul_(_SCALE)
-    save_bundle(pipeline, path, {"origin": "made by rule for tests"})
-    return path
+
+    def make(path: Path) -> None:
+        pipeline = build_pipeline(VARIANTS["demo"])
+        fill_untrained(pipeline)
+        for tensor in pipeline.state_dict().values():
+            tensor.mul_(_SCALE)
+        save_bundle(pipeline, path, {"origin": "made by rule for tests"})
+
+    return made_once("some.safetensors", make)
 
 
 @cache
@@ -75,21 +74,17 @@ def lowered_repository(kind: str, precision: Precision) -> Path:
 
 
 def _built(variant_name: str, bundle: Path | None, precision: Precision, folder: str) -> Path:
-    variant, paths, out = VARIANTS[variant_name], WeightPaths(bundle), _folder() / folder
-    build_repository(
-        variant,
-        lambda: networks_of(variant, paths),
-        read_origin(variant, paths),
-        out,
-        lambda _line: None,
-        bundle=bundle,
-        precision=precision,
-    )
-    return out
+    variant, paths = VARIANTS[variant_name], WeightPaths(bundle)
 
+    def make(out: Path) -> None:
+        build_repository(
+            variant,
+            (lambda: networks_of(variant, paths)) if bundle else tiny_networks,
+            read_origin(variant, paths),
+            out,
+            lambda _line: None,
+            bundle=bundle,
+            precision=precision,
+        )
 
-@cache
-def _folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="xmdpt-built-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return made_once(folder, make)

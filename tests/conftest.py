@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.queue_functions import load_functions
 from service.adapters.redis_server import connect
+from tests.run_folder import run_folder
 from xmdpt.repository import load_manifest
 from xmdpt.spec import VARIANTS
 
@@ -19,11 +20,34 @@ if TYPE_CHECKING:
     from tests.fakes.triton_process import TritonProcess
     from xmdpt.nn.pipeline import Pipeline
 
+# Two files are tested at a time on what are often two cores. OpenMP's threads wait by spinning, and took four times the
+# CPU time to spin against those of the other file. Torch is loaded later; other processes begin with this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Before other processes of the run are started.
+run_folder()
+
 # A busy computer is no failure of what is tested.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
 SHIPPED = Path(__file__).resolve().parents[1] / "model_repository"
+# Files of half a minute and more begin first: one that begins last leaves the other process without work.
+_LONG_FILES = (
+    "export/test_precision.py",
+    "training/test_demo_run.py",
+    "parity/test_golden_numbers.py",
+    "benchmarks/test_engine_command.py",
+    "integration/test_straight_line.py",
+    "chaos/test_chaos.py",
+    "docs/test_readme.py",
+    "fuzz/test_fuzz.py",
+    "benchmarks/test_command.py",
+    "parity/test_encoders.py",
+    "deployment/test_dist.py",
+    "browser/test_playground.py",
+    "browser/test_status_page.py",
+)
 # What no package can bring to a computer.
 _GOOD_REASONS = ("no GPU", "no Docker engine")
 
@@ -39,6 +63,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Suites that must be asked for aren't there without their option."""
     option = {"image": "--image", "samples": "--samples", "whole": "--size"}.get(collection_path.name)
     return (option is not None and config.getoption(option) is None) or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, the others as they were."""
+    first = [Path(__file__).parent / name for name in _LONG_FILES]
+    items.sort(key=lambda item: first.index(item.path) if item.path in first else len(first))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -34,7 +34,7 @@ class _Effort:
 
 
 _FULL = _Effort({"S": 1500, "L": 700})
-_QUICK = _Effort({"S": 20})
+_QUICK = _Effort({"S": 8})
 
 
 def run(is_quick: bool, report: Report) -> list[Figure]:

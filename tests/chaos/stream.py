@@ -45,7 +45,7 @@ class EventStream:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             for _, entries in answer or ():
-                for entry_id, fields in entries:
+                for entry_id, fields in entries:  # pyright: ignore[reportGeneralTypeIssues]
                     last = entry_id
                     self._note(to_event(entry_id, fields))
 

@@ -9,7 +9,7 @@ from tests.chaos.a_history import CANCELLED, FAULTS_ENDED, GOOD, LATE, LIMITS, P
 from tests.chaos.checker import RULES, story, violations
 from tests.chaos.history import Call, Deed, DoneFault, Event, Exit, History, Inspection, Order, Wish
 
-Mutation = Callable[[History], None]
+Mutation = Callable[[History], object]
 
 
 def changed(job_id: str, **fields: object) -> Mutation:

@@ -22,6 +22,8 @@ SIMULATED = {
 class Call(Protocol):
     """Open a client of either kind, call one of its methods, close it."""
 
+    __name__: str
+
     def __call__(self, url: str, method: str, *arguments: Any, **named: Any) -> Any: ...
 
 

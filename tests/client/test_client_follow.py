@@ -1,6 +1,7 @@
 """How a client follows a job: by events, over broken streams, and by looking where there are none."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def stream(*events: str) -> bytes:
     return an_answer(200, "".join(events).encode(), "text/event-stream")
 
 
-def watch(call: Call, server: ScriptedServer, **more: object) -> tuple[object, list[Progress]]:
+def watch(call: Call, server: ScriptedServer, **more: object) -> tuple[Any, list[Any]]:
     seen: list[Progress] = []
     return call(server.url, "wait", JOB_ID, on_progress=seen.append, **more), seen
 

@@ -1,10 +1,12 @@
 """When a call is sent again and how long is waited for: decisions without a network, and without waiting."""
 
+from typing import Any
+
 import httpx
 import pytest
 
 from tests.client.parts import JOB_ID, a_job
-from xmdpt_client.conversation import Conversation, Exchange, Flow
+from xmdpt_client.conversation import Conversation, Flow
 from xmdpt_client.errors import XmdptError
 from xmdpt_client.retries import pause_before_retry
 from xmdpt_client.values import Job, Progress
@@ -44,7 +46,7 @@ def answer(status: str, *, granted: bool = True) -> httpx.Response:
     return httpx.Response(200, json=a_job(status), headers=headers, request=httpx.Request("GET", "http://host/"))
 
 
-def first_looks(flow: Flow[Job], *answers: httpx.Response) -> list[Exchange]:
+def first_looks(flow: Flow[Job], *answers: httpx.Response) -> list[Any]:
     """What a waiting client sends while it is given these answers."""
     return [next(flow), *(flow.send(response) for response in answers)]
 

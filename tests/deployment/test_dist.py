@@ -1,4 +1,8 @@
-"""A release: `make dist`, and its wheel alone in a new environment, away from this repository."""
+"""A release: `make dist`, and its wheel alone in a new environment, away from this repository.
+
+That environment has the lowest versions of direct dependencies that the wheel allows: all other tests run with newer
+ones, and `make floors` runs more of them with these.
+"""
 
 import json
 import os
@@ -11,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.floors import floors_of
 from tests.deployment.artifacts import ROOT
 from tests.integration.processes import EXAMPLES, free_port, wait_until
 
@@ -30,14 +35,15 @@ def wheel(dist: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, Path]]:
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, Path]]:
     """The wheel's own `xmdpt-serve all`, run in an empty folder, and that folder."""
     home = tmp_path_factory.mktemp("installed")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("XMDPT_", "PYTHON"))}
     subprocess.run([sys.executable, "-m", "venv", home / "venv"], check=True)
+    floors = home / "floors.txt"
+    floors.write_text("\n".join(floors_of(wheel)))
     pip = [home / "venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--require-hashes", "-r", dist / "requirements.lock"], env=environment, check=True)
-    subprocess.run([*pip, "--no-deps", wheel], env=environment, check=True)
+    subprocess.run([*pip, "--constraint", floors, f"{wheel}[cpu]"], env=environment, check=True)
     folder, port, ops_port = home / "somewhere", free_port(), free_port()
     folder.mkdir()
     environment |= {"XMDPT_GATEWAY__PORT": str(port), "XMDPT_WORKER__OPS_PORT": str(ops_port)}
@@ -87,6 +93,19 @@ def test_release_when_made_then_it_lists_packages_and_licences(dist: Path) -> No
         ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=dist, capture_output=True, check=False
     )
     assert sums.returncode == 0, sums.stdout
+
+
+def test_floors_when_a_wheel_names_them_then_each_is_a_version_and_none_is_missing(wheel: Path, tmp_path: Path) -> None:
+    floors = floors_of(wheel)
+    unbound = tmp_path / wheel.name
+    with zipfile.ZipFile(unbound, "w") as archive:
+        archive.writestr("x.dist-info/METADATA", "Metadata-Version: 2.4\nName: x\nVersion: 1\nRequires-Dist: numpy<3\n")
+
+    names = [floor.partition("==")[0] for floor in floors]
+    assert {"fastapi", "onnxruntime", "onnxruntime-gpu", "torch", "pytest"} <= set(names)
+    assert len(names) == len(set(names)), "two extras have different floors"
+    with pytest.raises(ValueError, match="numpy<3 has no lower bound"):
+        floors_of(unbound)
 
 
 def test_installed_wheel_when_started_anywhere_then_it_makes_a_picture(installed: tuple[httpx.Client, Path]) -> None:

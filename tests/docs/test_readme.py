@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.integration.processes import running_service
+from xmdpt.sampler import SAMPLERS
+from xmdpt.spec import VARIANTS, graph_specs
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -83,8 +85,13 @@ def test_make_demo_when_the_photo_is_missing_then_it_says_so() -> None:
     assert "absent.png: no such file" in done.stderr
 
 
-def test_make_verify_when_run_then_it_succeeds() -> None:
-    shell("make verify")
+def test_make_verify_when_run_then_every_graph_and_both_loops_agree() -> None:
+    done = shell("make verify")
+
+    # Pictures of 50 steps in float32 are compared here only; tests/export/test_precision.py has the other precisions.
+    agreeing = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" ok")}
+    assert agreeing == {*graph_specs(VARIANTS["demo"]), *SAMPLERS}
+    assert done.stdout.endswith("every graph agrees with torch\n")
 
 
 def test_make_parity_when_run_on_a_folder_then_it_compares_what_is_there(tmp_path: Path) -> None:

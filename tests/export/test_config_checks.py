@@ -15,6 +15,9 @@ from export.triton_policy import profile_sizes
 from xmdpt.repository import ONNX, TENSORRT, RepositoryError
 from xmdpt.spec import VARIANTS, graph_specs
 
+# Generated names, which have no types.
+_pb: Any = model_config_pb2
+
 SPECS = graph_specs(VARIANTS["s"])
 MAX_ROWS = dict.fromkeys(SPECS, 8) | {"sampler": 32, "tdnet_step": 32}
 GPU, CPU = "config.pbtxt", "configs/cpu.pbtxt"
@@ -43,7 +46,7 @@ def write_configs(root: Path, platform: str = ONNX) -> dict:
 
 
 def edit(path: Path, change: Change) -> None:
-    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    config = text_format.Parse(path.read_text(), _pb.ModelConfig())
     change(config)
     path.write_text(text_format.MessageToString(config))
 
@@ -103,7 +106,7 @@ GRAPH_CASES: dict[str, tuple[str, Change, str]] = {
     "sequences": (GPU, with_sequences, "`sequence_batching` must be left out"),
     "no inputs": (GPU, remove("input"), "`input` is missing"),
     "input's name": (GPU, field("input.0.name", "latents"), "`input` is latents TYPE_FP32 [4, 32, 32], condition"),
-    "input's type": (CPU, field("input.0.data_type", model_config_pb2.TYPE_FP16), "noise TYPE_FP16 [4, 32, 32]"),
+    "input's type": (CPU, field("input.0.data_type", _pb.TYPE_FP16), "noise TYPE_FP16 [4, 32, 32]"),
     "input's sizes": (GPU, field("input.0.dims", [4, 64, 64]), "noise TYPE_FP32 [4, 64, 64]"),
     "steps fixed": (GPU, field("input.2.dims", [50]), "timesteps TYPE_FP32 [50]"),
     "input optional": (GPU, field("input.0.optional", True), "`input` must have no other fields"),
@@ -147,7 +150,7 @@ GRAPH_CASES: dict[str, tuple[str, Change, str]] = {
     ),
     "warm-up's type": (
         GPU,
-        warmup(lambda given: setattr(given.inputs["noise"], "data_type", model_config_pb2.TYPE_FP16)),
+        warmup(lambda given: setattr(given.inputs["noise"], "data_type", _pb.TYPE_FP16)),
         "input noise is TYPE_FP16 [4, 32, 32], the graph's is TYPE_FP32",
     ),
     "warm-up of open sizes": (

@@ -32,6 +32,9 @@ from xmdpt.evaluation.mistakes import InputError
 from xmdpt.repository import load_manifest, weights_folder
 from xmdpt.spec import VARIANTS, graph_specs
 
+# Generated names, which have no types.
+_pb: Any = model_config_pb2
+
 pytestmark = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"),
     reason="the dev extra brings TensorRT for RTX for linux x86_64 alone",
@@ -206,13 +209,13 @@ def test_validity_when_an_engine_is_damaged_then_it_is_seen(tiny_engines: Path, 
 def test_configurations_when_an_engine_is_tuned_for_sizes_then_each_has_its_profile(tiny_engines: Path) -> None:
     for name in GRAPHS:
         text = (tiny_engines / name / "config.pbtxt").read_text()
-        config = text_format.Parse(text, model_config_pb2.ModelConfig())
+        config = text_format.Parse(text, _pb.ModelConfig())
         assert text.startswith("# Written by `python -m export tensorrt`")
         assert (config.platform, config.max_batch_size) == ("tensorrt_plan", 4)
         assert list(config.instance_group[0].profile) == ["0", "1"]
         assert list(config.dynamic_batching.preferred_batch_size) == [1, 4]
         assert not (tiny_engines / name / "configs").exists()
-    ensemble = text_format.Parse((tiny_engines / "xmdpt/config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    ensemble = text_format.Parse((tiny_engines / "xmdpt/config.pbtxt").read_text(), _pb.ModelConfig())
     assert (ensemble.platform, ensemble.max_batch_size) == ("ensemble", 4)
     assert (tiny_engines / "xmdpt/1").is_dir()
 

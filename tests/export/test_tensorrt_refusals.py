@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import onnx
 import pytest
@@ -134,11 +135,11 @@ def test_gpu_when_the_driver_tells_then_kind_and_name_are_told() -> None:
         def cuDeviceGet(self, _device: object, _index: int) -> int:
             return 0
 
-        def cuDeviceGetAttribute(self, number: object, attribute: int, _device: object) -> int:
+        def cuDeviceGetAttribute(self, number: Any, attribute: int, _device: object) -> int:
             number._obj.value = {75: 9, 76: 0}[attribute]
             return 0
 
-        def cuDeviceGetName(self, name: object, _length: int, _device: object) -> int:
+        def cuDeviceGetName(self, name: Any, _length: int, _device: object) -> int:
             name.value = b"NVIDIA H200"
             return 0
 

@@ -11,12 +11,15 @@ from export.triton_policy import profile_sizes
 from xmdpt.repository import ONNX, TENSORRT
 from xmdpt.spec import VARIANTS, TensorSpec, ensemble_spec, graph_specs
 
+# Generated names, which have no types.
+_pb: Any = model_config_pb2
+
 SPECS = graph_specs(VARIANTS["s"])
 TYPES = {"TYPE_UINT8": "u8", "TYPE_FP32": "f32"}
 
 
 def parsed(text: str) -> Any:
-    return text_format.Parse(text, model_config_pb2.ModelConfig())
+    return text_format.Parse(text, _pb.ModelConfig())
 
 
 def configs(name: str, platform: str = ONNX, max_rows: int = 8) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def cpu_config(name: str, max_rows: int = 8) -> Any:
 
 def tensors(declared: Any) -> tuple[TensorSpec, ...]:
     """What a configuration declares, in the contract's words."""
-    names = model_config_pb2.DataType
+    names = _pb.DataType
     return tuple(
         TensorSpec(
             tensor.name,

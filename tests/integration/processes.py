@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import numpy as np
@@ -21,6 +22,7 @@ from xmdpt.skeleton import draw_skeleton, to_frame
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
+Found = TypeVar("Found")
 
 
 def free_port() -> int:
@@ -29,7 +31,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> object:
+def wait_until(condition: Callable[[], Found | None], seconds: float, what: str) -> Found:
     """The first true value of the condition; fails the test when the time is over."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -1,6 +1,7 @@
 """Mistakes that an implementation of DINOv2 or of the autoencoder can make, put into a correct network."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ Mistake = Callable[[nn.Module], object]
 def replaced_table(interpolate: Callable[[Tensor], Tensor]) -> Mistake:
     """The table of the rule "base" or "strong" brought to 16 x 16 in a wrong way."""
 
-    def plant(network: nn.Module) -> None:
+    def plant(network: Any) -> None:
         assert isinstance(network, Dinov2)
         width = network.pos_embed.shape[-1]
         hub = torch.from_numpy(dinov2_base("pos_embed", (1, HUB_TOKENS, width)).astype(np.float32))
@@ -32,20 +33,20 @@ def resized_table(mode: str, **options: object) -> Mistake:
     return replaced_table(lambda grid: functional.interpolate(grid, size=(16, 16), mode=mode, **options))  # type: ignore[arg-type]
 
 
-def table_transposed(network: nn.Module) -> None:
+def table_transposed(network: Any) -> None:
     grid = network.pos_embed[:, 1:].unflatten(1, (16, 16)).transpose(1, 2)
     network.pos_embed[:, 1:] = grid.flatten(1, 2).clone()
 
 
-def usual_layer_norm_eps(network: nn.Module) -> None:
+def usual_layer_norm_eps(network: Any) -> None:
     for module in network.modules():
         if isinstance(module, nn.LayerNorm):
             module.eps = 1e-5
 
 
-def tanh_gelu(network: nn.Module) -> None:
+def tanh_gelu(network: Any) -> None:
     class TanhMlp(nn.Module):
-        def __init__(self, mlp: nn.Module) -> None:
+        def __init__(self, mlp: Any) -> None:
             super().__init__()
             self.fc1, self.fc2 = mlp.fc1, mlp.fc2
 
@@ -56,31 +57,31 @@ def tanh_gelu(network: nn.Module) -> None:
         block.mlp = TanhMlp(block.mlp)
 
 
-def swiglu_halves_swapped(network: nn.Module) -> None:
+def swiglu_halves_swapped(network: Any) -> None:
     for block in network.blocks:
         for tensor in (block.mlp.w12.weight, block.mlp.w12.bias):
             tensor.copy_(tensor.roll(len(tensor) // 2, dims=0))
 
 
-def swiglu_halves_interleaved(network: nn.Module) -> None:
+def swiglu_halves_interleaved(network: Any) -> None:
     for block in network.blocks:
         for tensor in (block.mlp.w12.weight, block.mlp.w12.bias):
             tensor.copy_(torch.cat([tensor[0::2], tensor[1::2]]))
 
 
-def without_layer_scale(network: nn.Module) -> None:
+def without_layer_scale(network: Any) -> None:
     for block in network.blocks:
         block.ls1, block.ls2 = nn.Identity(), nn.Identity()
 
 
-def without_attention_scale(network: nn.Module) -> None:
+def without_attention_scale(network: Any) -> None:
     for block in network.blocks:
         width = len(block.attn.proj.bias)
         for tensor in (block.attn.qkv.weight, block.attn.qkv.bias):
             tensor[:width] *= (width / block.attn.heads) ** 0.5
 
 
-def without_final_norm(network: nn.Module) -> None:
+def without_final_norm(network: Any) -> None:
     network.norm = nn.Identity()
 
 
@@ -114,7 +115,7 @@ INPUT_MISTAKES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def group_norm_eps(eps: float) -> Mistake:
-    def plant(network: nn.Module) -> None:
+    def plant(network: Any) -> None:
         for module in network.modules():
             if isinstance(module, nn.GroupNorm):
                 module.eps = eps
@@ -122,30 +123,30 @@ def group_norm_eps(eps: float) -> Mistake:
     return plant
 
 
-def half_as_many_groups(network: nn.Module) -> None:
+def half_as_many_groups(network: Any) -> None:
     for module in network.modules():
         if isinstance(module, nn.GroupNorm):
             module.num_groups //= 2
 
 
-def mid_attentions(network: nn.Module) -> list[nn.Module]:
+def mid_attentions(network: Any) -> list[Any]:
     return [part.mid_block.attentions[0] for part in (network.encoder, network.decoder)]
 
 
-def without_attention(network: nn.Module) -> None:
+def without_attention(network: Any) -> None:
     for part in (network.encoder, network.decoder):
         part.mid_block.attentions[0] = nn.Identity()
 
 
-def without_vae_attention_scale(network: nn.Module) -> None:
+def without_vae_attention_scale(network: Any) -> None:
     for attention in mid_attentions(network):
         for tensor in (attention.to_q.weight, attention.to_q.bias):
             tensor.mul_(len(attention.to_q.bias) ** 0.5)
 
 
-def eight_heads(network: nn.Module) -> None:
+def eight_heads(network: Any) -> None:
     class EightHeads(nn.Module):
-        def __init__(self, attention: nn.Module) -> None:
+        def __init__(self, attention: Any) -> None:
             super().__init__()
             self.one_head = attention
 
@@ -160,7 +161,7 @@ def eight_heads(network: nn.Module) -> None:
         part.mid_block.attentions[0] = EightHeads(part.mid_block.attentions[0])
 
 
-def gelu_for_silu(network: nn.Module) -> None:
+def gelu_for_silu(network: Any) -> None:
     class Gelu(TorchFunctionMode):
         def __torch_function__(
             self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
@@ -178,9 +179,9 @@ def gelu_for_silu(network: nn.Module) -> None:
         part.forward = with_gelu(part.forward)
 
 
-def symmetric_padding(network: nn.Module) -> None:
+def symmetric_padding(network: Any) -> None:
     class Symmetric(nn.Module):
-        def __init__(self, conv: nn.Module) -> None:
+        def __init__(self, conv: Any) -> None:
             super().__init__()
             self.conv = conv
 
@@ -191,9 +192,9 @@ def symmetric_padding(network: nn.Module) -> None:
         block.downsamplers[0] = Symmetric(block.downsamplers[0].conv)
 
 
-def bilinear_upsampling(network: nn.Module) -> None:
+def bilinear_upsampling(network: Any) -> None:
     class Bilinear(nn.Module):
-        def __init__(self, conv: nn.Module) -> None:
+        def __init__(self, conv: Any) -> None:
             super().__init__()
             self.conv = conv
 
@@ -204,7 +205,7 @@ def bilinear_upsampling(network: nn.Module) -> None:
         block.upsamplers[0] = Bilinear(block.upsamplers[0].conv)
 
 
-def without_quant_convs(network: nn.Module) -> None:
+def without_quant_convs(network: Any) -> None:
     network.quant_conv, network.post_quant_conv = nn.Identity(), nn.Identity()
 
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,37 +19,37 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 Mistake = Callable[[TrainableXMDPT], object]
 
 
-def without_position_bias(network: TrainableXMDPT) -> None:
+def without_position_bias(network: Any) -> None:
     for block in network.tdnet.blocks:
         block.attn.bias.table.zero_()
 
 
-def with_bias_index_transposed(network: TrainableXMDPT) -> None:
+def with_bias_index_transposed(network: Any) -> None:
     for block in network.tdnet.blocks:
         block.attn.bias.index.copy_(block.attn.bias.index.T.clone())
 
 
-def with_position_halves_swapped(network: TrainableXMDPT) -> None:
+def with_position_halves_swapped(network: Any) -> None:
     positions = network.tdnet.latent_embedder.positions
     positions.copy_(positions.roll(positions.shape[-1] // 2, dims=-1))
 
 
-def without_decoder_positions(network: TrainableXMDPT) -> None:
+def without_decoder_positions(network: Any) -> None:
     network.tdnet.decoder_positions.zero_()
 
 
-def with_sines_before_cosines(network: TrainableXMDPT) -> None:
+def with_sines_before_cosines(network: Any) -> None:
     weight = network.tdnet.timestep_embedder.mlp[0].weight
     weight.copy_(weight.roll(128, dims=1))
 
 
-def with_timesteps_off_by_one(network: TrainableXMDPT) -> None:
+def with_timesteps_off_by_one(network: Any) -> None:
     network.tdnet.timestep_embedder.register_forward_pre_hook(lambda _embedder, inputs: (inputs[0] + 1,))
 
 
-def with_exact_gelu_in_the_blocks(network: TrainableXMDPT) -> None:
+def with_exact_gelu_in_the_blocks(network: Any) -> None:
     class ExactMlp(nn.Module):
-        def __init__(self, mlp: nn.Module) -> None:
+        def __init__(self, mlp: Any) -> None:
             super().__init__()
             self.fc1, self.fc2 = mlp.fc1, mlp.fc2
 
@@ -59,19 +60,19 @@ def with_exact_gelu_in_the_blocks(network: TrainableXMDPT) -> None:
         block.mlp = ExactMlp(block.mlp)
 
 
-def with_tanh_gelu_in_canet(network: TrainableXMDPT) -> None:
+def with_tanh_gelu_in_canet(network: Any) -> None:
     for module in network.canet.modules():
         if isinstance(module, nn.GELU):
             module.approximate = "tanh"
 
 
-def with_usual_eps_in_canet(network: TrainableXMDPT) -> None:
+def with_usual_eps_in_canet(network: Any) -> None:
     for module in network.canet.modules():
         if isinstance(module, nn.LayerNorm):
             module.eps = 1e-6
 
 
-def with_scale_and_shift_swapped(network: TrainableXMDPT) -> None:
+def with_scale_and_shift_swapped(network: Any) -> None:
     for block in network.tdnet.blocks:
         linear = block.modulation.linear
         width = linear.weight.shape[0] // 6
@@ -80,20 +81,20 @@ def with_scale_and_shift_swapped(network: TrainableXMDPT) -> None:
         linear.bias.copy_(linear.bias[order])
 
 
-def without_cross_position_bias(network: TrainableXMDPT) -> None:
+def without_cross_position_bias(network: Any) -> None:
     network.mipnet.cross_block.attn.bias.table.zero_()
 
 
-def with_keys_and_values_swapped(network: TrainableXMDPT) -> None:
+def with_keys_and_values_swapped(network: Any) -> None:
     linear = network.mipnet.cross_block.attn.to_kv
     linear.weight.copy_(linear.weight.roll(len(linear.weight) // 2, dims=0))
 
 
-def with_a_block_too_few_before_the_filling(network: TrainableXMDPT) -> None:
+def with_a_block_too_few_before_the_filling(network: Any) -> None:
     network.tdnet.encode = lambda tokens, control, kept=None: tokens
 
 
-def without_mask_token(network: TrainableXMDPT) -> None:
+def without_mask_token(network: Any) -> None:
     network.mipnet.mask_token.zero_()
 
 

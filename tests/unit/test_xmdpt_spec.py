@@ -11,7 +11,9 @@ from xmdpt.spec import (
     NUM_TRAIN_TIMESTEPS,
     VARIANTS,
     ConvExtractorConfig,
+    Dinov2Config,
     PatchVaeConfig,
+    VaeConfig,
     ensemble_spec,
     graph_specs,
 )
@@ -103,9 +105,12 @@ def test_variants_when_listed_then_tiny_the_demo_and_the_papers() -> None:
 def test_tiny_when_read_then_every_network_is_of_the_same_kind_and_small() -> None:
     tiny, s = VARIANTS["tiny"], VARIANTS["s"]
 
-    for extractor in (tiny.pose_extractor, tiny.photo_extractor):
+    for extractor, larger in ((tiny.pose_extractor, s.pose_extractor), (tiny.photo_extractor, s.photo_extractor)):
+        assert isinstance(extractor, Dinov2Config)
+        assert isinstance(larger, Dinov2Config)
         assert (extractor.depth, extractor.width, extractor.heads) == (2, 192, 3)
-    assert (tiny.pose_extractor.ffn, tiny.photo_extractor.ffn) == (s.pose_extractor.ffn, s.photo_extractor.ffn)
+        assert extractor.ffn == larger.ffn
+    assert isinstance(tiny.vae, VaeConfig)
     assert (tiny.vae.block_channels, tiny.vae.layers_per_block, tiny.vae.groups) == ((32, 32, 64, 64), 1, 16)
 
 

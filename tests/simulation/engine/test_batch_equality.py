@@ -89,7 +89,7 @@ def test_pictures_when_the_network_is_real_then_too_and_bit_for_bit_at_the_same_
 def test_latents_when_jobs_join_and_leave_at_random_then_each_is_bit_for_bit_that_of_its_job_alone(
     request: pytest.FixtureRequest,
 ) -> None:
-    num_schedules = request.config.getoption("--schedules")
+    num_schedules = int(request.config.getoption("--schedules"))
     assert check_schedules(range(num_schedules), backends_of(DenoiserOnly), 0) > 3 * num_schedules
 
 

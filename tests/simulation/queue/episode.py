@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from service.adapters.queue_audit import RedisQueueAuditor
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_server import connect
+from service.ports.audit import InvariantKind
 from tests.fakes.queue_lab import LEASE_MS, PREFIX, RECORD_KEPT_MS, RETENTION_MS, STALL_MS, QueueLab
 from tests.fakes.redis_process import RedisProcess
 from tests.simulation.queue.actors import MAX_LIVE, clock, dispatcher, gateway, upkeep, worker
@@ -106,7 +107,7 @@ def _run_on(world: World, num_operations: int) -> None:
 
 
 def _audit(world: World, url: str) -> None:
-    async def audit_twice() -> dict[str, object]:
+    async def audit_twice() -> dict[InvariantKind, Sequence[str]]:
         auditor = RedisQueueAuditor(url, RedisKeys(PREFIX), _POLICY)
         await auditor.audit()  # Only the second one names what is overdue.
         findings = dict(await auditor.audit())
