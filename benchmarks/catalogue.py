@@ -33,6 +33,7 @@ ENGINE_TITLES: Mapping[str, str] = MappingProxyType(
         "B18": "ten times too much",
         "B19": "a batch beside interactive jobs",
         "B20": "workers on one queue",
+        "B21": "picture files",
     }
 )
 """Of the engine and the queue: wall time, on a computer that does nothing else."""
@@ -53,6 +54,7 @@ _MODULES = {
     "B18": "engine.overload",
     "B19": "engine.batch_beside",
     "B20": "engine.worker_loss",
+    "B21": "engine.picture_files",
 }
 
 

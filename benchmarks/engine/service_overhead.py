@@ -1,7 +1,7 @@
 """B9: what an idle service adds to one request over HTTP, and how many requests it takes, with an instant backend.
 
 From a request's wall time its graphs and codecs are taken off: the stages that the answer names, and the time that
-decoding the same two files takes here.
+decoding the same two files beside each other takes here.
 """
 
 import io
@@ -86,11 +86,13 @@ def _stages_ms(server_timing: str) -> dict[str, float]:
 
 
 def _decoding_ms(person: int) -> float:
-    """Of a person's two files, as the gateway's processes decode them."""
-    started = time.perf_counter()
+    """Of the one of a person's two files that takes longer, as the gateway decodes them beside each other."""
+    taken: list[float] = []
     for content in files(person):
+        started = time.perf_counter()
         to_photo(Image.open(io.BytesIO(content)))
-    return 1000 * (time.perf_counter() - started)
+        taken.append(time.perf_counter() - started)
+    return 1000 * max(taken)
 
 
 def _nothing() -> None:

@@ -1,14 +1,19 @@
-"""Wakes those who follow a job: one reader of the event stream for all of a process' waiters.
+"""Wakes those who follow a job: one subscription for all of a process' waiters.
 
 It does not read jobs, and it is only a hint: a waiter looks again each second anyhow.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import redis
+from redis.asyncio.client import PubSub
+
 from service.adapters.error_mapping import queue_errors
+from service.adapters.redis_records import mapping
 from service.adapters.redis_server import CALL_TIMEOUT_SECONDS, connect_async
 from service.adapters.task_end import end_task
 from service.domain.errors import StorageError
@@ -16,33 +21,33 @@ from service.domain.job import JobId
 from service.telemetry.logs import get_logger
 from service.telemetry.spans import leave
 
-_BLOCK_SECONDS = 5.0
-_READ_TIMEOUT_SECONDS = _BLOCK_SECONDS + 1.0
+_SILENCE_SECONDS = 5.0
 _OUTAGE_PAUSE_SECONDS = 0.25
 _FAULT_PAUSE_SECONDS = 1.0
-_MAX_EVENTS = 1000
+_ENDS = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
+
+Ended = asyncio.Future[Mapping[str, str]]
+"""Done at a job's end, with those fields of its record that change, as they are then; empty if they were not told."""
 
 
 class ChangeWatch:
-    """Follows the stream from the first `start` on, in the event loop of that call."""
+    """Follows the channel from the first `start` on, in the event loop of that call."""
 
-    def __init__(self, url: str, stream: str) -> None:
-        self._client = connect_async(url, _READ_TIMEOUT_SECONDS)
-        self._stream = stream
-        self._waiters: dict[JobId, set[asyncio.Event]] = {}
-        self._last_id = ""
+    def __init__(self, url: str, channel: str) -> None:
+        self._client = connect_async(url)
+        self._channel = channel
+        self._followers: dict[JobId, set[asyncio.Event]] = {}
+        self._waiters: dict[JobId, set[Ended]] = {}
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
     async def start(self) -> None:
         """Be sure that no change after this call is missed; StorageError if the queue does not answer."""
-        # The calls of this client may last longer, as they wait for events; this one may not.
         with queue_errors():
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS), self._starting:
                 if self._task is None:
-                    newest: Any = await self._client.xrevrange(self._stream, count=1)
-                    self._last_id = newest[0][0] if newest else "0"
-                    self._task = asyncio.create_task(self._follow(), name="change watch")
+                    news = await self._subscribed()
+                    self._task = asyncio.create_task(self._follow(news), name="change watch")
 
     async def aclose(self) -> None:
         """Stop following; who still waits is left to its timeout."""
@@ -54,41 +59,100 @@ class ChangeWatch:
     def changes_of(self, job_id: JobId) -> Iterator[asyncio.Event]:
         """An event that is set at each change of the job; whoever looks at the job clears it first."""
         changed = asyncio.Event()
-        self._waiters.setdefault(job_id, set()).add(changed)
-        try:
+        with _listed(self._followers, job_id, changed):
             yield changed
-        finally:
-            self._waiters[job_id].discard(changed)
-            if not self._waiters[job_id]:
-                del self._waiters[job_id]
+
+    @contextmanager
+    def end_of(self, job_id: JobId) -> Iterator[Ended]:
+        """What is done at the job's end."""
+        ended: Ended = asyncio.get_running_loop().create_future()
+        with _listed(self._waiters, job_id, ended):
+            yield ended
 
     def wake_all(self) -> None:
-        """Let every waiter look again."""
+        """Let all who wait for an end look again."""
         for waiters in self._waiters.values():
-            for changed in waiters:
-                changed.set()
+            for ended in waiters:
+                if not ended.done():
+                    ended.set_result({})
 
-    async def _follow(self) -> None:
+    async def _subscribed(self) -> PubSub:
+        news = self._client.pubsub()
+        await news.subscribe(self._channel)
+        if await news.get_message(timeout=CALL_TIMEOUT_SECONDS) is None:
+            await news.aclose()
+            raise redis.TimeoutError
+        return news
+
+    async def _follow(self, news: PubSub) -> None:
         # It outlives the request that was the first to wait.
         leave()
         while True:
             try:
-                await self._read_once()
+                with queue_errors():
+                    await self._hear_all(news)
             except StorageError:
                 # The waiters' own reads report the outage.
-                await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
+                news = await self._again(news)
             except Exception:
                 # Ended, it would slow down every waiter from now on, and nobody would learn of it.
                 get_logger().exception("change_watch_failed")
                 await asyncio.sleep(_FAULT_PAUSE_SECONDS)
 
-    async def _read_once(self) -> None:
-        with queue_errors():
-            answer: Any = await self._client.xread(
-                {self._stream: self._last_id}, count=_MAX_EVENTS, block=int(1000 * _BLOCK_SECONDS)
-            )
-        for _, entries in answer or ():
-            for entry_id, event in entries:
-                self._last_id = entry_id
-                for changed in self._waiters.get(event.get("job") or event["batch"], ()):
-                    changed.set()
+    async def _hear_all(self, news: PubSub) -> None:
+        """Until the line breaks."""
+        is_asked = False
+        while True:
+            message = await news.get_message(timeout=_SILENCE_SECONDS)
+            if message is not None:
+                is_asked = False
+                self._hear(message)
+            elif is_asked:
+                raise redis.TimeoutError
+            else:
+                # Of a line that is dead at its other end nothing comes, not even that it is.
+                await news.ping()
+                is_asked = True
+
+    async def _again(self, news: PubSub) -> PubSub:
+        """A new subscription, once the queue is there."""
+        while True:
+            with suppress(redis.RedisError, OSError):
+                await news.aclose()
+            await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
+            try:
+                with queue_errors():
+                    return await self._subscribed()
+            except StorageError:
+                continue
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "subscribe":
+            # The client has mended the line by itself: what was said meanwhile is not known.
+            for followers in self._followers.values():
+                _set_all(followers)
+        if message["type"] != "message":
+            return
+        change = json.loads(message["data"])
+        changed = change.get("job") or change["batch"]
+        _set_all(self._followers.get(changed, set()))
+        if change["type"] in _ENDS:
+            for ended in self._waiters.get(changed, ()):
+                if not ended.done():
+                    ended.set_result(mapping(change.get("shown", ())))
+
+
+@contextmanager
+def _listed(lists: dict[JobId, set[Any]], job_id: JobId, one: object) -> Iterator[None]:
+    lists.setdefault(job_id, set()).add(one)
+    try:
+        yield
+    finally:
+        lists[job_id].discard(one)
+        if not lists[job_id]:
+            del lists[job_id]
+
+
+def _set_all(events: set[asyncio.Event]) -> None:
+    for event in events:
+        event.set()

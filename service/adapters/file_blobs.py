@@ -17,6 +17,7 @@ from service.adapters.durable_files import (
     open_to_read,
     opened,
     put,
+    put_new,
     sweep,
     sync_folder,
     unlink,
@@ -48,7 +49,7 @@ class FileBlobs:
     def put_input(self, job_id: JobId, content: bytes) -> None:
         """As the port says."""
         with storage_errors():
-            put(self._inputs, checked_job(job_id), [content])
+            put_new(self._inputs, checked_job(job_id), [content])
 
     def get_input(self, job_id: JobId) -> bytes:
         """As the port says."""
@@ -60,9 +61,8 @@ class FileBlobs:
         with storage_errors():
             with suppress(FileExistsError):
                 folder.mkdir(mode=PRIVATE_FOLDER)
-            put(folder, output_name(fence, index), [content])
-            # Even if the folder was there: whoever made it may have died before this.
-            sync_folder(self._outputs)
+            # The folder's name too, even if it was there: whoever made it may have died before it was on disk.
+            put_new(folder, output_name(fence, index), [content], self._outputs)
 
     def get_output(self, job_id: JobId, fence: int, index: int = 0) -> bytes:
         """As the port says."""

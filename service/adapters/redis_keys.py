@@ -33,6 +33,11 @@ class RedisKeys:
         return f"{self.prefix}events"
 
     @property
+    def changes(self) -> str:
+        """Pub/sub channel: a job or batch has changed, as JSON."""
+        return f"{self.prefix}changes"
+
+    @property
     def api_keys(self) -> str:
         """Hash: an API key's record by its id."""
         return f"{self.prefix}api_keys"

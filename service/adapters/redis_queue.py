@@ -22,7 +22,9 @@ from service.adapters.redis_records import (
     claimed_from_json,
     figures_from_json,
     job_from_record,
+    job_then,
     key_digest,
+    mapping,
     request_to_json,
     result_to_json,
     stats_from_json,
@@ -63,7 +65,7 @@ class RedisJobIntake:
     """JobIntake; belongs to one event loop.
 
     Attributes:
-        watch: the process' one reader of the event stream, for whoever else follows jobs; closed with this.
+        watch: the process' one listener to changes, for whoever else follows jobs; closed with this.
     """
 
     def __init__(self, url: str, keys: RedisKeys, policy: QueuePolicy) -> None:
@@ -71,7 +73,7 @@ class RedisJobIntake:
         self._client = connect_async(url)
         self._keys, self._policy = keys, policy
         self._are_waits_over = False
-        self.watch = ChangeWatch(url, keys.events)
+        self.watch = ChangeWatch(url, keys.changes)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -109,7 +111,7 @@ class RedisJobIntake:
     async def read(self, job_id: JobId) -> Job | None:
         """As the port says; with several tenants or classes, what is ahead of the job is an estimate."""
         fields, position, work_ahead, *_ = await self._call("q1_read", job_id)
-        record = dict(zip(fields[::2], fields[1::2], strict=True))
+        record = mapping(fields)
         return job_from_record(job_id, record, position, work_ahead) if record else None
 
     async def cancel(self, job_id: JobId, tenant: str) -> CancelVerdict:
@@ -120,17 +122,20 @@ class RedisJobIntake:
         """As the port says; StorageError as soon as the queue does not answer."""
         give_up_at, num_cancels = time.monotonic() + timeout_seconds, _num_cancels()
         await self.watch.start()
-        with self.watch.changes_of(job_id) as changed:
+        with self.watch.end_of(job_id) as ended:
             while True:
-                changed.clear()
-                job = await self.read(job_id)
+                # An end that comes while the job is read may not be in what was read.
+                is_ended = ended.done()
+                fields, position, work_ahead, *_ = await self._call("q1_read", job_id)
+                record = mapping(fields)
+                job = job_from_record(job_id, record, position, work_ahead) if record else None
                 left = give_up_at - time.monotonic()
-                if job is None or job.status.is_final or left <= 0 or self._are_waits_over:
+                if job is None or job.status.is_final or left <= 0 or is_ended or self._are_waits_over:
                     return job
                 _leave_if_cancelled(num_cancels)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(min(left, _POLL_SECONDS)):
-                        await changed.wait()
+                await asyncio.wait({ended}, timeout=min(left, _POLL_SECONDS))
+                if ended.done() and (shown := ended.result()):
+                    return job_then(job_id, record, shown, 0, 0)
 
     def end_waits(self) -> None:
         """As the port says."""

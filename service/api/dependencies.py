@@ -68,7 +68,8 @@ class Edge:
     waits: WaitLimits
 
 
-def _edge(request: Request) -> Edge:
+async def _edge(request: Request) -> Edge:
+    # Not awaiting anything: what is not a coroutine, FastAPI hands to a thread, for each request.
     return request.app.state.edge
 
 

@@ -3,9 +3,10 @@
 The pieces are `strict_json`, `multipart`, `forms`, `schemas` and `uploads`; here is only their sequence.
 """
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio.to_thread
 from anyio import CapacityLimiter, Semaphore
@@ -44,6 +45,7 @@ from xmdpt.spec import IMAGE_SIZE
 # Each holds its photo in memory, and one look takes tens of milliseconds, with many persons a second.
 _MAX_WAITING_LOOKS = 16
 _Made = TypeVar("_Made")
+_Other = TypeVar("_Other")
 FormatChoice = Callable[[ImageFormat | None], ImageFormat]
 
 
@@ -106,7 +108,12 @@ class SubmissionReader:
         frame = await self._frame(body.source, "/source", request)
         photographed = await self._photographed(body.pose, "/pose", request)
         with part("decode"):
-            return await self._in_thread(self._submission, body, chosen, source or frame, pose or photographed)
+            photo, (skeleton, found_pose) = await _both(
+                self._in_thread(self._photo, body, source or frame),
+                self._in_thread(self._skeleton, body, pose or photographed),
+            )
+        options = self._options(body, chosen, photo.width_px, photo.height_px)
+        return Submission(photo.pixels, skeleton, options, found_pose)
 
     def options(self, body: GenerationBody, width_px: int, height_px: int) -> JobOptions:
         """Everything of a checked body but its pictures.
@@ -213,20 +220,19 @@ class SubmissionReader:
         except NotFoundError:
             raise RequestError.of_field("validation", f"/{kind}/id", f"must name a {kind} of yours") from None
 
-    def _submission(
-        self,
-        body: GenerationBody,
-        chosen: ImageFormat,
-        source: DecodedPicture | Frame | None,
-        pose: DecodedPicture | KeyPoints | None,
-    ) -> Submission:
-        """Of a picture that was not stored: what of it is wanted, or the key points of the person in it."""
-        if not isinstance(source, DecodedPicture):
-            source = self._decode(body.source.data or b"", "/source", source)
-        options = self._options(body, chosen, source.width_px, source.height_px)
+    def _photo(self, body: GenerationBody, source: DecodedPicture | Frame | None) -> DecodedPicture:
+        """Of a picture that was not stored: what of it is wanted."""
+        if isinstance(source, DecodedPicture):
+            return source
+        return self._decode(body.source.data or b"", "/source", source)
+
+    def _skeleton(
+        self, body: GenerationBody, pose: DecodedPicture | KeyPoints | None
+    ) -> tuple[bytes, KeyPoints | None]:
+        """The skeleton's pixels, and the pose of the person in a photo, if that gave it."""
         if isinstance(pose, DecodedPicture):
-            return Submission(source.pixels, pose.pixels, options)
-        return Submission(source.pixels, self._pose(body.pose, "/pose", pose)[0], options, pose)
+            return pose.pixels, None
+        return self._pose(body.pose, "/pose", pose)[0], pose
 
     def _options(self, body: GenerationBody, chosen: ImageFormat, width_px: int, height_px: int) -> JobOptions:
         return JobOptions(
@@ -255,6 +261,15 @@ class SubmissionReader:
 
     def _decode(self, content: bytes, pointer: str, frame: Frame | None = None) -> DecodedPicture:
         return decode_picture(content, self._limits, pointer, self._decoder, frame)
+
+
+async def _both(first: Awaitable[_Made], second: Awaitable[_Other]) -> tuple[_Made, _Other]:
+    """What both of them make, beside each other; an error of the first goes before one of the second."""
+    made, other = await asyncio.gather(first, second, return_exceptions=True)
+    for result in (made, other):
+        if isinstance(result, BaseException):
+            raise result
+    return cast("tuple[_Made, _Other]", (made, other))
 
 
 @contextmanager

@@ -30,6 +30,15 @@ def test_generate_when_input_is_bad_then_problem_names_it_and_nothing_is_kept(ed
     assert edge.client.post("/v1/generate", json=GOOD_BODY).status_code == httpx.codes.OK
 
 
+def test_generate_when_both_pictures_are_bad_then_the_source_is_named(edge: Edge) -> None:
+    bad = pictures.png()[:-20]
+
+    response = edge.client.post("/v1/generate", files={"source": ("a.png", bad), "pose": ("b.png", bad)})
+
+    assert response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    assert [issue["pointer"] for issue in response.json()["errors"]] == ["/source"]
+
+
 @pytest.mark.parametrize("name", HARMLESS)
 def test_generate_when_a_picture_is_strange_but_good_then_it_is_taken(edge: Edge, name: str) -> None:
     response = edge.client.post("/v1/generate", **harmless_form(name))

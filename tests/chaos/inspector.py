@@ -22,6 +22,7 @@ from service.adapters.redis_records import request_from_json
 from service.adapters.simulated_backend import expected_picture
 from service.domain.inputs import unpack_inputs
 from service.domain.request import GenerationRequest, ImageFormat
+from service.engine.delivery import picture_file
 from tests.chaos.history import Inspection, Leftovers, Record
 
 _PAUSE_SECONDS = 0.05
@@ -136,12 +137,11 @@ def _inspection(job_id: str, fields: Mapping[str, str], blobs: Path) -> Inspecti
 def is_picture_of(content: bytes, request: GenerationRequest, inputs: bytes) -> bool:
     """Whether a file shows what the simulated graphs make of this request and these inputs."""
     photo, skeleton = (np.frombuffer(part, np.uint8).reshape(_SHAPE) for part in unpack_inputs(inputs))
-    expected = Image.fromarray(expected_picture(photo, skeleton, request.params, request.model))
+    pixels = expected_picture(photo, skeleton, request.params, request.model)
+    expected = Image.fromarray(pixels)
     if request.output.format is not ImageFormat.PNG:
         # Lossy: what the same pixels look like once they have been through the same encoder.
-        buffer = io.BytesIO()
-        expected.save(buffer, request.output.format.value.upper(), quality=request.output.quality)
-        expected = Image.open(buffer)
+        expected = Image.open(io.BytesIO(picture_file(pixels, request.output)))
     with Image.open(io.BytesIO(content)) as picture:
         is_format = picture.format == request.output.format.value.upper()
         return is_format and np.array_equal(np.asarray(picture.convert("RGB")), np.asarray(expected.convert("RGB")))

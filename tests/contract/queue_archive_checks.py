@@ -1,5 +1,8 @@
 """What the queue promises of a job's history, of the list of a tenant's jobs, and of erasing one."""
 
+import json
+from typing import Any
+
 from tests.fakes.queue_archive_books import MAX_HISTORY
 from tests.fakes.queue_lab import (
     PREFIX,
@@ -45,6 +48,34 @@ def check_a_history_tells_each_change_as_it_was(lab: QueueLab) -> None:
     lab.reap()
     assert list(lab.history(1, after="")) == [6, 7], "that its pictures go is no change of its state"
     lab.check()
+
+
+def check_an_end_tells_what_the_job_has_become(lab: QueueLab) -> None:
+    """To whoever listens; of what is no end, and of a job that is to be erased, only that it has changed."""
+    with lab.client.pubsub(ignore_subscribe_messages=True) as news:
+        news.subscribe(f"{PREFIX}changes")
+        lab.enqueue_many(range(1, 4))
+        fences = lab.claim()
+        lab.erase(3)
+        lab.advance(10)
+        assert lab.finish(1, fences[1]) == "succeeded"
+        lab.cancel(2)
+        for number in (2, 3):
+            assert lab.finish(number, fences[number], "cancelled") == "cancelled"
+        told: dict[int, list[dict[str, Any]]] = {1: [], 2: [], 3: []}
+        for _ in range(20):
+            message = news.get_message(timeout=0.5)
+            if message is not None:
+                change = json.loads(message["data"])
+                told[int(change["job"][4:], 16)].append(change)
+            if told[3] and told[3][-1]["type"] == "job.cancelled":
+                break
+    for number in (1, 2):
+        *others, end = told[number]
+        assert dict(zip(end["shown"][::2], end["shown"][1::2], strict=True)) == lab.history(number)[len(told[number])]
+        assert not any("shown" in change for change in others)
+    assert [change["type"] for change in told[3]] == ["job.queued", "job.started", "job.cancelling", "job.cancelled"]
+    assert not any("shown" in change for change in told[3])
 
 
 def check_a_history_begins_with_one_change(lab: QueueLab) -> None:

@@ -84,7 +84,14 @@ MUTANTS = {
         "add(job[1], 1, index",
         "add('interactive', 1, index",
     ),
-    "end without event": ("every_change_has_its_event", "emit(p, now, job.id, 'job.' .. state)", ""),
+    "end without event": ("every_change_has_its_event", "emit(p, now, job.id, 'job.' .. state, not job.erase)", ""),
+    "end without what it tells": ("an_end_tells_what_the_job_has_become", "is_end and shown or nil", "nil"),
+    "every change tells it": ("an_end_tells_what_the_job_has_become", "is_end and shown or nil", "shown"),
+    "end of an erased job tells it": (
+        "an_end_tells_what_the_job_has_become",
+        "'job.' .. state, not job.erase)",
+        "'job.' .. state, true)",
+    ),
     "start without event": ("every_change_has_its_event", "emit(p, now, job.id, 'job.started')", ""),
     "cancelling without event": ("no_outcome_counts_after_a_cancel", "emit(p, now, job.id, 'job.cancelling')", ""),
     "outbox trimmed by length": (

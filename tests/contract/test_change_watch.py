@@ -1,6 +1,7 @@
 """The reader behind all waiters: it outlives what it can't read, and says so."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,13 +14,13 @@ from service.telemetry.logs import bind_trace
 from tests.fakes.redis_process import RedisProcess
 from tests.unit.builders import a_job_id
 
-STREAM = "test:events"
+CHANNEL = "test:changes"
 
 
 @pytest.fixture
 async def watch(server: RedisProcess, client: redis.Redis) -> AsyncIterator[ChangeWatch]:
     client.flushall()
-    watch = ChangeWatch(server.url, STREAM)
+    watch = ChangeWatch(server.url, CHANNEL)
     yield watch
     await watch.aclose()
 
@@ -29,8 +30,8 @@ async def test_watch_when_it_meets_the_unforeseen_then_it_is_logged_and_later_ch
 ) -> None:
     with structlog.testing.capture_logs() as lines, watch.changes_of(a_job_id()) as changed:
         await watch.start()
-        client.xadd(STREAM, {"an event": "of no known kind"})
-        client.xadd(STREAM, {"type": "job.succeeded", "job": a_job_id()})
+        client.publish(CHANNEL, "nothing known")
+        client.publish(CHANNEL, json.dumps({"type": "job.running", "job": a_job_id()}))
 
         async with asyncio.timeout(20):
             await changed.wait()
@@ -47,8 +48,8 @@ async def test_watch_when_a_traced_request_starts_it_then_its_lines_do_not_name_
     with structlog.testing.capture_logs(processors=[merge]) as lines, watch.changes_of(a_job_id()) as changed:
         bind_trace(TraceContext("1" * 32, "2" * 16, is_sampled=True))
         await watch.start()
-        client.xadd(STREAM, {"an event": "of no known kind"})
-        client.xadd(STREAM, {"type": "job.succeeded", "job": a_job_id()})
+        client.publish(CHANNEL, "nothing known")
+        client.publish(CHANNEL, json.dumps({"type": "job.running", "job": a_job_id()}))
 
         async with asyncio.timeout(20):
             await changed.wait()

@@ -1,5 +1,6 @@
 """What holds of the files alone: their names, their rights, and what is left after trouble."""
 
+import errno
 import os
 import resource
 import shutil
@@ -219,8 +220,58 @@ def test_output_when_stored_then_its_bytes_its_name_and_its_folder_are_on_disk(
     for fence in (1, 2):
         blobs.put_output(JOB, fence, b"x")
 
-    # The file while its name was a temporary one, then the folders from the inside out.
-    assert synced == [f"/out/{JOB}", f"/out/{JOB}", "/out"] * 2
+        # The file, which was opened by a temporary name, and the folders, in any order.
+        assert sorted(synced) == ["/out", f"/out/{JOB}", f"/out/{JOB}"]
+        synced.clear()
+
+
+def test_output_when_stored_again_then_its_bytes_are_on_disk_before_they_take_the_name(
+    blobs: FileBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs.put_output(JOB, 1, b"old")
+    there: list[bytes] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        fsync(fd)
+        there.append(blobs.get_output(JOB, 1))
+
+    monkeypatch.setattr(os, "fsync", note)
+    blobs.put_output(JOB, 1, b"new")
+
+    assert there == [b"old", b"new", b"new"], "the file, then the two folders"
+
+
+@pytest.mark.parametrize("place", ["file", "out", JOB])
+def test_output_when_a_sync_fails_then_it_is_not_stored(
+    blobs: FileBlobs, root: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    fsync = os.fsync
+
+    def fail(fd: int) -> None:
+        path = path_of(fd)
+        if ".tmp-" in path if place == "file" else path.endswith(f"/{place}"):
+            raise OSError(errno.EIO, "the disk is broken")
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+    with pytest.raises(StorageError):
+        blobs.put_output(JOB, 1, b"x")
+
+
+def test_input_when_a_file_can_have_one_name_only_then_it_is_stored_all_the_same(
+    blobs: FileBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", link)
+
+    blobs.put_input(JOB, b"x")
+
+    assert files(root) == [f"in/{JOB}"]
+    assert blobs.get_input(JOB) == b"x"
 
 
 def test_job_when_deleted_then_no_folder_that_all_jobs_share_is_listed(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from service.adapters.redis_keys import RedisKeys
 from service.domain.job import DEFAULT_TENANT, JobFailure, JobStatus, Progress
 from tests.contract.queue_parts import FASTER_THAN_POLLING_SECONDS, ROUNDS, Queue, open_queue
 from tests.fakes.redis_process import RedisProcess
@@ -116,6 +117,69 @@ async def test_wait_for_end_when_waits_are_ended_then_all_read_their_job_as_it_s
     jobs = [*await asyncio.gather(*waiting), await queue.intake.wait_for_end(a_job_id(1), 600)]
 
     assert [(job.id, job.status) for job in jobs] == [(a_job_id(n), JobStatus.QUEUED) for n in (1, 2, 1)]
+
+
+async def test_wait_for_end_when_the_job_ends_while_it_is_looked_at_then_no_other_state_is_told(queue: Queue) -> None:
+    await queue.intake.watch.start()
+
+    # At each turn of the loop that a read takes, and then in the wait.
+    for number in range(40):
+        await queue.submit(number)
+        (job,) = queue.leases.claim(1, 0)
+        task = asyncio.create_task(queue.intake.wait_for_end(job.id, 20))
+        for _ in range(number):
+            await asyncio.sleep(0)
+        queue.leases.succeed(job.id, a_result(job.fence))
+        assert (await task).status is JobStatus.SUCCEEDED
+
+
+async def test_wait_for_end_when_the_job_ends_then_it_is_told_as_a_look_would_find_it(queue: Queue) -> None:
+    await queue.submit(1)
+    queue.client.config_resetstat()
+    task = await queue.waiter(1)
+    (job,) = queue.leases.claim(1, 0)
+    queue.leases.succeed(job.id, a_result(job.fence))
+
+    told = await task
+
+    (calls,) = [stats["calls"] for name, stats in queue.client.info("commandstats").items() if name == "cmdstat_fcall"]
+    assert calls == 3, "a look, the claim, the end: that says it all, and nobody looks again"
+    assert told == await queue.intake.read(job.id)
+
+
+async def test_wait_for_end_when_the_job_was_erased_meanwhile_then_its_end_is_not_told(queue: Queue) -> None:
+    await queue.submit(1)
+    task = await queue.waiter(1)
+    (job,) = queue.leases.claim(1, 0)
+    assert queue.client.fcall("q1_erase", 1, "{xmdpt}:", job.id, DEFAULT_TENANT) == "erasing"
+    queue.leases.succeed(job.id, a_result(job.fence))
+
+    assert await task is None
+
+
+async def test_wait_for_end_when_the_line_was_cut_then_it_is_mended_and_wakes_at_once(queue: Queue) -> None:
+    await queue.intake.watch.start()
+    queue.client.client_kill_filter(_type="pubsub")
+    await queue.submit(1)
+    (job,) = queue.leases.claim(1, 0)
+    # Within a second the waiter looks by itself.
+    task = await queue.waiter(1)
+    queue.leases.succeed(job.id, a_result(job.fence))
+    assert (await task).status is JobStatus.SUCCEEDED
+
+    async with asyncio.timeout(20):
+        while not queue.client.pubsub_numsub(RedisKeys().changes)[0][1]:  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.01)
+    seconds = 0.0
+    for number in range(2, 2 + ROUNDS):
+        await queue.submit(number)
+        task = await queue.waiter(number)
+        (job,) = queue.leases.claim(1, 0)
+        start = time.monotonic()
+        queue.leases.succeed(job.id, a_result(job.fence))
+        assert (await task).status is JobStatus.SUCCEEDED
+        seconds += time.monotonic() - start
+    assert seconds < FASTER_THAN_POLLING_SECONDS
 
 
 async def test_wait_for_end_when_the_waiter_leaves_then_nothing_of_it_stays(queue: Queue) -> None:

@@ -14,6 +14,8 @@
 -- ends hash        how many jobs have ended as succeeded, cancelled, failed, deadline_exceeded, attempts_exhausted, ever
 -- gc dead zsets    ended jobs, by ms: when pictures and then the record go; whose deliveries were used up
 -- events stream    the outbox
+-- changes channel  JSON of what has just been written there: type, job or batch, and with a job's end what clients see
+--                  of it then; a hint, as nothing of a channel is kept
 -- cancel channel   a running job is no longer wanted
 
 local NUMBERS = {
@@ -70,16 +72,19 @@ local function write_job(p, job, ...)
   redis.call('HSET', p .. 'job:' .. job.id, ...)
 end
 
-local function announce_as(p, now, what, id, kind, ...)
+-- `shown` goes with an end, else nil.
+local function announce_as(p, now, what, id, kind, shown, ...)
   redis.call('XADD', p .. 'events', '*', 'type', kind, what, id, 'at', text(now), ...)
+  redis.call('PUBLISH', p .. 'changes', cjson.encode({[what] = id, type = kind, shown = shown}))
 end
 
-local function announce(p, now, id, kind, ...)
-  announce_as(p, now, 'job', id, kind, ...)
+local function announce(p, now, id, kind, shown, ...)
+  announce_as(p, now, 'job', id, kind, shown, ...)
 end
 
--- A change of state, after everything about it has been written: kept in the job's own history, and announced.
-local function emit(p, now, id, kind)
+-- A change of state, after everything about it has been written: kept in the job's own history, and announced. With an
+-- end, whoever waits is told what the job has become, and need not ask.
+local function emit(p, now, id, kind, is_end)
   local shown = {}
   for i, value in ipairs(redis.call('HMGET', p .. 'job:' .. id, unpack(SHOWN))) do
     if value then
@@ -88,7 +93,7 @@ local function emit(p, now, id, kind)
     end
   end
   local change = redis.call('XADD', p .. 'history:' .. id, 'MAXLEN', MAX_HISTORY, '0-*', unpack(shown))
-  announce(p, now, id, kind, 'change', change)
+  announce(p, now, id, kind, is_end and shown or nil, 'change', change)
 end
 
 -- Add to a sum over jobs.
@@ -126,7 +131,8 @@ local function end_job(p, job, now, state, kind)
   redis.call('ZREM', p .. 'deadlines', job.id)
   -- What is to be erased goes with the next reap; whoever ended it may still be writing to its record.
   redis.call('ZADD', p .. 'gc', job.erase and text(now) or expires, job.id)
-  emit(p, now, job.id, 'job.' .. state)
+  -- What is to be erased is shown to nobody any more.
+  emit(p, now, job.id, 'job.' .. state, not job.erase)
   if job.batch then
     end_in_batch(p, job, now, state)
   end

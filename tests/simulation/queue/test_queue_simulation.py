@@ -33,7 +33,7 @@ MUTANTS = {
     "cancel ignored at finish": ("local cause, verdict = cause_of(job, now), nil", "local cause, verdict = nil, nil"),
     "key forgotten": ("if digest ~= '' and known[1] then", "if false then"),
     "tenant not checked": ("job.tenant == tenant and ", ""),
-    "end without event": ("emit(p, now, job.id, 'job.' .. state)", ""),
+    "end without event": ("emit(p, now, job.id, 'job.' .. state, not job.erase)", ""),
     "failures unbounded": ("if may_retry and failures < limits.failures and", "if may_retry and"),
     "erased and kept": ("job.erase and text(now) or expires", "expires"),
     "told in any order": (

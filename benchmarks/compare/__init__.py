@@ -1,0 +1,1 @@
+"""The same benchmarks on two commits, in turns: what changed between them."""
