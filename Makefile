@@ -21,6 +21,8 @@ KEY_POINTS ?= $(DATA)/poses.jsonl
 PAIRS ?= 500
 PERSONS ?= 200
 VARIANT ?= demo
+# Of the step for the presets fast and draft; the shipped repository has one.
+LOW_PRECISION ?= $(if $(filter demo,$(VARIANT)),int8)
 REPOSITORY ?= model_repository
 HOST ?=
 LOAD ?= poisson
@@ -79,8 +81,9 @@ quality: $(DEV)  ## score the shipped graphs on held-out persons (PAIRS= REPOSIT
 pose: $(DEV)  ## how exactly poses are found in photos (PERSONS= SAMPLES=DIR), report in build/pose/
 	$(BIN)/python -m xmdpt.pose_estimation evaluate --persons $(PERSONS) $(if $(SAMPLES),--samples "$(SAMPLES)") --out build/pose
 
-export: $(DEV)  ## build and verify a model repository (VARIANT= REPOSITORY= WEIGHTS= VAE= DINO=)
-	$(BIN)/python -m export build --variant $(VARIANT) --out "$(REPOSITORY)" $(WEIGHT_FILES)
+export: $(DEV)  ## build and verify a model repository (VARIANT= REPOSITORY= WEIGHTS= VAE= DINO= LOW_PRECISION=)
+	$(BIN)/python -m export build --variant $(VARIANT) --out "$(REPOSITORY)" $(WEIGHT_FILES) \
+	  $(if $(LOW_PRECISION),--low-precision $(LOW_PRECISION))
 
 verify: $(DEV)  ## compare the graphs of a model repository with torch (REPOSITORY= WEIGHTS= VAE= DINO=)
 	$(BIN)/python -m export verify --repository "$(REPOSITORY)" $(WEIGHT_FILES)

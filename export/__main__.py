@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """examples:
   python -m export build --variant tiny --out repository-tiny
-  python -m export build --variant demo --weights demo.safetensors --out repository-demo
+  python -m export build --variant demo --weights demo.safetensors --low-precision int8 --out repository-demo
   python -m export build --variant s --weights ema_0.9999_300000.pt --vae sd-vae --dino dinov2 --out repository-s
   python -m export verify --repository repository-s --weights ema_0.9999_300000.pt --vae sd-vae --dino dinov2
   python -m export link --repository repository-demo
@@ -40,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if getattr(options, "quick", False) and (options.page or getattr(options, "record", False)):
         parser.error("--quick leaves out what is to be recorded")
+    if getattr(options, "low_precision", None) and options.precision != "fp32":
+        parser.error("--low-precision goes beside --precision fp32 only")
     if command := {"link": _link, "seal": _seal}.get(options.command):
         return command(options.repository)
     if options.command == "tensorrt":
@@ -76,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         default="fp32",
         help="of attention, MLPs and convolutions; bf16 is for TensorRT, int8 for CPUs (default: fp32)",
     )
+    build.add_argument(
+        "--low-precision",
+        choices=PRECISIONS[1:],
+        help="add a step in this precision, for the presets fast and draft; int8 is for CPUs (default: none)",
+    )
     build.add_argument("--half-weights", action="store_true", help="round weights to float16: half the bytes, lossy")
     build.add_argument("--no-verify", action="store_true", help="leave out the comparison with torch at the end")
     verify = commands.add_parser("verify", help="check digests, configurations, each graph and whole runs with torch")
@@ -107,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
             metavar="N",
             help="to compare (default: 1 2 3 8)",
         )
+        command.add_argument(
+            "--preset-pictures",
+            type=whole_number(0, 10_000),
+            default=32,
+            metavar="N",
+            help="held-out persons to compare presets on, of trained weights; 0 leaves it out (default: 32)",
+        )
         command.add_argument("--quick", action="store_true", help="leave out the runs of 50 steps, record nothing")
         command.add_argument("--page", type=Path, metavar="FILE", help="put the recorded figures into this page too")
     return parser
@@ -136,6 +150,7 @@ def _build(options: argparse.Namespace) -> "WeightsOrigin | None":
             report=lambda line: print(line, flush=True),
             bundle=paths.files(variant).get("bundle"),
             precision=options.precision,
+            low_precision=options.low_precision,
         )
     except OSError as error:
         refuse(f"{error.filename or options.out}: {error.strerror}; name another --out")
@@ -149,7 +164,7 @@ def _verify(options: argparse.Namespace, repository: Path, weights: "WeightsOrig
     from export.verify_command import VerifyOptions, verify
 
     is_recorded = options.command == "build" or options.record or options.page is not None
-    chosen = VerifyOptions(options.batch_sizes, options.quick, is_recorded, options.page)
+    chosen = VerifyOptions(options.batch_sizes, options.quick, is_recorded, options.page, options.preset_pictures)
     return verify(repository, lambda variant: _weight_paths(options, repository, variant), chosen, weights)
 
 

@@ -14,8 +14,8 @@ from tritonclient.grpc import model_config_pb2
 
 from export.ensemble_checks import ensemble_mistakes
 from export.triton_config import ensemble_config, graph_config
-from xmdpt.repository import CPU_CONFIG, MANIFEST_NAME, TENSORRT, RepositoryError, config_paths
-from xmdpt.spec import ENSEMBLE, VARIANTS, GraphSpec, graph_specs
+from xmdpt.repository import CPU_CONFIG, MANIFEST_NAME, TENSORRT, RepositoryError, config_paths, manifest_specs
+from xmdpt.spec import ENSEMBLE, GraphSpec
 
 _pb: Any = model_config_pb2
 _TUNABLE = {
@@ -44,7 +44,7 @@ def check_configs(root: Path, manifest: Mapping) -> None:
         RepositoryError: one is not Triton's, breaks the contract, or does not fit its graph or another configuration.
             The line names the file and the field.
     """
-    specs, platform = graph_specs(VARIANTS[manifest["variant"]]), manifest["platform"]
+    specs, platform = manifest_specs(manifest), manifest["platform"]
     files = {name: config_paths(name, platform) for name in (*specs, ENSEMBLE)}
     # All for GPUs, then all for CPUs: an ensemble runs the graphs as the files of its own kind describe them.
     for index in range(len(files[ENSEMBLE])):

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from export.preset_quality import PresetQuality
 from export.verify import GraphCheck
 from export.whole_run import NUM_STEPS, RunCheck
 from xmdpt.repository import PRECISIONS, write_manifest
-from xmdpt.spec import VARIANTS, graph_specs
+from xmdpt.spec import LOW_STEP, VARIANTS, graph_specs
 
 _BEGIN, _END = "<!-- verified: begin; `python -m export verify --page` -->", "<!-- verified: end -->"
 _HEAD = (
@@ -20,7 +21,13 @@ _HEAD = (
 )
 
 
-def record(root: Path, manifest: Mapping, checks: Mapping[str, GraphCheck], runs: Sequence[RunCheck]) -> dict:
+def record(
+    root: Path,
+    manifest: Mapping,
+    checks: Mapping[str, GraphCheck],
+    runs: Sequence[RunCheck],
+    presets: Mapping[str, PresetQuality],
+) -> dict:
     """Write what was found into the manifest of a repository; returns the manifest.
 
     Args:
@@ -28,6 +35,7 @@ def record(root: Path, manifest: Mapping, checks: Mapping[str, GraphCheck], runs
         manifest: its manifest.
         checks: of every graph, by name.
         runs: of every sampler.
+        presets: those that were compared with the exact one.
     """
     graphs = {}
     for name, check in checks.items():
@@ -46,16 +54,29 @@ def record(root: Path, manifest: Mapping, checks: Mapping[str, GraphCheck], runs
             run.sampler: {
                 "num_steps": NUM_STEPS,
                 "latents_error": float(f"{run.latents_error:.2g}"),
-                # JSON knows no infinity.
-                "psnr_db": round(run.psnr, 1) if math.isfinite(run.psnr) else None,
+                "psnr_db": _decibels(run.psnr),
                 "min_psnr_db": run.min_psnr,
             }
             for run in runs
+        },
+        "presets": {
+            preset: {
+                "psnr_db": _decibels(quality.psnr_db),
+                "least_psnr_db": _decibels(quality.least_psnr_db),
+                "ssim": round(quality.ssim, 4),
+                "num_pictures": quality.num_pictures,
+            }
+            for preset, quality in presets.items()
         },
     }
     whole = {**manifest, "verification": found}
     write_manifest(root, whole)
     return whole
+
+
+def _decibels(value: float) -> float | None:
+    """JSON knows no infinity."""
+    return round(value, 1) if math.isfinite(value) else None
 
 
 def read_page(page: Path) -> tuple[str, str, str]:
@@ -120,6 +141,6 @@ def _cells(line: str) -> list[str]:
 
 def _place(cells: Sequence[str]) -> tuple:
     """Variants as they are listed, then precisions, then graphs in the order of a request and whole runs."""
-    graphs = list(graph_specs(VARIANTS[cells[0]]))
+    graphs = [*graph_specs(VARIANTS[cells[0]]), LOW_STEP]
     place = graphs.index(cells[2]) if cells[2] in graphs else len(graphs)
     return list(VARIANTS).index(cells[0]), PRECISIONS.index(cells[1]), place

@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 
 from export.config_checks import check_configs
 from export.shared_weights import with_weights_inside
-from xmdpt.repository import MANIFEST_NAME, ONNX, RepositoryError, check_files, load_manifest
-from xmdpt.spec import VARIANTS, GraphSpec, graph_specs
+from xmdpt.repository import MANIFEST_NAME, ONNX, RepositoryError, check_files, load_manifest, manifest_specs
+from xmdpt.spec import GraphSpec
 
 _ONNX_TYPES = {"f32": onnx.TensorProto.FLOAT, "u8": onnx.TensorProto.UINT8}
 _REBUILD = "build it again with `python -m export build`"
@@ -42,7 +42,7 @@ def check_contents(root: Path, manifest: Mapping) -> None:
         RepositoryError: a graph is not a valid model or not the contract's, or `check_configs` refuses a configuration.
     """
     if manifest["platform"] == ONNX:
-        specs = graph_specs(VARIANTS[manifest["variant"]])
+        specs = manifest_specs(manifest)
         for name, entry in manifest["graphs"].items():
             weights = [root / file["path"] for file in entry["external"]]
             _check_model(root / entry["path"], specs[name], weights[0] if weights else None)

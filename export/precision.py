@@ -7,12 +7,12 @@ weights are stored (`export.storage`) nor what an error may be (`export.verify`)
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import onnx
 import torch
-from onnx import NodeProto, TensorProto
+from onnx import NodeProto, TensorProto, numpy_helper
 from onnx.helper import make_node
 from torch import Tensor, nn
 
@@ -22,6 +22,12 @@ from xmdpt.repository import Precision
 _FLOATS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _TRANSFORMER_PARTS = (layers.Attention, layers.Mlp, dinov2.Attention, dinov2.Mlp, dinov2.SwiGlu)
 _INT8_MAX = 127
+# Of the nodes that quantise a weight; every product shares them.
+_CONSTANTS = {
+    "columns": np.array([0], np.int64),
+    "least_scale": np.array(np.finfo(np.float32).tiny, np.float32),
+    "int8_max": np.array(_INT8_MAX, np.float32),
+}
 # Where torch's exporter writes to which modules a node belongs, as the text of a list of their names.
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -93,7 +99,12 @@ class _LowPrecision(nn.Module):
         return self.module(x.to(self.dtype), *rest).float()
 
 
-def quantise(model: onnx.ModelProto, weights: dict[str, np.ndarray], parts: Sequence[str]) -> None:
+def quantise(
+    model: onnx.ModelProto,
+    weights: dict[str, np.ndarray],
+    parts: Sequence[str],
+    is_shared: Callable[[np.ndarray], bool] = lambda _values: False,
+) -> None:
     """Let the products of some modules with their weights compute in int8, in place.
 
     A weight gets a scale for each of its columns; activations get one for each call, from the call's own numbers
@@ -103,10 +114,13 @@ def quantise(model: onnx.ModelProto, weights: dict[str, np.ndarray], parts: Sequ
         model: just traced, its nodes still naming the modules that they belong to.
         weights: values of the model's initializers, by name; those that are quantised become int8.
         parts: names of the modules.
+        is_shared: whether a file that the model will point to holds a weight's values. Such a weight stays as it is,
+            and the graph makes the very same integers and scales of it: runtimes do that once, when they load it.
     """
     graph = model.graph
     nodes: list[NodeProto] = []
     quantised: set[str] = set()
+    constants = False
     for node in graph.node:
         if node.op_type == "MatMul" and node.input[1] in weights and _belongs_to(node, parts):
             activation, weight = node.input
@@ -114,12 +128,18 @@ def quantise(model: onnx.ModelProto, weights: dict[str, np.ndarray], parts: Sequ
                 quantised.add(activation)
                 outputs = [f"{activation}.int8", f"{activation}.scale", f"{activation}.zero"]
                 nodes.append(make_node("DynamicQuantizeLinear", [activation], outputs))
-            _quantise_weight(graph, weights, weight)
+            if is_shared(weights[weight]):
+                nodes += _quantisation(weight)
+                constants = True
+            else:
+                _quantise_weight(graph, weights, weight)
             nodes += _product(activation, weight, node.output[0])
         else:
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
+    if constants:
+        graph.initializer.extend(numpy_helper.from_array(values, name) for name, values in _CONSTANTS.items())
 
 
 def _belongs_to(node: NodeProto, parts: Sequence[str]) -> bool:
@@ -138,6 +158,19 @@ def _quantise_weight(graph: onnx.GraphProto, weights: dict[str, np.ndarray], nam
         weights[part] = array
         graph.initializer.append(TensorProto(name=part, dims=array.shape, data_location=TensorProto.EXTERNAL))
         graph.initializer[-1].data_type = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+
+
+def _quantisation(weight: str) -> list[NodeProto]:
+    """What `_quantise_weight` computes, operation by operation in float32."""
+    return [
+        make_node("Abs", [weight], [f"{weight}.sizes"]),
+        make_node("ReduceMax", [f"{weight}.sizes", "columns"], [f"{weight}.largest"], keepdims=0),
+        make_node("Max", [f"{weight}.largest", "least_scale"], [f"{weight}.range"]),
+        make_node("Div", [f"{weight}.range", "int8_max"], [f"{weight}.scale"]),
+        make_node("Div", [weight, f"{weight}.scale"], [f"{weight}.steps"]),
+        make_node("Round", [f"{weight}.steps"], [f"{weight}.rounded"]),
+        make_node("Cast", [f"{weight}.rounded"], [f"{weight}.int8"], to=TensorProto.INT8),
+    ]
 
 
 def _product(activation: str, weight: str, output: str) -> list[NodeProto]:

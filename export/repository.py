@@ -14,7 +14,7 @@ from pathlib import Path
 from onnx import ModelProto, TensorProto
 
 from export.config_files import write_configs, write_ensemble
-from export.graphs import GRAPHS
+from export.graphs import module_of
 from export.links import remove_links
 from export.loop import sampler_model
 from export.precision import parts_to_lower
@@ -34,7 +34,7 @@ from xmdpt.repository import (
     shared_weights_path,
     write_manifest,
 )
-from xmdpt.spec import GraphSpec, Variant, graph_specs
+from xmdpt.spec import LOW_STEP, GraphSpec, Variant, graph_specs, low_step_spec
 
 
 def build_repository(
@@ -46,6 +46,7 @@ def build_repository(
     max_inline_bytes: int = MAX_INLINE_BYTES,
     bundle: Path | None = None,
     precision: Precision = "fp32",
+    low_precision: Precision | None = None,
 ) -> None:
     """Write every graph of a variant, and the manifest last.
 
@@ -58,11 +59,21 @@ def build_repository(
         max_inline_bytes: weights beyond these go into a second file beside the graph.
         bundle: the file of all of the networks' weights; the repository gets it as it is, and the graphs point to it.
         precision: of the large products of the graphs that have any.
+        low_precision: of one more graph, for steps that may be less exact; only beside float32. None for no such graph.
+
+    Raises:
+        ValueError: low_precision is float32, or beside another precision.
     """
+    if low_precision is not None and (precision != "fp32" or low_precision == "fp32"):
+        raise ValueError(f"a step in {low_precision} beside graphs in {precision}: low precision goes beside fp32 only")
     shared = _shared_weights(out, variant, bundle, report) if bundle else None
     specs = graph_specs(variant)
-    entries, builder = {}, _GraphBuilder(out, networks, max_inline_bytes, shared, precision)
-    for name, spec in specs.items():
+    entries, builder = {}, _GraphBuilder(out, networks, max_inline_bytes, shared, precision, low_precision)
+    low = [low_step_spec(variant)] if low_precision else []
+    if not low:
+        # A server that looks at folders, not at the manifest, would load what an earlier build has left.
+        shutil.rmtree(out / LOW_STEP, ignore_errors=True)
+    for name, spec in ((spec.name, spec) for spec in (*specs.values(), *low)):
         start = time.monotonic()
         report(f"{name}: loading its networks and tracing")
         entries[name] = entry = builder.write(spec)
@@ -105,10 +116,12 @@ class _GraphBuilder:
         max_inline_bytes: int,
         shared: SharedWeights | None,
         precision: Precision,
+        low_precision: Precision | None,
     ) -> None:
         self._out, self._networks, self._max_inline_bytes = out, networks, max_inline_bytes
         self._shared = shared
         self._precision: Precision = precision
+        self._low_precision: Precision | None = low_precision
         self._step: ModelProto | None = None
         self._step_precision: Precision = "fp32"
 
@@ -138,8 +151,9 @@ class _GraphBuilder:
     def _model(self, spec: GraphSpec, data: Path) -> tuple[ModelProto, Precision]:
         if spec.name == "sampler":
             return self._sampler(spec, data), self._step_precision
-        graph = GRAPHS[spec.name](self._networks())
-        precision: Precision = self._precision if parts_to_lower(graph, self._precision) else "fp32"
+        graph = module_of(spec.name)(self._networks())
+        asked = self._precision if spec.name != LOW_STEP or self._low_precision is None else self._low_precision
+        precision: Precision = asked if parts_to_lower(graph, asked) else "fp32"
         model = to_onnx(graph, spec, data, self._max_inline_bytes, self._shared, precision)
         if spec.name == "tdnet_step":
             self._step, self._step_precision = model, precision

@@ -76,7 +76,8 @@ def to_onnx(
     detached = _detach_weights(program.model)
     model = ir.serde.serialize_model(program.model)
     if precision == "int8":
-        quantise(model, detached, parts_to_lower(module, precision))
+        is_shared = (lambda values: shared.find(values) is not None) if shared else (lambda _values: False)
+        quantise(model, detached, parts_to_lower(module, precision), is_shared)
     model = _anonymous(model, spec.name)
     if shared:
         onnx.checker.check_model(

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from export.bfloat16 import computed_in_float32
-from export.graphs import GRAPHS
+from export.graphs import module_of
 from export.precision import lowered
 from xmdpt.graph_session import RUNTIME, GraphSession
 from xmdpt.nn.pipeline import Networks
 from xmdpt.nn.threads import one_thread
-from xmdpt.repository import Precision, weights_folder
-from xmdpt.spec import GraphSpec, TensorSpec, Variant, graph_specs
+from xmdpt.repository import Precision, manifest_specs, weights_folder
+from xmdpt.spec import GraphSpec, TensorSpec
 
 Arrays = Mapping[str, NDArray]
 Runner = Callable[[Arrays], Sequence[NDArray]]
@@ -82,7 +82,6 @@ class GraphCheck:
 def check_graph(
     root: Path,
     manifest: Mapping,
-    variant: Variant,
     networks: Callable[[], Networks],
     name: str,
     batch_sizes: Sequence[int] = BATCH_SIZES,
@@ -92,15 +91,14 @@ def check_graph(
     Args:
         root: a repository that `export.manifest.read_manifest` has accepted.
         manifest: its manifest.
-        variant: of the repository.
         networks: makes the networks with the weights that the repository was built of, once a call.
         name: of the graph.
         batch_sizes: each is tried with arrays of its own.
     """
-    spec, entry = graph_specs(variant)[name], manifest["graphs"][name]
+    spec, entry = manifest_specs(manifest)[name], manifest["graphs"][name]
     precision: Precision = entry["precision"]
     inputs = [example_inputs(spec, batch_size) for batch_size in batch_sizes]
-    module = GRAPHS[name](networks()).eval()
+    module = module_of(name)(networks()).eval()
     with one_thread():
         run_torch = torch_runner(module)
         wanted, torch_seconds = [run_torch(arrays) for arrays in inputs], _seconds(run_torch, spec)

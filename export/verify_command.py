@@ -13,13 +13,14 @@ from pathlib import Path
 from export.endings import fail, refuse
 from export.figures import read_page, record, write_page
 from export.manifest import read_manifest
+from export.preset_quality import EXACT, NUM_PICTURES, PresetQuality, compare_presets
 from export.verify import GraphCheck, check_graph
 from export.weights import WeightsOrigin, networks_of, read_origin
 from export.whole_run import NUM_STEPS, RunCheck, check_runs
 from xmdpt.nn.loading import WeightPaths
 from xmdpt.nn.pipeline import Networks
-from xmdpt.repository import MANIFEST_NAME, RepositoryError, check_runs_here
-from xmdpt.spec import VARIANTS, Variant, graph_specs
+from xmdpt.repository import MANIFEST_NAME, RepositoryError, check_runs_here, manifest_specs
+from xmdpt.spec import VARIANTS, Variant
 
 REJECTED_NAME = "MANIFEST.rejected.json"
 """What the manifest of a new repository is called that did not pass: without a manifest nobody serves it."""
@@ -34,12 +35,14 @@ class VerifyOptions:
         is_quick: leave out the runs of 50 steps; then nothing is recorded.
         is_recorded: write what was found into the manifest.
         page: Markdown page that shows it; None for none.
+        num_pictures: persons to compare presets on; 0 for none.
     """
 
     batch_sizes: Sequence[int]
     is_quick: bool
     is_recorded: bool
     page: Path | None
+    num_pictures: int = NUM_PICTURES
 
 
 def verify(
@@ -80,13 +83,14 @@ def verify(
     def networks() -> Networks:
         return networks_of(variant, paths, stated["is_rounded"])
 
-    checks = _check_graphs(root, manifest, variant, networks, options.batch_sizes)
+    checks = _check_graphs(root, manifest, networks, options.batch_sizes)
     runs = [] if options.is_quick else _check_runs(root, manifest, variant, networks)
+    presets = {} if options.is_quick else _compare_presets(root, manifest, options.num_pictures)
     is_good = all(error.is_within_tolerance for check in checks.values() for error in check.errors)
     is_good &= all(run.is_within_tolerance for run in runs)
     if is_good and options.is_recorded and not options.is_quick:
         try:
-            manifest = record(root, manifest, checks, runs)
+            manifest = record(root, manifest, checks, runs, presets)
             if options.page:
                 write_page(options.page, manifest)
         except OSError as error:
@@ -102,12 +106,12 @@ def reject(root: Path) -> None:
 
 
 def _check_graphs(
-    root: Path, manifest: Mapping, variant: Variant, networks: Callable[[], Networks], batch_sizes: Sequence[int]
+    root: Path, manifest: Mapping, networks: Callable[[], Networks], batch_sizes: Sequence[int]
 ) -> dict[str, GraphCheck]:
     print(f"{'graph':<15} {'computes':<8} {'batch':>5} {'output':<14} {'error':>9} {'tolerance':>9} {'seconds':>8}")
     checks, start = {}, time.monotonic()
-    for name in graph_specs(variant):
-        checks[name] = check = check_graph(root, manifest, variant, networks, name, batch_sizes)
+    for name in manifest_specs(manifest):
+        checks[name] = check = check_graph(root, manifest, networks, name, batch_sizes)
         for row in check.errors:
             print(
                 f"{row.graph:<15} {check.precision:<8} {row.batch_size:>5} {row.output:<14} {row.error:>9.1e} "
@@ -124,11 +128,25 @@ def _check_runs(root: Path, manifest: Mapping, variant: Variant, networks: Calla
     for run in check_runs(root, manifest, networks, variant):
         runs.append(run)
         print(
-            f"{run.sampler:<15} latents {run.latents_error:.1e}, picture {run.psnr:.1f} dB "
+            f"{run.sampler:<26} latents {run.latents_error:.1e}, picture {run.psnr:.1f} dB "
             f"of at least {run.min_psnr:.0f} {_verdict(run.is_within_tolerance)}",
             flush=True,
         )
     return runs
+
+
+def _compare_presets(root: Path, manifest: Mapping, num_pictures: int) -> dict[str, PresetQuality]:
+    print(f"presets against {EXACT} on {num_pictures} held-out persons", flush=True)
+    found = compare_presets(root, manifest, num_pictures)
+    if not found:
+        print("not compared: no persons were asked for, nobody trained the weights, or no CPU has such products")
+    for preset, quality in found.items():
+        print(
+            f"{preset:<15} {quality.psnr_db:.1f} dB on average, {quality.least_psnr_db:.1f} at least, "
+            f"SSIM {quality.ssim:.4f}",
+            flush=True,
+        )
+    return found
 
 
 def _verdict(is_good: bool) -> str:

@@ -4,26 +4,26 @@ The photos are rendered persons, which every variant takes; a network that nobod
 magnifies errors more than a trained one does. Single calls are `export.verify`'s.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graphs import GRAPHS
+from export.graphs import module_of
 from export.precision import lowered
-from export.verify import ROUNDED_BY_TORCH, Runner, graph_runner, torch_runner
+from export.verify import ROUNDED_BY_TORCH, Arrays, Runner, graph_runner, torch_runner
 from xmdpt.nn.pipeline import Networks
 from xmdpt.persons.domain import DEMO
 from xmdpt.persons.render import render_pair
 from xmdpt.repository import Precision
 from xmdpt.sampler import SAMPLERS, initial_noise, sampling_plan, stack_plans
 from xmdpt.skeleton import draw_skeleton
-from xmdpt.spec import Variant
+from xmdpt.spec import LOW_STEP, Variant
 
 NUM_STEPS = 50
-_GUIDANCE = 2.0
+GUIDANCE = 2.0
 _NUM_PICTURES = 2
 MIN_PSNR_DB: Mapping[Precision, float] = {"fp32": 60, "fp16": 50, "bf16": 40, "int8": 40}
 """Of a picture of trained weights; 40 dB are 2.6 grey levels, which nobody sees."""
@@ -35,7 +35,7 @@ class RunCheck:
     """What a run with one sampler showed.
 
     Attributes:
-        sampler: its name.
+        sampler: its name, and that of the low step if that one made the run.
         latents_error: max|a - b| / max|b| of the finished latents.
         psnr: of the pictures against torch's, in dB; infinite if they are equal.
         min_psnr: below this the repository is refused.
@@ -68,24 +68,55 @@ def check_runs(
         variant: of the repository.
         num_steps: of each run.
     """
-    precision, is_trained = manifest["precision"], manifest["weights"]["is_trained"]
+    is_trained = manifest["weights"]["is_trained"]
 
     def of_torch(name: str) -> Runner:
-        return torch_runner(GRAPHS[name](networks()).eval())
+        return torch_runner(module_of(name)(networks()).eval())
 
     def of_repository(name: str) -> Runner:
         precision = manifest["graphs"][name]["precision"]
         run = None if precision in ROUNDED_BY_TORCH else graph_runner(root, manifest, name)
         # Where ONNX Runtime would round nothing, torch shows what rounding does to a picture.
-        return run or torch_runner(lowered(GRAPHS[name](networks()).eval(), precision, sums_in_float32=True))
+        return run or torch_runner(lowered(module_of(name)(networks()).eval(), precision, sums_in_float32=True))
+
+    def of_low_step(name: str) -> Runner:
+        return looped(of_repository(LOW_STEP)) if name == "sampler" else of_repository(name)
 
     photos, skeletons = _persons()
-    wanted, found = (_run(source, variant, num_steps, photos, skeletons) for source in (of_torch, of_repository))
-    min_psnr = MIN_PSNR_DB[precision] if is_trained else MIN_PSNR_UNTRAINED_DB
-    for sampler, (latents, pictures) in wanted.items():
-        latents_found, pictures_found = found[sampler]
-        error = float(np.abs(latents_found - latents).max() / np.abs(latents).max())
-        yield RunCheck(sampler, error, psnr(pictures_found, pictures), min_psnr)
+    sources = [(of_repository, manifest["precision"], "")]
+    if LOW_STEP in manifest["graphs"]:
+        sources.append((of_low_step, manifest["graphs"][LOW_STEP]["precision"], f" of {LOW_STEP}"))
+    wanted = _run(of_torch, variant, num_steps, photos, skeletons)
+    for source, precision, whose in sources:
+        found = _run(source, variant, num_steps, photos, skeletons)
+        min_psnr = MIN_PSNR_DB[precision] if is_trained else MIN_PSNR_UNTRAINED_DB
+        for sampler, (latents, pictures) in wanted.items():
+            latents_found, pictures_found = found[sampler]
+            error = float(np.abs(latents_found - latents).max() / np.abs(latents).max())
+            yield RunCheck(f"{sampler}{whose}", error, psnr(pictures_found, pictures), min_psnr)
+
+
+def looped(step: Runner) -> Runner:
+    """What `sampler` does, by as many calls of a step; the plans of all rows have one length."""
+
+    def run(inputs: Arrays) -> Sequence[NDArray]:
+        latents = inputs["noise"]
+        denoised = np.zeros_like(latents)
+        for index in range(inputs["timesteps"].shape[1]):
+            column = slice(index, index + 1)
+            latents, denoised = step(
+                {
+                    "latents": latents,
+                    "previous_denoised": denoised,
+                    "condition": inputs["condition"],
+                    "timestep": inputs["timesteps"][:, column],
+                    "guidance": inputs["guidance"][:, column],
+                    "coefficients": inputs["coefficients"][:, index],
+                }
+            )
+        return [latents]
+
+    return run
 
 
 def psnr(found: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> float:
@@ -116,7 +147,7 @@ def _run(
     noise = np.stack([initial_noise(seed) for seed in range(len(photos))])
     sample, latents = source("sampler"), {}
     for sampler in SAMPLERS:
-        plan = sampling_plan(num_steps, _GUIDANCE, sampler, variant.prediction)
+        plan = sampling_plan(num_steps, GUIDANCE, sampler, variant.prediction)
         plans = vars(stack_plans([plan] * len(photos)))
         (latents[sampler],) = sample({"noise": noise, "condition": condition, **plans})
     del sample

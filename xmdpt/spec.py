@@ -4,7 +4,7 @@ Does not hold the noise schedule (`xmdpt.noise_schedule`) nor any code that comp
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -31,6 +31,7 @@ STEPS_AXIS = "steps"
 """Stands in a shape for the number of denoising steps, which a call decides."""
 
 ENSEMBLE = "xmdpt"
+LOW_STEP = "tdnet_step_low"
 """Triton's name for all graphs in a row: `ensemble_spec`."""
 
 Dtype = Literal["u8", "f32"]
@@ -245,8 +246,13 @@ def graph_specs(variant: Variant) -> Mapping[str, GraphSpec]:
     return MappingProxyType({graph.name: graph for graph in graphs})
 
 
+def low_step_spec(variant: Variant) -> GraphSpec:
+    """The step in low precision, which a repository may hold beside the others: that of `tdnet_step`, for its rows."""
+    return replace(graph_specs(variant)["tdnet_step"], name=LOW_STEP)
+
+
 def ensemble_spec() -> GraphSpec:
-    """The graph that Triton makes of all others but `tdnet_step`: pictures in, picture out."""
+    """The graph that Triton makes of all others but the steps: pictures in, picture out."""
     picture = (IMAGE_SIZE, IMAGE_SIZE, 3)
     return GraphSpec(
         ENSEMBLE,

@@ -32,6 +32,7 @@ from xmdpt_client.values import (
     NumberRange,
     Output,
     Picture,
+    Preset,
     Progress,
 )
 from xmdpt_client.webhooks import WebhookError, verify_webhook
@@ -70,6 +71,7 @@ __all__ = [
     "PhotoOfPose",
     "Picture",
     "Pose",
+    "Preset",
     "Progress",
     "RequestError",
     "ServerError",

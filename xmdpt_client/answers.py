@@ -29,6 +29,7 @@ from xmdpt_client.values import (
     NumberRange,
     Output,
     Picture,
+    Preset,
     Progress,
 )
 
@@ -254,10 +255,17 @@ def _model(document: Document) -> Model:
         steps=_range(document["steps"]),
         guidance=_range(document["guidance"]),
         samplers=tuple(document["samplers"]),
+        # A service of before there were presets names none.
+        presets=tuple(_preset(preset) for preset in document.get("presets", ())),
         formats=tuple(document["formats"]),
         size=(int(width), int(height)),
         document=document,
     )
+
+
+def _preset(document: Document) -> Preset:
+    quality: Document = document["quality"] or {}
+    return Preset(str(document["name"]), int(document["steps"]), str(document["precision"]), quality.get("psnr_db"))
 
 
 def _range(document: Document) -> NumberRange:

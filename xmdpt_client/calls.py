@@ -26,6 +26,7 @@ class Options(TypedDict, total=False):
 
     Attributes:
         model: a name of `models()`.
+        preset: `exact`, `fast` or `draft`, as the model offers them; a number of steps beside it comes first.
         steps: denoising steps, 2 .. 250.
         seed: 0 .. 2^53 - 1; drawn by the service if absent, and told in the answer.
         num_images: 1 .. 8; picture i is drawn from seed + i.
@@ -44,6 +45,7 @@ class Options(TypedDict, total=False):
     """
 
     model: str | None
+    preset: str | None
     steps: int | None
     seed: int | None
     num_images: int | None
@@ -89,6 +91,7 @@ def submission(
     pose: Pose,
     *,
     model: str | None = None,
+    preset: str | None = None,
     steps: int | None = None,
     seed: int | None = None,
     num_images: int | None = None,
@@ -114,6 +117,7 @@ def submission(
         check_visible_ascii("idempotency_key", idempotency_key)
     fields = {
         "model": model,
+        "preset": preset,
         "steps": steps,
         "seed": seed,
         "num_images": num_images,

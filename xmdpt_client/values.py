@@ -232,6 +232,23 @@ class NumberRange:
 
 
 @dataclass(frozen=True)
+class Preset:
+    """How much of the quality may be given for speed.
+
+    Attributes:
+        name: for the field `preset`.
+        steps: denoising steps where a request does not say otherwise.
+        precision: what they are computed in, such as `fp32` or `int8`.
+        psnr_db: of its pictures against those of `exact`, on average; None if it was not measured.
+    """
+
+    name: str
+    steps: int
+    precision: str
+    psnr_db: float | None
+
+
+@dataclass(frozen=True)
 class Model:
     """A variant that can be asked for.
 
@@ -242,6 +259,7 @@ class Model:
         steps: denoising steps.
         guidance: scale of classifier-free guidance; 1 is none.
         samplers: names of the update rules.
+        presets: that it offers.
         formats: of pictures: `png`, `jpeg`, `webp`.
         size: width and height of a picture, px.
         document: the whole model object of docs/api.md.
@@ -253,6 +271,7 @@ class Model:
     steps: NumberRange
     guidance: NumberRange
     samplers: tuple[str, ...]
+    presets: tuple[Preset, ...]
     formats: tuple[str, ...]
     size: tuple[int, int]
     document: Mapping[str, Any] = field(repr=False)

@@ -16,6 +16,7 @@ from export.graphs.source_encoder import SourceEncoderGraph
 from export.graphs.tdnet_step import TdnetStepGraph
 from export.graphs.vae_decoder import VaeDecoderGraph
 from xmdpt.nn.pipeline import Networks
+from xmdpt.spec import LOW_STEP
 
 GRAPHS: Mapping[str, Callable[[Networks], nn.Module]] = MappingProxyType(
     {
@@ -28,3 +29,8 @@ GRAPHS: Mapping[str, Callable[[Networks], nn.Module]] = MappingProxyType(
     }
 )
 """How each graph is made of the networks; its `forward` takes and returns what the contract names, in that order."""
+
+
+def module_of(graph: str) -> Callable[[Networks], nn.Module]:
+    """How a graph of a repository is made; the low step is the step in another precision."""
+    return GRAPHS["tdnet_step" if graph == LOW_STEP else graph]

@@ -4,7 +4,7 @@ How a graph is run, and which errors come of it, is each runtime's own.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from service.domain.execution import Execution
@@ -15,9 +15,9 @@ from service.ports.backend import F32, U8
 _NOT_CALLED = {Execution.STEPWISE: Stage.SAMPLE, Execution.WHOLE_LOOP: Stage.DENOISE}
 
 
-def called_graphs(execution: Execution) -> tuple[str, ...]:
-    """Names of the graphs that an execution needs."""
-    return tuple(stage.value for stage in Stage if stage is not _NOT_CALLED[execution])
+def called_graphs(execution: Execution, available: Container[str]) -> tuple[str, ...]:
+    """Names of the graphs that an execution needs of those that a repository has."""
+    return tuple(stage.value for stage in Stage if stage is not _NOT_CALLED[execution] and stage.value in available)
 
 
 class GraphMethods(ABC):
@@ -60,8 +60,26 @@ class GraphMethods(ABC):
         self, latents: F32, previous_denoised: F32, condition: F32, timestep: F32, guidance: F32, coefficients: F32
     ) -> tuple[F32, F32]:
         """See InferenceBackend."""
+        return self._step("tdnet_step", latents, previous_denoised, condition, timestep, guidance, coefficients)
+
+    def denoise_step_low(
+        self, latents: F32, previous_denoised: F32, condition: F32, timestep: F32, guidance: F32, coefficients: F32
+    ) -> tuple[F32, F32]:
+        """See InferenceBackend."""
+        return self._step("tdnet_step_low", latents, previous_denoised, condition, timestep, guidance, coefficients)
+
+    def _step(
+        self,
+        graph: str,
+        latents: F32,
+        previous_denoised: F32,
+        condition: F32,
+        timestep: F32,
+        guidance: F32,
+        coefficients: F32,
+    ) -> tuple[F32, F32]:
         next_latents, denoised = self.run_graph(
-            "tdnet_step",
+            graph,
             latents=latents,
             previous_denoised=previous_denoised,
             condition=condition,

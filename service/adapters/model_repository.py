@@ -6,10 +6,18 @@ It neither runs graphs nor builds them (`export` does); what is checked is `xmdp
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service.domain.errors import ModelRepositoryError
-from xmdpt.repository import RepositoryError, check_files, check_runs_here, load_manifest, weights_folder
-from xmdpt.spec import VARIANTS, GraphSpec, Variant, graph_specs
+from xmdpt.repository import (
+    RepositoryError,
+    check_files,
+    check_runs_here,
+    load_manifest,
+    manifest_specs,
+    weights_folder,
+)
+from xmdpt.spec import LOW_STEP, VARIANTS, GraphSpec, Variant
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,9 @@ class ModelRepository:
         max_batch_sizes: most rows of one call of each graph, >= 1.
         is_trained: False for the placeholder weights, whose pictures are noise.
         weights_origin: where the weights come from, for people.
+        precision: of its graphs' products, such as `fp32`.
+        low_precision: of the graph for steps in low precision, such as `int8`; None if there is none.
+        verification: what the last recorded one found, as the manifest has it; empty if there was none.
     """
 
     variant: Variant
@@ -37,6 +48,9 @@ class ModelRepository:
     max_batch_sizes: Mapping[str, int]
     is_trained: bool
     weights_origin: str
+    precision: str
+    low_precision: str | None
+    verification: Mapping[str, Any]
 
 
 def open_model_repository(root: Path, *, has_files: bool = True) -> ModelRepository:
@@ -58,7 +72,8 @@ def open_model_repository(root: Path, *, has_files: bool = True) -> ModelReposit
     except RepositoryError as error:
         raise ModelRepositoryError(f"XMDPT_MODEL_REPOSITORY: {error}") from None
     variant, weights, entries = VARIANTS[manifest["variant"]], manifest["weights"], manifest["graphs"]
-    specs = graph_specs(variant)
+    specs = manifest_specs(manifest)
+    low = entries.get(LOW_STEP)
     return ModelRepository(
         variant,
         manifest["model_digest"],
@@ -69,4 +84,7 @@ def open_model_repository(root: Path, *, has_files: bool = True) -> ModelReposit
         {name: entries[name]["max_batch_size"] for name in specs},
         weights["is_trained"],
         weights["origin"],
+        manifest["precision"],
+        low and low["precision"],
+        manifest.get("verification", {}),
     )

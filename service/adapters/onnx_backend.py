@@ -39,6 +39,7 @@ class OnnxBackend(GraphMethods):
         self.runtime = RUNTIME
         self.variant = repository.variant.name
         self.model_digest = repository.model_digest
+        self.precision, self.low_precision = repository.precision, repository.low_precision
         self._repository, self._num_threads = repository, num_threads
         self._sessions: dict[str, GraphSession] = {}
         self.choose(execution)
@@ -49,7 +50,7 @@ class OnnxBackend(GraphMethods):
         Raises:
             ModelRepositoryError: as at the start.
         """
-        graphs = called_graphs(execution)
+        graphs = called_graphs(execution, self._repository.graphs)
         self._sessions = {name: session for name, session in self._sessions.items() if name in graphs}
         for name in graphs:
             if name not in self._sessions:

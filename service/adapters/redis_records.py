@@ -13,12 +13,19 @@ from typing import Any, get_args
 from service.domain.errors import NewerVersionError, StorageError
 from service.domain.job import ClaimedJob, IdempotencyKey, Job, JobFailure, JobId, JobStatus, Priority, Progress
 from service.domain.pose import key_points_from_fields
-from service.domain.request import GenerationRequest, ImageFormat, OutputOptions, Sampler, SamplingParams
+from service.domain.request import (
+    GenerationRequest,
+    ImageFormat,
+    OutputOptions,
+    Sampler,
+    SamplingParams,
+)
 from service.domain.result import JobResult, PictureFile
 from service.domain.stored_form import known_fields, stored_form
 from service.domain.trace_context import TraceContext, parse_traceparent
 from service.domain.webhook import Webhook, parse_receiver
 from service.ports.queue import JobEnd, QueueFigures, QueueStats
+from xmdpt.presets import Preset
 
 # As `SHOWN` in `lua/records.lua`.
 _SHOWN = frozenset(
@@ -81,11 +88,16 @@ def request_to_do_from_json(text: str) -> GenerationRequest:
 def _request(fields: dict[str, Any], take: Callable[[type, dict[str, Any]], Mapping[str, Any]]) -> GenerationRequest:
     params, output, found = fields["params"], fields["output"], fields.get("found_pose")
     made = {
-        "params": SamplingParams(**take(SamplingParams, params | {"sampler": Sampler(params["sampler"])})),
+        "params": SamplingParams(**take(SamplingParams, params | _names(params))),
         "output": OutputOptions(**take(OutputOptions, output | {"format": ImageFormat(output["format"])})),
         "found_pose": key_points_from_fields(found) if found else None,
     }
     return GenerationRequest(**take(GenerationRequest, fields | made))
+
+
+def _names(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters that are names; a request without a preset asks for the exact one."""
+    return {"sampler": Sampler(params["sampler"]), "preset": Preset(params.get("preset", Preset.EXACT))}
 
 
 def webhook_to_json(webhook: Webhook | None) -> str:

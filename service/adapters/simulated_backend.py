@@ -18,6 +18,7 @@ from service.domain.execution import Execution
 from service.domain.request import SamplingParams
 from service.domain.stage import Stage
 from service.ports.backend import F32, U8
+from xmdpt.presets import PRESETS
 from xmdpt.sampler import initial_noise, sampling_plan
 from xmdpt.spec import IMAGE_SIZE, LATENT_SHAPE, VARIANTS
 
@@ -27,6 +28,8 @@ _FORMAT_VERSION = 1
 _CELLS = (slice(None), slice(None), slice(None, None, 4), slice(None, None, 4))
 _CELLS_SIDE = LATENT_SHAPE[1] // 4
 _BLOCK_PX = IMAGE_SIZE // _CELLS_SIDE
+# Of the time of a step: what int8 takes of float32 on CPUs, about.
+_LOW_SHARE = 0.5
 # A sleep lasts longer than asked for by up to this; the rest of a call is waited for awake, so that it ends on time.
 _OVERSLEEP_SECONDS = 0.0003
 
@@ -54,6 +57,8 @@ class SimulatedBackend:
     """InferenceBackend that sleeps, and computes so little that the sleep hides it."""
 
     runtime = "simulated"
+    precision = "fp32"
+    low_precision: str | None = "fp16"
 
     def __init__(self, variant: str, times: SimulatedTimes, profile_sizes: Sequence[int] = ()) -> None:
         """Nothing is loaded.
@@ -93,6 +98,14 @@ class SimulatedBackend:
         """See InferenceBackend."""
         with self._call(Stage.DENOISE, latents, self._step_seconds(len(latents))):
             return _step(latents, previous_denoised, condition, timestep, guidance, coefficients)
+
+    def denoise_step_low(
+        self, latents: F32, previous_denoised: F32, condition: F32, timestep: F32, guidance: F32, coefficients: F32
+    ) -> tuple[F32, F32]:
+        """See InferenceBackend; conditions have no more digits than half of a float32 has."""
+        rounded = condition.astype(np.float16).astype(np.float32)
+        with self._call(Stage.DENOISE_LOW, latents, _LOW_SHARE * self._step_seconds(len(latents))):
+            return _step(latents, previous_denoised, rounded, timestep, guidance, coefficients)
 
     def sample(self, noise: F32, condition: F32, timesteps: F32, guidance: F32, coefficients: F32) -> F32:
         """See InferenceBackend; the very latents of the steps one by one."""
@@ -143,12 +156,13 @@ def expected_picture(photo: U8, skeleton: U8, params: SamplingParams, variant: s
     backend = SimulatedBackend(variant, SimulatedTimes())
     condition = backend.condition(backend.encode_source(photo[None]), backend.encode_pose(skeleton[None]))
     prediction = VARIANTS[variant].prediction
+    step = backend.denoise_step_low if PRESETS[params.preset].wants_low_precision else backend.denoise_step
     plan = sampling_plan(params.num_steps, params.guidance, params.sampler.value, prediction)
     latents = initial_noise(params.seed)[None]
     denoised = np.zeros_like(latents)
     for timestep, guidance, row in zip(plan.timesteps, plan.guidance, plan.coefficients, strict=True):
         columns = timestep[None, None], guidance[None, None], row[None]
-        latents, denoised = backend.denoise_step(latents, denoised, condition, *columns)
+        latents, denoised = step(latents, denoised, condition, *columns)
     return backend.decode(latents)[0]
 
 

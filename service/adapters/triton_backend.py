@@ -42,6 +42,7 @@ class TritonBackend(GraphMethods):
         """
         self.variant = repository.variant.name
         self.model_digest = repository.model_digest
+        self.precision, self.low_precision = repository.precision, repository.low_precision
         self._repository, self._url = repository, server.url
         self._specs: dict[str, GraphSpec] = {}
         self._checked_at: dict[str, float] = {}
@@ -59,7 +60,8 @@ class TritonBackend(GraphMethods):
         Raises:
             BackendUnavailableError: as at the start; likewise ModelRepositoryError.
         """
-        graphs, repository = called_graphs(execution), self._repository
+        repository = self._repository
+        graphs = called_graphs(execution, repository.graphs)
         self._specs = {graph: repository.specs[graph] for graph in graphs}
         self.runtime = f"triton-{self._channel.wait_until_ready(graphs)}"
         for graph in graphs:

@@ -117,9 +117,12 @@ def _about(job: Job, result: JobResult, index: int = 0) -> dict[str, str]:
         "Server-Timing": ", ".join(f"{stage};dur={ms:g}" for stage, ms in timings_ms(result).items()),
         "X-Xmdpt-Job-Id": job.id,
         "X-Xmdpt-Seed": str(job.request.params.seed + index),
+        "X-Xmdpt-Preset": job.request.params.preset.value,
         "X-Xmdpt-Steps": str(job.request.params.num_steps),
         "X-Xmdpt-Runtime": result.runtime,
     }
+    if result.precision:
+        headers["X-Xmdpt-Precision"] = result.precision
     if result.cache:
         headers["X-Xmdpt-Cache"] = ", ".join(f"{kind}={found}" for kind, found in result.cache.items())
     return headers

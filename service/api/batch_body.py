@@ -99,11 +99,6 @@ def batch_query(parameters: QueryParams) -> BatchQuery:
     return validated(BatchQuery, fields)
 
 
-def cost_of(body: GenerationBody) -> int:
-    """Row-steps of a request."""
-    return body.steps * body.num_images
-
-
 def check_batch(fields: dict[str, Any]) -> BatchBody:
     """Check everything but the items themselves.
 

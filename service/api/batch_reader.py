@@ -20,7 +20,6 @@ from service.api.batch_body import (
     batch_query,
     check_batch,
     check_item,
-    cost_of,
     refuse_pictures,
 )
 from service.api.limits import UploadLimits
@@ -189,8 +188,7 @@ class BatchReader:
 
     def _check_together(self, batch: BatchBody | BatchQuery, item: GenerationBody) -> None:
         """What the item may hold in this batch, and of this deployment."""
-        if item.model not in (None, self._model.name):
-            raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}")
+        self._model.check(item.model, item.preset)
         if isinstance(batch, BatchQuery):
             refuse_pictures(item)
         elif batch.webhook:
@@ -218,7 +216,7 @@ class BatchReader:
             for kind, picture_id in _named(item):
                 if call.found[kind, picture_id] is None:
                     raise RequestError.of_field("validation", f"/{kind}/id", f"must name a {kind} of yours")
-            cost = cost_of(body)
+            cost = self._model.cost(body.num_steps, body.num_images, body.preset)
             if body.source.data or body.pose.skeleton or body.pose.photo:
                 submission = await self._reader.complete(body, call.tenant, or_png, call.request)
                 await self._batches.store(draft, item.number, submission)

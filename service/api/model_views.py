@@ -15,7 +15,8 @@ from service.domain.request import (
     ImageFormat,
     Sampler,
 )
-from service.gateway.models import ServedModel
+from service.gateway.models import PresetQuality, ServedModel
+from xmdpt.presets import PRESETS, Preset
 
 
 class RangeView(BaseModel):
@@ -24,6 +25,24 @@ class RangeView(BaseModel):
     min: int | float
     max: int | float
     default: int | float
+
+
+class PresetQualityView(BaseModel):
+    """How near its pictures came to those of `exact` from the same seeds, on held-out persons, at guidance 2."""
+
+    psnr_db: float | None = Field(description="Mean over the pictures; null if all were equal")
+    least_psnr_db: float | None = Field(description="Of the picture that differed most; likewise")
+    ssim: float = Field(description="Mean, 0 to 1")
+    num_pictures: int
+
+
+class PresetView(BaseModel):
+    """A preset that can be asked for."""
+
+    name: Preset
+    steps: int = Field(description="Where a request does not say otherwise")
+    precision: str = Field(description="What the steps are computed in, such as `fp32` or `int8`")
+    quality: PresetQualityView | None = Field(description="Null where it was not measured, and of `exact`")
 
 
 class ModelView(BaseModel):
@@ -38,6 +57,7 @@ class ModelView(BaseModel):
     guidance: RangeView
     max_seed: int
     samplers: list[Sampler]
+    presets: list[PresetView]
     formats: list[ImageFormat]
     size: list[int] = Field(description="Width and height of a picture as generated, px")
 
@@ -61,7 +81,21 @@ def model_list(model: ServedModel) -> ModelListView:
         guidance=RangeView(min=MIN_GUIDANCE, max=MAX_GUIDANCE, default=DEFAULT_GUIDANCE),
         max_seed=MAX_SEED,
         samplers=list(Sampler),
+        presets=[_preset_view(model, preset) for preset in model.presets],
         formats=list(ImageFormat),
         size=[256, 256],
     )
     return ModelListView(data=[view])
+
+
+def _preset_view(model: ServedModel, preset: Preset) -> PresetView:
+    return PresetView(
+        name=preset,
+        steps=PRESETS[preset].num_steps,
+        precision=model.precision_of(preset),
+        quality=_quality_view(model.quality.get(preset)),
+    )
+
+
+def _quality_view(quality: PresetQuality | None) -> PresetQualityView | None:
+    return PresetQualityView.model_validate(quality, from_attributes=True) if quality else None

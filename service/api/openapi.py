@@ -85,6 +85,7 @@ _FORM = {
         "model": _TEXT,
         "seed": {"type": "integer"},
         "num_images": {"type": "integer", "description": "1 to 8 pictures; picture i is drawn from seed + i"},
+        "preset": _TEXT | {"description": "exact, fast or draft; a number of steps beside it comes first"},
         "steps": {"type": "integer"},
         "guidance": {"type": "number"},
         "sampler": _TEXT,
@@ -195,6 +196,7 @@ GENERATION_PROBLEMS = (
     *POSE_PROBLEMS,
     "bad_header",
     "unknown_model",
+    "unavailable_preset",
     "webhook_url",
     "idempotency_mismatch",
     "tenant_queue_full",
@@ -233,7 +235,7 @@ def picture_answer(description: str, *, is_replayable: bool = False) -> dict[str
     content["application/zip"] = _PICTURE
     content["application/json"] = {"schema": {"$ref": REF.format(model=JobView.__name__)}}
     names = [
-        *(f"X-Xmdpt-{name}" for name in ("Job-Id", "Seed", "Steps", "Cache", "Runtime")),
+        *(f"X-Xmdpt-{name}" for name in ("Job-Id", "Seed", "Preset", "Steps", "Precision", "Cache", "Runtime")),
         *("Server-Timing", "Content-Location", "Content-Disposition", "ETag", "Cache-Control", "Vary", "Accept-Ranges"),
         *(["Idempotency-Replayed"] if is_replayable else []),
     ]

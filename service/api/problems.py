@@ -82,6 +82,7 @@ PROBLEMS: Mapping[str, ProblemKind] = {
         422, "Person out of the picture", "Send a photo that shows the person from the head to the hips at least."
     ),
     "unknown_model": ProblemKind(422, "Unknown model", "Use a name of `GET /v1/models`, or none."),
+    "unavailable_preset": ProblemKind(422, "Preset not offered", "Use one that `GET /v1/models` lists, or none."),
     "unknown_preset": ProblemKind(422, "Unknown pose", "Use a name of `GET /v1/poses/presets`."),
     "webhook_url": ProblemKind(
         422, "Unusable webhook", "Name an https address, on port 443 or 8443, of a host that the internet reaches."

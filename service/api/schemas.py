@@ -28,6 +28,7 @@ from service.domain.request import (
     Sampler,
 )
 from service.domain.webhook import DEFAULT_EVENTS, MAX_URL_LENGTH, WebhookEvent
+from xmdpt.presets import PRESETS, Preset
 
 _MIN_DEADLINE_MS, _MAX_DEADLINE_MS = 100, int(MAX_DEADLINE_SECONDS * 1000)
 _MAX_METADATA_KEYS = 16
@@ -113,8 +114,15 @@ class GenerationBody(Body):
     num_images: Annotated[int, Field(ge=1, le=MAX_IMAGES), WHOLE] = Field(
         1, description="Picture i is drawn from seed + i, which may be 2^53 - 1 at most"
     )
-    steps: Annotated[int, Field(ge=MIN_STEPS, le=MAX_STEPS), WHOLE] = Field(
-        DEFAULT_STEPS, description="Denoising steps"
+    preset: Annotated[Preset, Field(strict=False)] = Field(
+        default=Preset.EXACT,
+        description="`exact`: float32; `fast`: the same steps in low precision; `draft`: fewer steps, in low precision "
+        "where the model has it. A number of steps beside it comes first. `GET /v1/models` tells what each costs",
+    )
+    steps: Annotated[int, Field(ge=MIN_STEPS, le=MAX_STEPS), WHOLE] | None = Field(
+        default=None,
+        description="Denoising steps; if absent "
+        f"{DEFAULT_STEPS}, with the preset `draft` {PRESETS[Preset.DRAFT].num_steps}",
     )
     guidance: float = Field(
         DEFAULT_GUIDANCE, ge=MIN_GUIDANCE, le=MAX_GUIDANCE, allow_inf_nan=False, description="1 is no guidance"
@@ -133,6 +141,11 @@ class GenerationBody(Body):
     )
     metadata: Metadata = Field(default={}, description="Notes of yours, returned in the job object")
     webhook: WebhookBody | None = Field(default=None, description="Calls to an address of yours; see docs/webhooks.md")
+
+    @property
+    def num_steps(self) -> int:
+        """Of the request itself, else of its preset."""
+        return PRESETS[self.preset].num_steps if self.steps is None else self.steps
 
 
 class SourceUpload(Body):

@@ -238,7 +238,7 @@ class SubmissionReader:
         return JobOptions(
             model=body.model,
             seed=body.seed,
-            num_steps=body.steps,
+            num_steps=body.num_steps,
             guidance=body.guidance,
             sampler=body.sampler,
             output=_output(body, chosen, width_px, height_px),
@@ -248,6 +248,7 @@ class SubmissionReader:
             metadata=body.metadata,
             webhook=Webhook(body.webhook.url, tuple(body.webhook.events)) if body.webhook else None,
             num_images=body.num_images,
+            preset=body.preset,
         )
 
     def _pose(

@@ -18,6 +18,7 @@ from service.domain.pose import KeyPoints
 from service.domain.request import ImageFormat, Sampler
 from service.domain.result import JobResult
 from service.gateway.links import PLAIN, Links
+from xmdpt.presets import Preset
 
 
 class QueueView(BaseModel):
@@ -59,6 +60,7 @@ class RequestView(BaseModel):
     model: str
     seed: int
     num_images: int
+    preset: Preset = Field(description="As asked for; the steps are those that it takes")
     steps: int
     guidance: float
     sampler: Sampler
@@ -90,6 +92,7 @@ class EngineView(BaseModel):
 
     runtime: str
     model_digest: str
+    precision: str | None = Field(description="What the steps were computed in, such as `fp32`; null of older jobs")
 
 
 class UrlsView(BaseModel):
@@ -197,6 +200,7 @@ def job_view(job: Job, eta: Eta | None, contents: Sequence[bytes] = (), links: L
             model=request.model,
             seed=params.seed,
             num_images=request.num_images,
+            preset=params.preset,
             steps=params.num_steps,
             guidance=params.guidance,
             sampler=params.sampler,
@@ -206,11 +210,15 @@ def job_view(job: Job, eta: Eta | None, contents: Sequence[bytes] = (), links: L
         outputs=_outputs(job, job.result, contents, links) if job.result else [],
         cache=CacheView.model_validate(job.result.cache) if job.result and job.result.cache else None,
         timings_ms=timings_ms(job.result) if job.result else {},
-        engine=EngineView(runtime=job.result.runtime, model_digest=job.result.model_digest) if job.result else None,
+        engine=_engine(job.result) if job.result else None,
         error=_error(job),
         metadata=dict(request.metadata),
         urls=_urls(job, links),
     )
+
+
+def _engine(result: JobResult) -> EngineView:
+    return EngineView(runtime=result.runtime, model_digest=result.model_digest, precision=result.precision or None)
 
 
 def points_fields(key_points: KeyPoints) -> dict[str, Any]:

@@ -1,19 +1,22 @@
 """The backend that the settings name, opened and measured, and the model as clients see it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import service
 from service.adapters.model_repository import ModelRepository, open_model_repository
 from service.adapters.simulated_backend import SimulatedBackend, SimulatedTimes
 from service.domain.capacity import Capacity
-from service.domain.errors import ConfigurationError
+from service.domain.errors import ConfigurationError, ModelRepositoryError
 from service.domain.execution import Execution
 from service.engine.calibration import calibrate
 from service.engine.warmup import stall_warning
-from service.gateway.models import ServedModel
+from service.gateway.models import PresetQuality, ServedModel
 from service.ports.backend import InferenceBackend
 from service.settings import DEFAULT_MODEL_REPOSITORY, Settings, SimulatedSettings
 from service.telemetry.logs import get_logger
+from xmdpt.presets import Preset
 
 
 def measure(settings: Settings, backend: InferenceBackend) -> Capacity:
@@ -69,11 +72,35 @@ def served_model(settings: Settings) -> ServedModel:
     """
     if settings.backend == "simulated":
         backend = _simulated(settings.simulated)
-        return ServedModel(backend.variant, backend.model_digest, False, "simulated: no network runs")
+        return ServedModel(
+            backend.variant,
+            backend.model_digest,
+            False,
+            "simulated: no network runs",
+            backend.precision,
+            backend.low_precision,
+        )
     repository = _open_repository(settings, has_files=False)
     return ServedModel(
-        repository.variant.name, repository.model_digest, repository.is_trained, repository.weights_origin
+        repository.variant.name,
+        repository.model_digest,
+        repository.is_trained,
+        repository.weights_origin,
+        repository.precision,
+        repository.low_precision,
+        _quality(repository.verification),
     )
+
+
+def _quality(verification: Mapping[str, Any]) -> Mapping[Preset, PresetQuality]:
+    """Raises ModelRepositoryError: the manifest states something else of them."""
+    try:
+        return {Preset(name): PresetQuality(**figures) for name, figures in verification.get("presets", {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        hint = "record them again with `python -m export verify --record`"
+        raise ModelRepositoryError(
+            f"XMDPT_MODEL_REPOSITORY: its figures of presets are no such: {error}; {hint}"
+        ) from None
 
 
 def _open_repository(settings: Settings, *, has_files: bool) -> ModelRepository:

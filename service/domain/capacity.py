@@ -61,6 +61,7 @@ class Capacity:
         max_batch: most rows of a call.
         num_slots: pictures in flight.
         is_shortest_first: batching brings nothing here, so the job that needs least goes first.
+        low_step_ratio: time of a step in low precision over that of another one, a row each; 1 where there is none.
     """
 
     curve: StepCurve
@@ -69,6 +70,7 @@ class Capacity:
     max_batch: int
     num_slots: int
     is_shortest_first: bool = False
+    low_step_ratio: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 It does not move jobs: the queue's functions do, and this table is what they are tested against.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -135,6 +136,7 @@ class NewJob:
         batch: which item of a batch it is, if it is one.
         webhook: who is to be told of it, if anybody.
         trace: the trace that it continues, if there is one.
+        step_cost: of one of its steps, in those of float32.
     """
 
     id: JobId
@@ -148,6 +150,7 @@ class NewJob:
     batch: BatchPlace | None = None
     webhook: Webhook | None = None
     trace: TraceContext | None = None
+    step_cost: float = 1.0
 
     @property
     def rows(self) -> int:
@@ -157,7 +160,12 @@ class NewJob:
     @property
     def cost(self) -> int:
         """Row-steps: what the job takes from everybody else."""
-        return self.request.params.num_steps * self.rows
+        return cost_of(self.request.params.num_steps, self.rows, self.step_cost)
+
+
+def cost_of(num_steps: int, num_images: int, step_cost: float) -> int:
+    """Row-steps of so many pictures, 1 at least; a step of theirs counts as this part of one in float32."""
+    return math.ceil(num_steps * num_images * step_cost)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from service.domain.pose import KeyPoints
+from service.domain.stored_form import LATER
+from xmdpt.presets import PRESETS, Preset
 from xmdpt.spec import IMAGE_SIZE
 
 MAX_SEED = 2**53 - 1
 MAX_IMAGES = 8
-MIN_STEPS, MAX_STEPS, DEFAULT_STEPS = 2, 250, 50
+MIN_STEPS, MAX_STEPS, DEFAULT_STEPS = 2, 250, PRESETS[Preset.EXACT].num_steps
 MIN_GUIDANCE, MAX_GUIDANCE, DEFAULT_GUIDANCE = 1.0, 10.0, 2.0
 DEFAULT_QUALITY = 90
 MAX_PREVIEW_EVERY_STEPS = 50
@@ -48,12 +50,14 @@ class SamplingParams:
         num_steps: 2 .. 250 denoising steps.
         guidance: 1 .. 10, the scale of classifier-free guidance; 1 = none.
         sampler: the update rule.
+        preset: decides in which precision steps are computed; what else it means is in the fields above.
     """
 
     seed: int
     num_steps: int = DEFAULT_STEPS
     guidance: float = DEFAULT_GUIDANCE
     sampler: Sampler = Sampler.DDIM
+    preset: Preset = field(default=Preset.EXACT, metadata=LATER)
 
 
 @dataclass(frozen=True)

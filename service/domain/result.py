@@ -35,6 +35,7 @@ class JobResult:
         runtime: what ran them, such as `onnxruntime`.
         stage_seconds: wall time by stage, in the order of the stages: `queue`, then the worker's.
         cache: `hit` or `miss` for `source` and `pose`: whether an encoder had to run for this job.
+        precision: what its steps were computed in, such as `fp32`; empty where a version without presets made it.
     """
 
     fence: int
@@ -44,3 +45,4 @@ class JobResult:
     runtime: str
     stage_seconds: Mapping[str, float]
     cache: Mapping[str, str] = field(default_factory=dict[str, str])
+    precision: str = ""

@@ -4,11 +4,16 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """One kind of backend call; a job takes either DENOISE, num_steps times, or SAMPLE, the whole loop at once."""
+    """One kind of backend call.
+
+    A job takes DENOISE num_steps times, or SAMPLE, the whole loop at once; one in low precision DENOISE_LOW num_steps
+    times.
+    """
 
     ENCODE_SOURCE = "source_encoder"
     ENCODE_POSE = "pose_encoder"
     CONDITION = "canet"
     DENOISE = "tdnet_step"
+    DENOISE_LOW = "tdnet_step_low"
     SAMPLE = "sampler"
     DECODE = "vae_decoder"

@@ -127,7 +127,7 @@ class BatchRunner:
                 vectors = self._set.source_vector if is_source else self._set.pose_vector
                 for flight, row in zip(flights, batch.rows, strict=True):
                     self._on_vector(flight, batch.stage, vectors[self._set.slot(row.job_id)].copy())
-            case Stage.DENOISE:
+            case Stage.DENOISE | Stage.DENOISE_LOW:
                 for flight, row in zip(flights, batch.rows, strict=True):
                     flight.advance(1)
                     if flight.job.request.output.preview_every_steps and self._images.is_first(row.job_id):

@@ -5,6 +5,7 @@ It decides nothing itself: `service.scheduling.cost_model` does.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import TypeVar
 
@@ -20,6 +21,9 @@ from service.scheduling.cost_model import choose_capacity
 _MAX_REPETITIONS = 31
 # Of the budget, for the four other stages together.
 _STAGES_SHARE = 0.2
+# Likewise for steps in low precision.
+_LOW_SHARE = 0.1
+_LOW = Stage.DENOISE_LOW.value
 # CANet computes next to nothing: a call of it is what a call costs.
 _QUICKEST = Stage.CONDITION
 _DENOISING = {Execution.STEPWISE: Stage.DENOISE, Execution.WHOLE_LOOP: Stage.SAMPLE}
@@ -58,8 +62,10 @@ def calibrate(
     warm_up(backend, sizes[0], asked)
     stage_seconds = _stage_seconds(backend, sizes[0], asked, budget_seconds * _STAGES_SHARE, clock)
     curve, max_rows = _curve(backend, sizes, asked, stage_seconds[_QUICKEST], budget_seconds, clock)
+    low_step_ratio = _low_step_ratio(backend, curve, budget_seconds * _LOW_SHARE, clock)
     while True:
-        capacity = choose_capacity(curve, stage_seconds, max_rows, execution, num_slots)
+        chosen = choose_capacity(curve, stage_seconds, max_rows, execution, num_slots)
+        capacity = replace(chosen, low_step_ratio=low_step_ratio)
         backend.choose(capacity.execution)
         try:
             for num_rows in _sizes_in_use(backend, capacity.max_batch):
@@ -93,6 +99,7 @@ def _stage_seconds(
     """Time of each stage but the denoising; the backend is warm."""
     calls = {stage.value: call for stage, call in stage_calls(backend, num_rows, execution).items()}
     del calls[_DENOISING[execution]]
+    calls.pop(Stage.DENOISE_LOW, None)
     # By itself, because much depends on it and many calls of it fit.
     quick = {_QUICKEST.value: calls.pop(_QUICKEST)}
     medians: dict[str, float] = {}
@@ -100,6 +107,16 @@ def _stage_seconds(
         times = {name: [_seconds(call, clock)] for name, call in group.items()}
         medians |= _medians(group, times, clock() + budget_seconds / 2, clock)
     return {stage.value: medians[stage] for stage in Stage if stage in medians}
+
+
+def _low_step_ratio(backend: InferenceBackend, curve: StepCurve, budget_seconds: float, clock: Clock) -> float:
+    """A step in low precision over another one, of as many rows as the curve's first point; the backend is warm."""
+    num_rows, seconds = curve.points[0]
+    call = stage_calls(backend, num_rows, Execution.STEPWISE).get(Stage.DENOISE_LOW)
+    if call is None or not seconds:
+        return 1.0
+    times = _medians({_LOW: call}, {_LOW: [_seconds(call, clock)]}, clock() + budget_seconds, clock)
+    return times[_LOW] / seconds
 
 
 def _curve(

@@ -22,6 +22,7 @@ from service.ports.blobs import BlobStore
 from service.ports.queue import FinishVerdict, JobLeases
 from service.telemetry.logs import get_logger
 from service.telemetry.metrics import WorkerMetrics
+from xmdpt.presets import PRESETS
 
 # With runs instead of a dictionary: a quarter of the default's time, for files a fiftieth larger.
 _PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
@@ -96,6 +97,7 @@ class Delivery:
             runtime=backend.runtime,
             stage_seconds=flight.stage_seconds,
             cache=flight.cache,
+            precision=PRESETS[job.request.params.preset].precision(backend.precision, backend.low_precision),
         )
         return self._settle(job, lambda: self._commit(job, result, contents))
 
@@ -115,7 +117,8 @@ class Delivery:
     def _encode(self, flight: Flight, picture: U8, index: int, backend: InferenceBackend) -> bytes:
         started = time.monotonic()
         request, software = flight.job.request, self._software
-        provenance = Provenance(software, request.params.seed + index, backend.model_digest) if software else None
+        seed, preset = request.params.seed + index, request.params.preset
+        provenance = Provenance(software, seed, backend.model_digest, preset) if software else None
         content = picture_file(picture, request.output, provenance)
         seconds = time.monotonic() - started
         flight.spend("encode_output", seconds)

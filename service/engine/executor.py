@@ -66,8 +66,10 @@ class Executor:
                 given = _pad(self._set.source_vector[slots], padding), _pad(self._set.pose_vector[slots], padding)
                 condition = self._call(batch.stage, self._backend.condition, *given)
                 self._set.condition[slots] = self._vectors(batch.stage, condition, len(rows))
-            case Stage.DENOISE:
-                self._denoise(slots, self._set.step_rows[own_slots, [step for _, _, step in rows]], padding)
+            case Stage.DENOISE | Stage.DENOISE_LOW:
+                self._denoise(
+                    batch.stage, slots, self._set.step_rows[own_slots, [step for _, _, step in rows]], padding
+                )
             case Stage.SAMPLE:
                 self._sample(slots, self._jobs(rows), padding)
             case Stage.DECODE:
@@ -97,14 +99,15 @@ class Executor:
     def _vectors(self, stage: Stage, output: F32, num_rows: int) -> F32:
         return _checked(stage, output, num_rows, self._set.condition.shape[1:])
 
-    def _denoise(self, slots: Slots, numbers: F32, padding: int) -> None:
+    def _denoise(self, stage: Stage, slots: Slots, numbers: F32, padding: int) -> None:
         """One step of every row, each with the numbers of its own step, [B,7]."""
         num_rows = len(numbers)
+        graph = self._backend.denoise_step_low if stage is Stage.DENOISE_LOW else self._backend.denoise_step
         if padding:
             numbers = np.concatenate([numbers, np.tile(_NOBODYS_STEP, (padding, 1))])
         latents, denoised = self._call(
-            Stage.DENOISE,
-            self._backend.denoise_step,
+            stage,
+            graph,
             _pad(self._set.latents[slots], padding),
             _pad(self._set.previous_denoised[slots], padding),
             _pad(self._set.condition[slots], padding),
@@ -113,8 +116,8 @@ class Executor:
             numbers[:, 2:],
         )
         shape = self._set.latents.shape[1:]
-        latents = _checked(Stage.DENOISE, latents, num_rows, shape)
-        self._set.previous_denoised[slots] = _checked(Stage.DENOISE, denoised, num_rows, shape)
+        latents = _checked(stage, latents, num_rows, shape)
+        self._set.previous_denoised[slots] = _checked(stage, denoised, num_rows, shape)
         self._set.latents[slots] = latents
 
     def _sample(self, slots: Slots, jobs: list[PreparedJob], padding: int) -> None:

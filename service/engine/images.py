@@ -144,8 +144,10 @@ class Images:
         party.num_joined += 1
         self.num_arrived += 1
         deadline = flight.arrived + job.seconds_left + _DEADLINE_GRACE_SECONDS
-        num_steps = job.request.params.num_steps
-        self._scheduler.handle(JobArrived(key, num_steps, skipped, job.is_suspect, job.priority, deadline), now)
+        num_steps, is_low = job.request.params.num_steps, party.prepared.is_low
+        self._scheduler.handle(
+            JobArrived(key, num_steps, skipped, job.is_suspect, job.priority, deadline, is_low=is_low), now
+        )
         return slot
 
     def _keys_of(self, flight: Flight) -> Sequence[str]:

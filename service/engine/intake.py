@@ -5,7 +5,7 @@ It runs no graph; what is ready goes to the worker's loop, and what needs a vect
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from service.domain.errors import ServiceError, StorageError
@@ -14,17 +14,14 @@ from service.domain.request import MAX_IMAGES
 from service.domain.stage import Stage
 from service.engine.flight import Flight
 from service.engine.heartbeat import Heartbeat
-from service.engine.preparation import prepare
 from service.engine.vectors import Supply, Vectors
 from service.engine.watched_thread import WatchedThread
 from service.engine.wishes import Wish, Wishes
 from service.engine.working_set import PreparedJob
-from service.ports.blobs import BlobStore
 from service.ports.queue import JobLeases
 from service.telemetry.logs import get_logger, traced_lines
 from service.telemetry.metrics import WorkerMetrics
 from service.telemetry.spans import Tracer
-from xmdpt.spec import Prediction
 
 # A worker with room asks again after this long even if no wake-up reached it.
 _ASK_EVERY_SECONDS = 1.0
@@ -65,20 +62,21 @@ class Intake:
     def __init__(
         self,
         leases: JobLeases,
-        blobs: BlobStore,
+        prepared: Callable[[ClaimedJob, Set[Stage]], PreparedJob],
         vectors: Vectors,
         wishes: Wishes,
         heartbeat: Heartbeat,
-        prediction: Prediction,
         flights: dict[str, Flight],
         targets: IntakeTargets,
         metrics: WorkerMetrics,
         tracer: Tracer | None = None,
     ) -> None:
-        """`flights` are all that the worker holds, by key: the intake adds, the worker removes."""
-        self._leases, self._blobs, self._vectors, self._heartbeat = leases, blobs, vectors, heartbeat
+        """`flights` are all that the worker holds, by key: the intake adds, the worker removes.
+
+        `prepared` makes arrays of a job whose encoders of these stages have to run; raises as `prepare`.
+        """
+        self._leases, self._prepared, self._vectors, self._heartbeat = leases, prepared, vectors, heartbeat
         self._wishes, self._is_granting = wishes, False
-        self._prediction: Prediction = prediction
         self._flights, self._targets, self._metrics, self._tracer = flights, targets, metrics, tracer
         self._log = get_logger()
         self._changed = threading.Condition()
@@ -285,7 +283,7 @@ class Intake:
     def _send_on(self, flight: Flight, supply: Supply) -> None:
         started = time.monotonic()
         try:
-            prepared = prepare(flight.job, self._blobs, self._prediction, _KINDS.keys() - supply.at_hand.keys())
+            prepared = self._prepared(flight.job, _KINDS.keys() - supply.at_hand.keys())
         except ServiceError as error:
             with self._changed:
                 self._num_claimed -= flight.num_images

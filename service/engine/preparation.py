@@ -16,6 +16,7 @@ from service.domain.stage import Stage
 from service.engine.working_set import PreparedJob
 from service.ports.backend import U8
 from service.ports.blobs import BlobStore
+from xmdpt.presets import PRESETS
 from xmdpt.sampler import initial_noise, sampling_plan
 from xmdpt.spec import IMAGE_SIZE, Prediction
 
@@ -24,7 +25,9 @@ _MAX_PLANS = 256
 _cached_plan = functools.lru_cache(_MAX_PLANS)(sampling_plan)
 
 
-def prepare(job: ClaimedJob, blobs: BlobStore, prediction: Prediction, encoders: Set[Stage]) -> PreparedJob:
+def prepare(
+    job: ClaimedJob, blobs: BlobStore, prediction: Prediction, encoders: Set[Stage], *, has_low_precision: bool = False
+) -> PreparedJob:
     """Load and derive everything that the job's batches will need.
 
     Args:
@@ -32,16 +35,22 @@ def prepare(job: ClaimedJob, blobs: BlobStore, prediction: Prediction, encoders:
         blobs: where the gateway put its pictures.
         prediction: what the network predicts; decides the coefficient rows.
         encoders: those that have to run; without any, no picture is read.
+        has_low_precision: the model has a graph for steps in low precision.
 
     Raises:
         StorageError: the store does not answer.
-        ServiceError: `input_lost`: the pictures are gone, or are not those that were accepted.
+        ServiceError: `input_lost`: the pictures are gone, or are not those that were accepted; `unavailable_preset`:
+            it was accepted for a model that has a graph which this one lacks.
     """
     params = job.request.params
+    meaning = PRESETS[params.preset]
+    if meaning.needs_low_precision and not has_low_precision:
+        raise ServiceError("unavailable_preset", f"the model of this worker does not offer {params.preset}")
     return PreparedJob(
         pictures=_pictures(job, blobs, encoders) if encoders else {},
         noise=np.stack([initial_noise(params.seed + index) for index in range(job.request.num_images)]),
         plan=_cached_plan(params.num_steps, params.guidance, params.sampler.value, prediction),
+        is_low=meaning.wants_low_precision and has_low_precision,
     )
 
 

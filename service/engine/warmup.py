@@ -42,11 +42,13 @@ def stage_calls(backend: InferenceBackend, num_rows: int, execution: Execution) 
         Stage.CONDITION: partial(backend.condition, vectors, vectors),
         Stage.DECODE: partial(backend.decode, noise),
     }
+    step = noise, noise, vectors, plan.timesteps[:, :1], plan.guidance[:, :1], plan.coefficients[:, 0]
+    if backend.low_precision is not None:
+        calls |= {Stage.DENOISE_LOW: partial(backend.denoise_step_low, *step)}
     if execution is Execution.WHOLE_LOOP:
         loop = partial(backend.sample, noise, vectors, plan.timesteps, plan.guidance, plan.coefficients)
         return calls | {Stage.SAMPLE: loop}
-    first = plan.timesteps[:, :1], plan.guidance[:, :1], plan.coefficients[:, 0]
-    return calls | {Stage.DENOISE: partial(backend.denoise_step, noise, noise, vectors, *first)}
+    return calls | {Stage.DENOISE: partial(backend.denoise_step, *step)}
 
 
 def stall_warning(capacity: Capacity, stall_timeout_seconds: float) -> str | None:

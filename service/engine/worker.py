@@ -24,6 +24,7 @@ from service.engine.flight import Flight
 from service.engine.heartbeat import Heartbeat
 from service.engine.images import Departure, Images
 from service.engine.intake import Arrival, Intake, IntakeTargets
+from service.engine.preparation import prepare
 from service.engine.presence import Presence
 from service.engine.preview import PreviewProjection
 from service.engine.previews import Previews
@@ -149,13 +150,13 @@ class Worker:
             lambda wish: self._inbox.put(partial(self._grant, wish)),
             self._die,
         )
+        has_low = backend.low_precision is not None
         self._intake = Intake(
             ports.leases,
-            ports.blobs,
+            lambda job, encoders: prepare(job, ports.blobs, variant.prediction, encoders, has_low_precision=has_low),
             self._vectors,
             self._wishes,
             self._heartbeat,
-            variant.prediction,
             self._flights,
             targets,
             metrics,

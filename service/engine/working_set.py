@@ -24,11 +24,13 @@ class PreparedJob:
         pictures: [256,256,3] uint8 RGB for each encoder that has to run.
         noise: [images,4,32,32] float32, drawn from the seed, the seed + 1, and so on.
         plan: timesteps, guidance weights and coefficient rows.
+        is_low: its steps are computed in low precision.
     """
 
     pictures: Mapping[Stage, U8]
     noise: F32
     plan: SamplingPlan
+    is_low: bool = False
 
 
 class WorkingSet:

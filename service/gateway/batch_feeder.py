@@ -210,7 +210,7 @@ class BatchFeeder:
             return SkippedItem(item.custom_id, JobStatus.FAILED, item.cost, failure)
         submission = Submission(photo, skeleton, item.options, found_pose)
         place = BatchPlace(turn.batch_id, turn.cursor + index, item.custom_id)
-        job = new_job(job_id, submission, turn.tenant, self._model.name)
+        job = new_job(job_id, submission, turn.tenant, self._model)
         return replace(job, batch=place, deadline_seconds=turn.seconds_left, webhook=turn.webhook, trace=turn.trace)
 
     async def _stored(self, picture_id: str, kind: PictureKind, tenant: str) -> bytes:

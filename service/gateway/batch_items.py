@@ -14,6 +14,7 @@ from service.domain.pose import KeyPoints, key_points_from_fields
 from service.domain.request import ImageFormat, OutputOptions, Sampler
 from service.domain.stored_form import stored_form
 from service.gateway.submission import JobOptions
+from xmdpt.presets import Preset
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def _options(fields: dict[str, Any]) -> JobOptions:
     output = fields["output"]
     made: dict[str, Any] = {
         "sampler": Sampler(fields["sampler"]),
+        "preset": Preset(fields.get("preset", Preset.EXACT)),
         "output": OutputOptions(**(output | {"format": ImageFormat(output["format"])})),
         "priority": Priority(fields["priority"]),
     }

@@ -13,10 +13,11 @@ from service.domain.batch import Batch
 from service.domain.capacity import Eta, WorkerReport
 from service.domain.errors import StorageError
 from service.domain.job import Job, JobStatus, NewJob, Priority
-from service.domain.request import DEFAULT_STEPS
+from service.domain.request import SamplingParams
 from service.ports.queue import JobIntake, QueueStats
 from service.ports.workers import WorkerRegistry
 from service.scheduling.cost_model import eta, forecast_seconds, retry_after_seconds, work_seconds
+from xmdpt.presets import PRESETS
 
 # Polls share one look at the queue for this long.
 _FRESH_SECONDS = 0.5
@@ -61,7 +62,7 @@ class Forecasts:
     async def of_new(self, job: NewJob) -> Forecast | None:
         """For a job that is about to be queued; None while no worker is calibrated."""
         seen = await self._look(min(self._fresh_seconds, _FRESH_AT_SUBMIT_SECONDS))
-        return _of_new(*seen, job.priority, job.request.params.num_steps, job.request.num_images) if seen else None
+        return _of_new(*seen, job.priority, job.request.params, job.request.num_images) if seen else None
 
     async def of_job(self, job: Job) -> Eta | None:
         """For a job that was read just now; None unless it is queued or running, and while no worker is calibrated."""
@@ -81,6 +82,7 @@ class Forecasts:
             steps_done=job.progress.step,
             is_running=is_running,
             num_images=job.request.num_images,
+            is_low=PRESETS[job.request.params.preset].wants_low_precision,
         )
         return None if seconds is None else eta(seconds, stats.forecast_ratios)
 
@@ -114,16 +116,24 @@ class Forecasts:
 
 def of_usual(reports: Sequence[WorkerReport], stats: QueueStats) -> Eta | None:
     """For an interactive picture with the default steps, asked for now; None while no worker is calibrated."""
-    forecast = _of_new(reports, stats, Priority.INTERACTIVE, DEFAULT_STEPS, 1)
+    forecast = _of_new(reports, stats, Priority.INTERACTIVE, SamplingParams(seed=0), 1)
     return forecast.eta if forecast else None
 
 
 def _of_new(
-    reports: Sequence[WorkerReport], stats: QueueStats, priority: Priority, num_steps: int, num_images: int
+    reports: Sequence[WorkerReport], stats: QueueStats, priority: Priority, params: SamplingParams, num_images: int
 ) -> Forecast | None:
     ahead = stats.queued_cost
     work_ahead = sum(ahead.values()) if priority is Priority.BATCH else ahead.get(Priority.INTERACTIVE, 0)
-    seconds = forecast_seconds(reports, num_steps, work_ahead, stats.running_cost, stats.running, num_images=num_images)
+    seconds = forecast_seconds(
+        reports,
+        params.num_steps,
+        work_ahead,
+        stats.running_cost,
+        stats.running,
+        num_images=num_images,
+        is_low=PRESETS[params.preset].wants_low_precision,
+    )
     return None if seconds is None else Forecast(seconds, eta(seconds, stats.forecast_ratios))
 
 

@@ -81,20 +81,19 @@ class Jobs:
             idempotency_key: 1-255 visible ASCII characters; a repeat of the same call under the same key finds its job.
 
         Raises:
-            RequestError: `unknown_model`; `webhook_url`; `validation` of what a webhook could not tell;
-                `idempotency_mismatch`: the key belongs to another request.
+            RequestError: `unknown_model`; `unavailable_preset`; `webhook_url`; `validation` of what a webhook could not
+                tell; `idempotency_mismatch`: the key belongs to another request.
             OverloadedError: `overloaded`, `tenant_queue_full`; nothing was kept.
             StorageError: `queue_unavailable` or `storage_unavailable`.
         """
-        if submission.options.model not in (None, self._model.name):
-            raise RequestError.of_field("unknown_model", "/model", f"must be {self._model.name}, the model served here")
+        self._model.check(submission.options.model, submission.options.preset)
         if submission.options.webhook:
             await check_webhook(self._receivers, submission.options.webhook, submission.options.metadata)
         job_id = f"job_{secrets.token_hex(16)}"
         content = pack_inputs(submission.photo, submission.skeleton)
         # From now on: the disk takes longer than everything that is done meanwhile.
         stored = asyncio.get_running_loop().run_in_executor(None, self._blobs.put_input, job_id, content)
-        job = new_job(job_id, submission, tenant, self._model.name, idempotency_key)
+        job = new_job(job_id, submission, tenant, self._model, idempotency_key)
         with part("store"):
             forecast, _ = await asyncio.gather(self._forecasts.of_new(job), stored)
         # No clean-up if this raises: the queue may have accepted the job and only its answer was lost, so the pictures
@@ -234,10 +233,10 @@ class Jobs:
 
 
 def new_job(
-    job_id: JobId, submission: Submission, tenant: str, model: str, idempotency_key: str | None = None
+    job_id: JobId, submission: Submission, tenant: str, model: ServedModel, idempotency_key: str | None = None
 ) -> NewJob:
     """The job that a submission becomes; its pictures are stored apart from it."""
-    request = submission.request(model)
+    request = submission.request(model.name)
     return NewJob(
         job_id,
         request,
@@ -247,6 +246,7 @@ def new_job(
         retention_seconds=submission.options.retention_seconds,
         idempotency=IdempotencyKey(idempotency_key, submission.fingerprint(request)) if idempotency_key else None,
         webhook=submission.options.webhook,
+        step_cost=model.step_cost(submission.options.preset),
     )
 
 

@@ -13,8 +13,9 @@ from service.domain.digest import content_digest
 from service.domain.job import DEFAULT_RETENTION_SECONDS, MAX_DEADLINE_SECONDS, Priority
 from service.domain.pose import KeyPoints
 from service.domain.request import MAX_SEED, GenerationRequest, OutputOptions, Sampler, SamplingParams
-from service.domain.stored_form import stored_form
+from service.domain.stored_form import LATER, stored_form
 from service.domain.webhook import Webhook
+from xmdpt.presets import Preset
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class JobOptions:
         model: a variant's name, None for the served one.
         seed: None to have one drawn.
         num_images: 1 .. 8; picture i is drawn from seed + i, which must stay within the range of seeds.
-        num_steps: see `SamplingParams`; likewise guidance and sampler.
+        num_steps: see `SamplingParams`; likewise guidance, sampler and preset.
         output: how to write the picture.
         priority: its class.
         deadline_seconds: from acceptance, 0.1 .. 86,400.
@@ -46,6 +47,7 @@ class JobOptions:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     webhook: Webhook | None = None
     num_images: int = 1
+    preset: Preset = field(default=Preset.EXACT, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Submission:
         seed = secrets.randbelow(num_seeds) if options.seed is None else options.seed
         return GenerationRequest(
             model=model,
-            params=SamplingParams(seed, options.num_steps, options.guidance, options.sampler),
+            params=SamplingParams(seed, options.num_steps, options.guidance, options.sampler, options.preset),
             output=options.output,
             source_digest=content_digest(self.photo),
             pose_digest=content_digest(self.skeleton),

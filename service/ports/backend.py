@@ -24,6 +24,10 @@ class InferenceBackend(Protocol):
     runtime: str
     variant: str
     model_digest: str
+    precision: str
+    """What the products of its graphs are computed in, such as `fp32`."""
+    low_precision: str | None
+    """Likewise of its graph for steps in low precision, such as `int8`; None if it has none."""
     profile_sizes: Sequence[int]
     """Numbers of rows that a call may have, growing from 1; empty: any, up to the graph's largest batch."""
 
@@ -47,6 +51,12 @@ class InferenceBackend(Protocol):
         self, latents: F32, previous_denoised: F32, condition: F32, timestep: F32, guidance: F32, coefficients: F32
     ) -> tuple[F32, F32]:
         """[B,4,32,32] twice, [B,D], [B,1], [B,1], [B,5] -> next latents and denoised, [B,4,32,32] each."""
+        ...
+
+    def denoise_step_low(
+        self, latents: F32, previous_denoised: F32, condition: F32, timestep: F32, guidance: F32, coefficients: F32
+    ) -> tuple[F32, F32]:
+        """As `denoise_step`, in low precision; only where there is a graph for that, whatever the execution."""
         ...
 
     def sample(self, noise: F32, condition: F32, timesteps: F32, guidance: F32, coefficients: F32) -> F32:

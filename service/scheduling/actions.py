@@ -12,7 +12,7 @@ class Row(NamedTuple):
 
     Attributes:
         job_id: whose arrays fill it.
-        step_index: 0 .. num_steps-1 in DENOISE, else 0.
+        step_index: 0 .. num_steps-1 in DENOISE and DENOISE_LOW, else 0.
     """
 
     job_id: JobId

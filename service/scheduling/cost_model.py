@@ -88,6 +88,7 @@ def forecast_seconds(
     *,
     is_running: bool = False,
     num_images: int = 1,
+    is_low: bool = False,
 ) -> float | None:
     """How long a job will take from now, as far as the curves tell; None while no worker is calibrated.
 
@@ -103,6 +104,7 @@ def forecast_seconds(
         steps_done: denoising steps of the job that are done.
         is_running: it has a slot.
         num_images: that it makes, each with a row and a slot of its own.
+        is_low: its steps are computed in low precision, where the worker has a graph for that.
     """
     if not reports:
         return None
@@ -119,7 +121,11 @@ def forecast_seconds(
     in_flight = sum(
         report.capacity.num_slots
         * _seconds_in_slot(
-            report.capacity, num_steps - steps_done, num_images, mean_steps, share * report.capacity.num_slots
+            report.capacity,
+            (num_steps - steps_done) * (report.capacity.low_step_ratio if is_low else 1),
+            num_images,
+            mean_steps,
+            share * report.capacity.num_slots,
         )
         for report in reports
     )
@@ -187,7 +193,7 @@ def _other_seconds(capacity: Capacity, num_images: int = 1) -> float:
 
 
 def _seconds_in_slot(
-    capacity: Capacity, steps_left: int, num_images: int, mean_steps: float, num_in_flight: float
+    capacity: Capacity, steps_left: float, num_images: int, mean_steps: float, num_in_flight: float
 ) -> float:
     """From the claim, or from now, to the end of a job among so many pictures in flight at its worker, its included."""
     num_in_flight = max(num_in_flight, num_images)

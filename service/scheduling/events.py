@@ -20,6 +20,7 @@ class JobArrived:
         is_suspect: it must never share a batch, because an earlier delivery ended with its worker.
         priority: its class.
         deadline: monotonic seconds; not ended by then, it leaves at the next step.
+        is_low: its steps are computed in low precision, one by one in any execution.
     """
 
     job_id: JobId
@@ -28,6 +29,7 @@ class JobArrived:
     is_suspect: bool = False
     priority: Priority = Priority.INTERACTIVE
     deadline: float = math.inf
+    is_low: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from service.domain.job import Priority
 from service.domain.stage import Stage
-from service.scheduling.progress import JobProgress
+from service.scheduling.progress import STEPS, JobProgress
 
 # Decode first: it frees a slot. Then admit, the earliest stage first, so that late-comers catch up and share the
-# stages after it. Only then step, or loop: each is as full as the jobs in flight allow.
-STAGE_PRIORITY = (Stage.DECODE, Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION, Stage.DENOISE, Stage.SAMPLE)
+# stages after it. Only then step, or loop: each is as full as the jobs in flight allow. Steps and loops take turns: the
+# one that is due has the job that ranks first among all of them.
+STAGE_PRIORITY = (Stage.DECODE, Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION)
 
 # Jobs of the class BATCH end one by one between the steps of an interactive job, and each decode holds that up: so many
 # share one. Fewer would not do for long what the two slots beyond the rows of a step do, to keep those rows taken.
@@ -101,7 +102,7 @@ def _must_gather(waiting: Mapping[Stage, Sequence[JobProgress]], limit: int) -> 
     decodes = waiting.get(Stage.DECODE, ())
     if len(decodes) >= min(DECODES_TOGETHER, limit) or any(job.priority is not Priority.BATCH for job in decodes):
         return False
-    steps = [job.served for job in waiting.get(Stage.DENOISE, ()) if job.priority is Priority.INTERACTIVE]
+    steps = [job.served for stage in STEPS for job in waiting.get(stage, ()) if job.priority is Priority.INTERACTIVE]
     return bool(decodes and steps) and min(steps) < min(rank(job, False) for job in decodes)
 
 
@@ -138,7 +139,10 @@ def choose_jobs(
         waiting[job.stage].append(job)
     is_decode_put_off = not is_shortest_first and _must_gather(waiting, limits[Stage.DECODE])
     stages = STAGE_PRIORITY[1:] if is_decode_put_off else STAGE_PRIORITY
-    stage = next(stage for stage in stages if stage in waiting)
+    stage = next((stage for stage in stages if stage in waiting), None)
+    if stage is None:
+        # Only steps and loops are left: the first of all of them says which.
+        stage = min(jobs, key=lambda job: rank(job, is_shortest_first)).stage
     ready = sorted(waiting[stage], key=lambda job: rank(job, is_shortest_first))
     first = ready[0]
     if first.must_run_alone:

@@ -11,11 +11,17 @@ from service.domain.execution import Execution
 from service.domain.job import JobId, Priority
 from service.domain.stage import Stage
 
+STEPS = frozenset({Stage.DENOISE, Stage.DENOISE_LOW})
+"""Those of one denoising step a row."""
 SKIPPABLE = frozenset({Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION})
 
 
 def stage_table(
-    num_steps: int, skipped: Set[Stage] = frozenset(), execution: Execution = Execution.STEPWISE
+    num_steps: int,
+    skipped: Set[Stage] = frozenset(),
+    execution: Execution = Execution.STEPWISE,
+    *,
+    is_low: bool = False,
 ) -> tuple[tuple[Stage, int], ...]:
     """Every row that the job will take in a batch, in order, as (stage, step index).
 
@@ -23,6 +29,7 @@ def stage_table(
         num_steps: denoising steps, >= 1.
         skipped: stages whose output is already at hand; only those before the steps can be.
         execution: whether each step is a row of its own, or all of them together are one.
+        is_low: the steps are computed in low precision, for which there is no loop: each is a row of its own.
 
     Raises:
         ValueError: num_steps is below 1, or a stage is skipped that is not before the steps.
@@ -32,10 +39,10 @@ def stage_table(
     if not skipped <= SKIPPABLE:
         raise ValueError(f"skipped holds {', '.join(sorted(skipped - SKIPPABLE))}: the steps can't be skipped")
     before = (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION)
-    if execution is Execution.WHOLE_LOOP:
+    if execution is Execution.WHOLE_LOOP and not is_low:
         steps = [(Stage.SAMPLE, 0)]
     else:
-        steps = [(Stage.DENOISE, index) for index in range(num_steps)]
+        steps = [(Stage.DENOISE_LOW if is_low else Stage.DENOISE, index) for index in range(num_steps)]
     return (*((stage, 0) for stage in before if stage not in skipped), *steps, (Stage.DECODE, 0))
 
 
@@ -82,7 +89,7 @@ class JobProgress:
 
     @property
     def step_index(self) -> int:
-        """0 .. num_steps-1 in DENOISE, else 0."""
+        """0 .. num_steps-1 in DENOISE and DENOISE_LOW, else 0."""
         return self.table[self.position][1]
 
     @property
@@ -97,7 +104,7 @@ class JobProgress:
 
     def advance(self, batch_id: int) -> None:
         """Its row in this batch is done, and what went wrong before is forgiven."""
-        if self.stage is Stage.DENOISE:
+        if self.stage in STEPS:
             self.num_steps_left -= 1
         elif self.stage is Stage.SAMPLE:
             self.num_steps_left = 0

@@ -109,7 +109,7 @@ class Scheduler:
 
     def _arrive(self, event: JobArrived) -> None:
         if event.job_id not in self._jobs:
-            table = stage_table(event.num_steps, event.skipped, self._execution)
+            table = stage_table(event.num_steps, event.skipped, self._execution, is_low=event.is_low)
             self._jobs[event.job_id] = JobProgress(
                 event.job_id,
                 table,

@@ -74,6 +74,7 @@ def test_generate_when_json_is_accepted_then_the_job_object_tells_of_the_picture
         "model": "tiny",
         "seed": 1,
         "num_images": 1,
+        "preset": "exact",
         "steps": 50,
         "guidance": 2.0,
         "sampler": "ddim",
@@ -94,7 +95,7 @@ def test_generate_when_json_is_accepted_then_the_job_object_tells_of_the_picture
     ]
     assert job["progress"] == {"stage": None, "step": 50, "steps": 50, "ratio": 1.0}
     assert job["timings_ms"] == {"queue": 12.0, "tdnet_step": 250.0, "total": 262.0}
-    assert job["engine"] == {"runtime": "fake", "model_digest": "sha256:" + "ab" * 32}
+    assert job["engine"] == {"runtime": "fake", "model_digest": "sha256:" + "ab" * 32, "precision": "int8"}
     assert job["cache"] == {"source": "hit", "pose": "miss"}
     assert job["eta"] is None
     assert job["error"] is None

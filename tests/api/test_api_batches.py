@@ -128,6 +128,7 @@ def test_batch_when_it_comes_in_lines_then_bad_ones_fail_alone(edge: QueueEdge, 
         good | {"model": "another"},
         {"source": GOOD_BODY["source"], "pose": STANDING},
         good,
+        good | {"preset": "fast"},
     ]
     batch = submit(edge, lines)
     assert work(edge, 2) == ["a", "item-8"]
@@ -144,6 +145,7 @@ def test_batch_when_it_comes_in_lines_then_bad_ones_fail_alone(edge: QueueEdge, 
         "item-6": "unknown_model",
         "item-7": "validation",
         "item-8": None,
+        "item-9": "unavailable_preset",
     }
 
 

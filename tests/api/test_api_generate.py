@@ -48,6 +48,8 @@ def test_generate_when_the_job_ends_in_time_then_its_picture_is_the_body(
         "vary": "Accept",
         "x-xmdpt-cache": "source=hit, pose=miss",
         "x-xmdpt-job-id": job_id,
+        "x-xmdpt-precision": "int8",
+        "x-xmdpt-preset": "exact",
         "x-xmdpt-runtime": "fake",
         "x-xmdpt-seed": "1",
         "x-xmdpt-steps": "50",
@@ -75,6 +77,27 @@ def test_generate_when_fields_are_given_then_they_reach_the_queue_and_the_header
     assert request.output.preview_every_steps == 0
     assert response.headers["content-type"] == "image/webp"
     assert (response.headers["x-xmdpt-seed"], response.headers["x-xmdpt-steps"]) == (str(2**53 - 1), "7")
+
+
+@pytest.mark.parametrize(
+    ("fields", "num_steps"),
+    [({}, 50), ({"preset": "exact"}, 50), ({"preset": "draft"}, 20), ({"preset": "draft", "steps": 30}, 30)],
+    ids=str,
+)
+@pytest.mark.parametrize("is_form", [False, True], ids=["json", "form"])
+def test_generate_when_a_preset_is_named_then_it_gives_what_is_not_said_and_the_answer_tells(
+    edge: Edge, fields: dict, num_steps: int, is_form: bool
+) -> None:
+    parts = [part(name, str(value).encode(), is_file=False) for name, value in fields.items()]
+    asked = as_form(SOURCE, JSON_POSE, *parts) if is_form else as_json(GOOD_BODY | fields)
+
+    response = edge.client.post("/v1/generate", **asked)
+
+    params, preset = edge.intake.jobs[the_job(edge)].request.params, fields.get("preset", "exact")
+    assert (params.preset, params.num_steps, params.sampler) == (preset, num_steps, "ddim")
+    assert (response.headers["x-xmdpt-preset"], response.headers["x-xmdpt-steps"]) == (preset, str(num_steps))
+    request = edge.client.get(response.headers["content-location"].removesuffix("/result")).json()["request"]
+    assert (request["preset"], request["steps"]) == (preset, num_steps)
 
 
 def test_generate_when_class_deadline_and_previews_are_given_then_they_reach_the_queue(edge: Edge) -> None:

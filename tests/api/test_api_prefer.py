@@ -67,6 +67,7 @@ def test_generate_when_accepted_then_the_job_object_is_that_of_a_queued_job(edge
             "model": "tiny",
             "seed": 1,
             "num_images": 1,
+            "preset": "exact",
             "steps": 50,
             "guidance": 2.0,
             "sampler": "ddim",

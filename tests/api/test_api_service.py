@@ -46,6 +46,10 @@ def test_models_when_listed_then_the_served_one_with_its_ranges(edge: Edge) -> N
                 "guidance": {"min": 1.0, "max": 10.0, "default": 2.0},
                 "max_seed": 2**53 - 1,
                 "samplers": ["ddim", "dpmpp_2m"],
+                "presets": [
+                    {"name": "exact", "steps": 50, "precision": "fp32", "quality": None},
+                    {"name": "draft", "steps": 20, "precision": "fp32", "quality": None},
+                ],
                 "formats": ["png", "jpeg", "webp"],
                 "size": [256, 256],
             }

@@ -77,6 +77,8 @@ def test_curl_when_the_photo_is_a_file_with_a_strange_name_and_there_are_two_pic
 
 def test_python_when_copied_and_run_then_it_makes_the_picture_on_screen(page: Page, tmp_path: Path) -> None:
     page.get_by_label("Frame the person").check()
+    page.locator("[name=preset]").select_option("draft")
+    expect(page.locator("[data-steps]")).to_have_text("20")
     page.locator("[name=sampler]").select_option("dpmpp_2m")
     preset(page, "arms raised").click()
     generate(page)

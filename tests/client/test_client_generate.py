@@ -14,6 +14,7 @@ from tests.client.conftest import Call
 from tests.client.parts import PHOTO, POSE, POSE_DOCUMENT
 from tests.integration.processes import EXAMPLES, pixels, skeleton_of
 from xmdpt.preprocess import to_photo
+from xmdpt.presets import Preset
 from xmdpt_client import (
     AsyncClient,
     Client,
@@ -42,10 +43,11 @@ def skeleton_file() -> bytes:
 
 def test_generate_when_asked_for_everything_then_the_service_got_everything(call: Call, url: str) -> None:
     options = {"steps": 4, "seed": 11, "guidance": 3.5, "sampler": "dpmpp_2m", "format": "png", "priority": "batch"}
+    options["preset"] = "draft"
 
     picture = call(url, "generate", PHOTO, POSE, deadline=60, **options)
 
-    params = {"num_steps": 4, "seed": 11, "guidance": 3.5, "sampler": Sampler.DPMPP_2M}
+    params = {"num_steps": 4, "seed": 11, "guidance": 3.5, "sampler": Sampler.DPMPP_2M, "preset": Preset.DRAFT}
     assert (pixels(picture.content) == expected(**params)).all()
     assert (picture.content_type, picture.seed) == ("image/png", 11)
     document = call(url, "job", picture.job_id).document
@@ -241,6 +243,8 @@ def test_models_when_asked_for_then_ranges_and_defaults_are_there(call: Call, ur
     assert (model.name, model.is_trained, model.size) == ("tiny", False, (256, 256))
     assert (model.steps.min, model.steps.max, model.steps.default) == (2, 250, 50)
     assert "dpmpp_2m" in model.samplers
+    presets = [(preset.name, preset.steps, preset.precision, preset.psnr_db) for preset in model.presets]
+    assert presets == [("exact", 50, "fp32", None), ("fast", 50, "fp16", None), ("draft", 20, "fp16", None)]
     assert model.document["weights_origin"]
 
 

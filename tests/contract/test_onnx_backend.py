@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from service.adapters.model_repository import open_model_repository
 from service.adapters.onnx_backend import OnnxBackend
 from service.domain.errors import BackendError, ModelRepositoryError
+from xmdpt.spec import VARIANTS, low_step_spec
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
 ROWS = 3
@@ -82,3 +83,29 @@ def test_graph_when_it_does_not_load_then_one_line_names_the_file(tmp_path: Path
 
     assert error.value.detail.startswith(str(broken))
     assert "\n" not in error.value.detail
+
+
+def test_low_step_when_rows_share_a_call_then_each_is_what_it_is_alone_and_not_that_of_float32() -> None:
+    backend = OnnxBackend(open_model_repository(SHIPPED), num_threads=1)
+    spec = low_step_spec(VARIANTS[backend.variant])
+    generator = np.random.default_rng(3)
+    step = [generator.standard_normal(tensor.sizes(ROWS)).astype(np.float32) for tensor in spec.inputs]
+
+    together = backend.denoise_step_low(*step)
+
+    alone = [backend.denoise_step_low(*(array[row : row + 1] for array in step)) for row in range(ROWS)]
+    for index, output in enumerate(together):
+        assert np.array_equal(output, np.concatenate([each[index] for each in alone]))
+    assert (backend.precision, backend.low_precision) == ("fp32", "int8")
+    exact = backend.denoise_step(*step)[1]
+    assert 1e-4 < np.abs(together[1] - exact).max() / np.abs(exact).max() < 0.1
+
+
+def test_low_step_when_the_repository_has_none_then_it_is_not_loaded() -> None:
+    shipped = open_model_repository(SHIPPED)
+    graphs = {name: path for name, path in shipped.graphs.items() if name != "tdnet_step_low"}
+
+    backend = OnnxBackend(replace(shipped, graphs=graphs, low_precision=None))
+
+    assert "tdnet_step_low" not in backend._sessions
+    assert backend.low_precision is None

@@ -192,5 +192,5 @@ def test_verify_when_a_graph_gives_no_numbers_then_1_and_its_line(
 
 
 def test_comparison_when_the_graphs_are_of_other_weights_then_over_the_bound(built: Path, tiny: Pipeline) -> None:
-    rows = graph_errors(built, tiny.variant, lambda: tiny, batch_sizes=(1,))
+    rows = graph_errors(built, lambda: tiny, batch_sizes=(1,))
     assert {row.graph for row in rows if not row.is_within_tolerance} == {"tdnet_step", "sampler"}

@@ -55,7 +55,7 @@ def test_repository_when_graphs_are_large_then_two_files_each_with_their_digests
 
 
 def test_graphs_when_in_two_files_then_they_agree_with_torch(split: Path, tiny: Pipeline) -> None:
-    rows = graph_errors(split, tiny.variant, lambda: tiny, batch_sizes=(2,))
+    rows = graph_errors(split, lambda: tiny, batch_sizes=(2,))
 
     assert len(rows) == 7
     assert all(row.is_within_tolerance for row in rows)

@@ -40,6 +40,19 @@ def state(**values: object) -> Damage:
     return lambda root: edit_manifest(root, lambda manifest: manifest.update(values))
 
 
+def low_step(precision: str) -> Damage:
+    """A step beside the others, whose files are another graph's."""
+
+    def change(manifest: dict) -> None:
+        manifest["graphs"]["tdnet_step_low"] = {**manifest["graphs"]["tdnet_step"], "precision": precision}
+        if precision == "fp32":
+            paths = [f"tdnet_step_low/{name}" for name in ("config.pbtxt", "configs/cpu.pbtxt")]
+            files = [{"path": path, "sha256": ""} for path in paths]
+            manifest["graphs"]["tdnet_step_low"].update(path="tdnet_step_low/1/model.onnx", configs=files)
+
+    return lambda root: edit_manifest(root, change)
+
+
 def rename_an_input(model: onnx.ModelProto) -> None:
     for names in [node.input for node in model.graph.node]:
         names[:] = ["pose" if name == "pose_vector" else name for name in names]
@@ -152,6 +165,8 @@ CASES: dict[str, tuple[Damage, str, str]] = {
         MANIFEST,
         "canet must be in fp32",
     ),
+    "low step in float32": (low_step("fp32"), MANIFEST, "tdnet_step_low must be in fp16 or bf16 or int8"),
+    "low step of another place": (low_step("int8"), MANIFEST, "the file of tdnet_step_low is not tdnet_step_low/1/"),
     "other latent scale": (state(latent_scale=0.5), MANIFEST, "latent_scale is 0.5"),
     "other prediction": (state(prediction="v"), MANIFEST, "prediction is 'v'"),
     "no word on the weights": (state(weights={}), MANIFEST, "'is_trained'"),

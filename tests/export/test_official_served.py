@@ -104,7 +104,6 @@ def test_graphs_when_compared_then_they_agree_with_torch_on_weights_rounded_alik
     def errors(is_rounded: bool) -> dict[str, bool]:
         rows = graph_errors(
             repository,
-            variant,
             lambda: networks_of(variant, paths, is_rounded),
             (1,),
             ("pose_encoder", "tdnet_step"),

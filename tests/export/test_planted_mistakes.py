@@ -56,6 +56,6 @@ def test_comparison_when_a_mistake_is_planted_then_over_the_bound(
     edit_graph(repository, graph, mistake)
     read_manifest(repository)
 
-    rows = graph_errors(repository, tiny.variant, lambda: tiny, batch_sizes=(2,), graphs=(graph,))
+    rows = graph_errors(repository, lambda: tiny, batch_sizes=(2,), graphs=(graph,))
 
     assert any(not row.is_within_tolerance for row in rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto
@@ -14,7 +15,8 @@ from onnx import TensorProto
 from export.__main__ import main
 from export.figures import write_page
 from export.graphs import GRAPHS
-from export.precision import lowered, parts_to_lower
+from export.precision import lowered, parts_to_lower, quantise
+from export.storage import store_compactly
 from export.to_onnx import to_onnx
 from export.verify import MAX_RELATIVE_ERRORS, check_graph, graph_runner
 from export.verify_command import REJECTED_NAME
@@ -82,6 +84,55 @@ def test_step_when_int8_then_four_products_a_block_are_and_each_activation_is_qu
     assert len(weights) == 4 * depth
 
 
+def product(weight: np.ndarray, is_shared: bool) -> onnx.ModelProto:
+    """One product of an activation with a weight, in int8; `weight` stays an initializer where it is shared."""
+    node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])
+    node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'mlp']")
+    rows, columns = weight.shape
+    graph = onnx.helper.make_graph(
+        [node],
+        "product",
+        [onnx.helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16, rows])],
+        [onnx.helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 16, columns])],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    weights = {"w": weight}
+    quantise(model, weights, ["mlp"], lambda _values: is_shared)
+    return store_compactly(model, weights)
+
+
+def test_int8_when_made_of_a_shared_weight_then_the_same_bits_and_the_runtime_makes_it_once(tmp_path: Path) -> None:
+    generator = np.random.default_rng(5)
+    weight = generator.standard_normal((64, 96), np.float32) * generator.uniform(0.01, 3, 96).astype(np.float32)
+    weight[:, 7] = 0
+    x = generator.standard_normal((1, 16, 64), np.float32)
+    outputs, operations = [], []
+    for is_shared in (False, True):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+        content = product(weight, is_shared).SerializeToString()
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        outputs.append(session.run(None, {"x": x})[0])
+        operations.append([node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node])
+
+    assert np.array_equal(*outputs)
+    assert operations[0] == operations[1]
+    assert not {"Round", "Div", "ReduceMax", "Abs"} & set(operations[1]), "it would be quantised at each call"
+    assert np.abs(outputs[0] - x @ weight).max() < 0.05 * np.abs(outputs[0]).max()
+
+
+@pytest.mark.parametrize("arguments", [["--precision", "int8"], ["--precision", "bf16"]])
+def test_build_when_a_low_step_is_asked_for_beside_low_graphs_then_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["build", "--low-precision", "int8", *arguments])
+    assert end.value.code == 2
+    assert "--low-precision goes beside --precision fp32 only" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_networks_when_a_graph_is_lowered_then_they_stay_as_they_were(tiny: Pipeline, precision: Precision) -> None:
     before = {name: tensor.clone() for name, tensor in tiny.state_dict().items()}
@@ -113,7 +164,7 @@ def test_graphs_when_low_then_every_one_agrees_with_torch_within_its_bound(kind:
     manifest = load_manifest(root)
 
     for name in GRAPHS:
-        check = check_graph(root, manifest, networks.variant, lambda: networks, name, (2,))
+        check = check_graph(root, manifest, lambda: networks, name, (2,))
         assert [error for error in check.errors if not error.is_within_tolerance] == []
         # It is low where the manifest says so: float32 would be far better.
         worst = max(error.error for error in check.errors)
@@ -215,14 +266,12 @@ def test_graph_in_bfloat16_when_its_file_is_wrong_then_over_the_bound(tiny: Pipe
     changed_input("timestep", "Add", 1)(model)
     path.write_bytes(model.SerializeToString())
 
-    check = check_graph(root, load_manifest(root), tiny.variant, lambda: tiny, "tdnet_step", (2,))
+    check = check_graph(root, load_manifest(root), lambda: tiny, "tdnet_step", (2,))
 
     assert check.runtime.startswith("torch-")
     assert "onnxruntime-" in check.runtime
     assert any(error.error > 1e-4 for error in check.errors)
-    right = check_graph(
-        lowered_repository("tiny", "bf16"), load_manifest(root), tiny.variant, lambda: tiny, "tdnet_step", (2,)
-    )
+    right = check_graph(lowered_repository("tiny", "bf16"), load_manifest(root), lambda: tiny, "tdnet_step", (2,))
     assert max(error.error for error in check.errors) > max(error.error for error in right.errors)
 
 

@@ -124,7 +124,7 @@ def test_graph_when_it_points_to_a_tensor_then_it_is_the_one_of_that_name(demo_b
 
 
 def test_graphs_when_run_then_they_agree_with_torch(demo_built: Path, demo: Pipeline) -> None:
-    rows = graph_errors(demo_built, DEMO, lambda: demo, batch_sizes=(1, 3))
+    rows = graph_errors(demo_built, lambda: demo, batch_sizes=(1, 3))
 
     assert len(rows) == 14
     assert [row for row in rows if not row.is_within_tolerance] == []

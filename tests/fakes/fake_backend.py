@@ -16,6 +16,8 @@ class FakeBackend:
     runtime = "fake"
     variant = "tiny"
     model_digest = "sha256:fake"
+    precision = "fp32"
+    low_precision: str | None = None
     profile_sizes = ()
     width = 64
 
@@ -48,6 +50,11 @@ class FakeBackend:
 
     def denoise_step(self, latents, previous_denoised, condition, timestep, guidance, coefficients):
         return _moved(latents, condition, timestep, guidance) + self._note("tdnet_step", latents), previous_denoised + 1
+
+    def denoise_step_low(self, latents, previous_denoised, condition, timestep, guidance, coefficients):
+        """Every move is half as large."""
+        moved = _moved(latents, condition / 2, timestep / 2, guidance / 2)
+        return moved + self._note("tdnet_step_low", latents), previous_denoised + 1
 
     def sample(self, noise, condition, timesteps, guidance, coefficients):
         """The steps above, one after the other."""

@@ -206,6 +206,7 @@ class FakeIntake:
             files=tuple(map(PictureFile.of, contents)),
             model_digest="sha256:" + "ab" * 32,
             runtime="fake",
+            precision="int8",
             stage_seconds={"queue": 0.012, "tdnet_step": 0.25},
             cache={"source": "hit", "pose": "miss"},
         )

@@ -20,19 +20,26 @@ from service.ports.vectors import VectorCache
 from service.telemetry.metrics import WorkerMetrics
 from tests.fakes.fake_leases import FakeLeases
 from tests.fakes.memory_vectors import MemoryVectors
+from xmdpt.presets import Preset
 
 SLOTS = 4
 
 
 def a_job(
-    number: int, blobs: BlobStore | None, *, num_steps: int = 4, is_suspect: bool = False, num_images: int = 1
+    number: int,
+    blobs: BlobStore | None,
+    *,
+    num_steps: int = 4,
+    is_suspect: bool = False,
+    num_images: int = 1,
+    preset: Preset = Preset.EXACT,
 ) -> ClaimedJob:
     """A claimed job whose pictures are in the store, unless there is none to put them into."""
     photo, skeleton = (np.full(256 * 256 * 3, level, np.uint8).tobytes() for level in (number, 2 * number))
     job_id = f"job_{number:032x}"
     if blobs:
         blobs.put_input(job_id, pack_inputs(photo, skeleton))
-    params = SamplingParams(seed=number, num_steps=num_steps)
+    params = SamplingParams(seed=number, num_steps=num_steps, preset=preset)
     digests = content_digest(photo), content_digest(skeleton)
     request = GenerationRequest("tiny", params, OutputOptions(), *digests, num_images=num_images)
     return ClaimedJob(job_id, number, request, is_suspect, queue_seconds=0.1)

@@ -46,7 +46,7 @@ def test_picture_when_made_then_its_file_says_so(simulated: RunningService, pose
 
     exif = Image.open(BytesIO(answer.content)).getexif()
     assert exif[ExifTags.Base.Software].startswith("xmdpt-serve ")
-    assert exif[ExifTags.Base.ImageDescription].startswith("generated; seed 7; model sha256:")
+    assert exif[ExifTags.Base.ImageDescription].startswith("generated; seed 7; preset exact; model sha256:")
 
 
 def test_picture_when_marks_are_switched_off_then_its_file_says_nothing(tmp_path: Path, pose: dict) -> None:

@@ -57,6 +57,25 @@ def test_picture_when_one_input_changes_then_it_changes_visibly(
     assert np.abs(other - baseline).mean() > 0.3
 
 
+def test_picture_when_a_preset_is_named_then_it_is_near_the_exact_one_and_says_what_it_is(
+    service: RunningService, photo: bytes, pose: dict
+) -> None:
+    (model,) = service.client.get("/v1/models").json()["data"]
+    offered = {preset["name"]: preset for preset in model["presets"]}
+    assert list(offered) == ["exact", "fast", "draft"]
+    exact = pixels(service.generate(photo, pose, seed=7).content)
+
+    for name, steps in (("fast", "50"), ("draft", "20")):
+        first, second = (service.generate(photo, pose, seed=7, preset=name) for _ in range(2))
+        headers = [first.headers[f"x-xmdpt-{kind}"] for kind in ("preset", "precision", "steps")]
+        assert headers == [name, offered[name]["precision"], steps] == [name, "int8", steps]
+        assert first.content == second.content
+        assert Image.open(BytesIO(first.content)).text["Preset"] == name
+        picture = pixels(first.content)
+        assert not np.array_equal(picture, exact)
+        assert 10 * np.log10(255**2 / np.square(picture - exact.astype(float)).mean()) > 35
+
+
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m"])
 @pytest.mark.parametrize("name", ["astronaut.jpg", "person.png"])
 def test_picture_when_compared_with_the_torch_reference_then_at_most_one_grey_level(

@@ -19,7 +19,11 @@ from tests.integration.processes import ROOT, RunningService, free_port, pixels,
 from xmdpt.repository import load_manifest, repository_digest, write_manifest
 
 SHIPPED = ROOT / "model_repository"
-CASES = [{"seed": 7, "steps": 10, "sampler": "ddim"}, {"seed": 8, "steps": 14, "sampler": "dpmpp_2m", "guidance": 4}]
+CASES = [
+    {"seed": 7, "steps": 10, "sampler": "ddim"},
+    {"seed": 8, "steps": 14, "sampler": "dpmpp_2m", "guidance": 4},
+    {"seed": 9, "preset": "draft"},
+]
 # Enough steps to be killed among.
 LONG = {"seed": 9, "steps": 240}
 

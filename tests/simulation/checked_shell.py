@@ -71,8 +71,9 @@ class CheckedShell:
         is_suspect: bool = False,
         priority: Priority = Priority.INTERACTIVE,
         deadline: float = math.inf,
+        is_low: bool = False,
     ) -> None:
-        self.tell(JobArrived(job_id, num_steps, skipped, is_suspect, priority, deadline))
+        self.tell(JobArrived(job_id, num_steps, skipped, is_suspect, priority, deadline, is_low))
 
     def finish(self) -> list[Action]:
         """The running batch ends well; what follows from it."""

@@ -23,6 +23,7 @@ from service.scheduling.policy import BatchPolicy
 from tests.simulation.tracked import LAG, TOGETHER, Tracked
 
 ADMISSION = (Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION)
+STEPS = (Stage.DENOISE, Stage.DENOISE_LOW)
 
 
 class BrokenInvariantError(Exception):
@@ -75,7 +76,8 @@ class Checker:
                     event, self.execution, encoders, arrived=self.last_batch_id, served=self.last_batch_id
                 )
                 self.num_arrived += 1
-                num_rows = event.num_steps if self.execution is Execution.STEPWISE else 1
+                is_stepwise = self.execution is Execution.STEPWISE or event.is_low
+                num_rows = event.num_steps if is_stepwise else 1
                 self.longest = max(self.longest, num_rows + 4)
             case LeaseLost() if event.job_id in self.jobs:
                 self.jobs[event.job_id].is_lost = True
@@ -184,7 +186,7 @@ class Checker:
             must_gather = self._must_gather()
             require(batch.stage is Stage.DECODE or must_gather, "a decode was put off")
             require(batch.stage is not Stage.DECODE or not must_gather, "a decode did not wait for others")
-        is_late = batch.stage in (Stage.DENOISE, Stage.SAMPLE)
+        is_late = batch.stage in (*STEPS, Stage.SAMPLE)
         require(not is_late or not waiting & set(ADMISSION), "an admission was put off")
         self._check_turn(batch)
 
@@ -198,7 +200,7 @@ class Checker:
         return (
             is_for_few
             and any(
-                job.expected and job.expected[0] is Stage.DENOISE and job.served < first
+                job.expected and job.expected[0] in STEPS and job.served < first
                 for job in self._workable()
                 if job.arrival.priority is Priority.INTERACTIVE
             )
@@ -207,8 +209,11 @@ class Checker:
 
     def _check_turn(self, batch: RunBatch) -> None:
         """The first in line is there, and nobody is there in place of one who goes before."""
+        # Steps and loops wait in one line, of which a batch takes those that can share it.
+        late = (*STEPS, Stage.SAMPLE)
+        stages = late if batch.stage in late else (batch.stage,)
         in_line = sorted(
-            (job for job in self._workable() if job.expected and job.expected[0] is batch.stage),
+            (job for job in self._workable() if job.expected and job.expected[0] in stages),
             key=lambda job: job.rank(self.policy.is_shortest_first),
         )
         served = {row.job_id for row in batch.rows}
@@ -220,6 +225,8 @@ class Checker:
             job.arrival.job_id
             for job in in_line
             if not job.has_shared_a_failure
+            and job.expected
+            and job.expected[0] is batch.stage
             and (batch.stage is not Stage.SAMPLE or job.arrival.num_steps == in_line[0].arrival.num_steps)
         ]
         require(set(fitting[: self.limits[batch.stage]]) == served, f"{served} instead of the first of {fitting}")

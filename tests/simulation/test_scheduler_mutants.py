@@ -9,6 +9,7 @@ import pytest
 
 from service.domain.execution import Execution
 from service.domain.job import JobId, Priority
+from service.domain.stage import Stage
 from service.scheduling import policy
 from service.scheduling.actions import Action, CancelJob, EndJob, Row, RunBatch
 from service.scheduling.events import (
@@ -249,7 +250,27 @@ class DecodesAtOnce(Scheduler):
             return super()._form_batch()
 
 
+class LetsLowPrecisionWait(Scheduler):
+    """Takes steps and loops of float32 while there are any."""
+
+    def _form_batch(self) -> RunBatch:
+        everything = self._jobs
+        self._jobs = {key: job for key, job in everything.items() if job.stage is not Stage.DENOISE_LOW} or everything
+        batch = super()._form_batch()
+        self._jobs = everything
+        return batch
+
+
+class MixesPrecisions(Scheduler):
+    """Takes a step for a step."""
+
+    def _arrive(self, event: JobArrived) -> None:
+        super()._arrive(replace(event, is_low=False))
+
+
 MUTANTS = [
+    LetsLowPrecisionWait,
+    MixesPrecisions,
     OverTheLimit,
     MoreSlots,
     OneAttemptMore,

@@ -50,8 +50,9 @@ class Tracked:
         if not self.is_conditioned:
             return Stage.CONDITION, 0
         if self.num_steps_done < self.arrival.num_steps:
-            is_whole = self.execution is Execution.WHOLE_LOOP
-            return (Stage.SAMPLE, 0) if is_whole else (Stage.DENOISE, self.num_steps_done)
+            if self.execution is Execution.WHOLE_LOOP and not self.arrival.is_low:
+                return Stage.SAMPLE, 0
+            return Stage.DENOISE_LOW if self.arrival.is_low else Stage.DENOISE, self.num_steps_done
         return None if self.is_decoded else (Stage.DECODE, 0)
 
     @property
@@ -84,7 +85,8 @@ class Tracked:
         """One row of it was done."""
         self.encoders.discard(stage)
         self.is_conditioned |= stage is Stage.CONDITION
-        self.num_steps_done += {Stage.DENOISE: 1, Stage.SAMPLE: self.arrival.num_steps}.get(stage, 0)
+        steps_of = {Stage.DENOISE: 1, Stage.DENOISE_LOW: 1, Stage.SAMPLE: self.arrival.num_steps}
+        self.num_steps_done += steps_of.get(stage, 0)
         self.is_decoded |= stage is Stage.DECODE
         self.has_shared_a_failure, self.num_failures = False, 0
         self.served, self.num_served = batch_id, self.num_served + 1

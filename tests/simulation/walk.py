@@ -114,13 +114,14 @@ def _apply(shell: CheckedShell, kind: Kind, number: int) -> None:
 
 
 def _arrive(shell: CheckedShell, number: int) -> None:
-    """Half of the jobs are of the class BATCH, a quarter have a deadline that may come."""
+    """Half of the jobs are of the class BATCH, a quarter have a deadline that may come, a third are low."""
     shell.arrive(
         f"job-{shell.checker.num_arrived}",
         1 + number % 7,
         skipped=SKIPS[number // 8 % 4],
         priority=list(Priority)[number // 32 % 2],
         deadline=shell.now + number // 256 if number // 64 % 4 == 0 else math.inf,
+        is_low=number % 3 == 0,
     )
 
 

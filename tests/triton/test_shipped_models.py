@@ -14,11 +14,12 @@ from export.verify import example_inputs, graph_runner
 from tests.triton.lab_repository import MANIFEST, SHIPPED
 from tests.triton.requests import PROTOCOLS, Feeds, infer
 from tests.triton.running_triton import RunningTriton
-from xmdpt.spec import ENSEMBLE, VARIANTS, GraphSpec, ensemble_spec, graph_specs
+from xmdpt.repository import manifest_specs
+from xmdpt.spec import ENSEMBLE, GraphSpec, ensemble_spec
 
 pytestmark = pytest.mark.system
 
-SPECS = graph_specs(VARIANTS[MANIFEST["variant"]])
+SPECS = manifest_specs(MANIFEST)
 ALL_SPECS: dict[str, GraphSpec] = {**SPECS, ENSEMBLE: ensemble_spec()}
 WIRE_TYPES = {"f32": "FP32", "u8": "UINT8"}
 
@@ -75,6 +76,7 @@ def test_model_when_asked_then_its_arrays_are_those_of_the_contract(triton: Runn
 def test_graph_when_called_then_it_answers_as_in_process(
     triton: RunningTriton, name: str, num_rows: int, protocol: str
 ) -> None:
+    num_rows = min(num_rows, MANIFEST["graphs"][name]["max_batch_size"])
     feeds = example_inputs(SPECS[name], num_rows)
 
     answers = infer(triton, protocol, name, feeds, [tensor.name for tensor in SPECS[name].outputs])

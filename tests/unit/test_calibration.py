@@ -30,6 +30,7 @@ class TimedBackend(FakeBackend):
             "pose_encoder": lambda rows: ENCODER_SECONDS,
             "canet": lambda rows: 0.0,
             "tdnet_step": step_seconds,
+            "tdnet_step_low": lambda rows: 0.4 * step_seconds(rows),
             "sampler": lambda rows: LOOP_STEPS * step_seconds(rows),
             "vae_decoder": lambda rows: DECODER_SECONDS,
         }
@@ -98,6 +99,25 @@ def test_curve_when_even_one_step_outlasts_the_budget_then_two_sizes_still_tell_
 
     assert [rows for rows, _ in capacity.curve.points] == [1, 2]
     assert capacity.curve.seconds(2) == pytest.approx(120 + CALL_SECONDS)
+
+
+@pytest.mark.parametrize("execution", Execution)
+def test_low_precision_when_there_is_a_graph_for_it_then_it_is_warm_and_its_steps_are_timed(
+    execution: Execution,
+) -> None:
+    backend = TimedBackend(lambda rows: 0.1 * rows)
+    backend.low_precision = "int8"
+
+    capacity = backend.calibrated(execution=execution)
+
+    assert capacity.low_step_ratio == pytest.approx((0.04 + CALL_SECONDS) / (0.1 + CALL_SECONDS))
+    assert ("tdnet_step_low", capacity.max_batch) in backend.calls
+    assert "tdnet_step_low" not in capacity.stage_seconds
+    assert "0.41 times as long" in capacity_page(capacity, is_execution_set=True, are_slots_set=True)
+
+
+def test_low_precision_when_there_is_no_graph_for_it_then_no_step_is_cheaper() -> None:
+    assert TimedBackend(cpu_like).calibrated().low_step_ratio == 1
 
 
 def test_size_when_a_step_does_not_fit_into_memory_then_the_largest_that_does_is_the_limit() -> None:
@@ -225,6 +245,7 @@ def test_document_when_written_as_json_then_it_has_all_figures() -> None:
         "steps": [{"rows": 1, "seconds": 0.31}, {"rows": 2, "seconds": 0.61}],
         "call_seconds": 0.01,
         "stage_seconds": {"canet": 0.01, "vae_decoder": 0.4},
+        "low_step_ratio": 1.0,
         "execution": "whole_loop",
         "max_batch": 2,
         "num_slots": 2,

@@ -1,5 +1,7 @@
 """How a worker should work, and what its figures promise; the promises are put to the test in virtual time."""
 
+from dataclasses import replace
+
 import pytest
 
 from service.domain.capacity import Capacity, StepCurve, WorkerReport
@@ -218,3 +220,13 @@ def test_retry_after_when_jobs_end_rarely_then_when_the_next_one_does() -> None:
 @pytest.mark.parametrize(("num_workers", "cost", "num_jobs"), [(0, 100, 2), (1, 0, 0), (1, 100, 10)])
 def test_retry_after_when_unknown_or_soon_then_a_second(num_workers: int, cost: int, num_jobs: int) -> None:
     assert retry_after_seconds(reports(*[stepwise()] * num_workers), cost, num_jobs) == 1
+
+
+def test_forecast_when_the_precision_is_low_then_its_steps_take_what_was_measured() -> None:
+    low = replace(stepwise(vae_decoder=0.5), low_step_ratio=0.4)
+
+    assert forecast_seconds(reports(low), 10, 0, 0, 0, is_low=True) == pytest.approx(10 * 0.1 * 0.4 + 0.5)
+    assert forecast_seconds(reports(low), 10, 0, 0, 0) == pytest.approx(1.5)
+    half_done = forecast_seconds(reports(low), 10, 0, 10, 1, steps_done=5, is_running=True, is_low=True)
+    assert half_done == pytest.approx(5 * 0.1 * 0.4 + 0.5)
+    assert forecast_seconds(reports(stepwise()), 10, 0, 0, 0, is_low=True) == pytest.approx(1), "no graph, no gain"

@@ -21,6 +21,7 @@ from tests.fakes.fake_backend import FakeBackend
 from tests.fakes.fake_leases import FakeLeases
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.unit.builders import a_claimed_job
+from xmdpt.presets import Preset
 
 JOB = a_claimed_job(1, fence=7)
 NAME = f"out/{JOB.id}.7"
@@ -143,7 +144,7 @@ def test_picture_when_written_then_it_is_that_picture_in_that_format_each_time(
     assert picture_file(PICTURE, output) == content
 
 
-MARKS = Provenance("xmdpt-serve 9.8.7", 2**53 - 1, "sha256:" + "cd" * 32)
+MARKS = Provenance("xmdpt-serve 9.8.7", 2**53 - 1, "sha256:" + "cd" * 32, Preset.DRAFT)
 
 
 def marks_of(content: bytes) -> tuple[str | None, str | None]:
@@ -151,8 +152,8 @@ def marks_of(content: bytes) -> tuple[str | None, str | None]:
     image = Image.open(io.BytesIO(content))
     if isinstance(image, PngImageFile):
         text = image.text
-        described = "; ".join([text["Description"], f"seed {text['Seed']}", f"model {text['Model']}"]) if text else None
-        return described, text.get("Software")
+        parts = [f"{name.lower()} {text[name]}" for name in ("Seed", "Preset", "Model")] if text else []
+        return "; ".join([text["Description"], *parts]) if text else None, text.get("Software")
     exif = image.getexif()
     return exif.get(ExifTags.Base.ImageDescription), exif.get(ExifTags.Base.Software)
 
@@ -162,7 +163,7 @@ def test_picture_when_marked_then_it_says_so_with_the_same_pixels_and_bytes_each
     output = OutputOptions(ImageFormat(image_format))
     plain, marked = picture_file(PICTURE, output), picture_file(PICTURE, output, MARKS)
 
-    described = "generated; seed 9007199254740991; model sha256:" + "cd" * 32
+    described = "generated; seed 9007199254740991; preset draft; model sha256:" + "cd" * 32
     assert marks_of(marked) == (described, "xmdpt-serve 9.8.7")
     assert marks_of(plain) == (None, None)
     assert picture_file(PICTURE, output, MARKS) == marked
@@ -180,8 +181,8 @@ def test_delivery_when_it_is_told_its_name_then_files_carry_it_with_the_jobs_see
     delivery = Delivery(VerdictLeases(blobs), blobs, 60, WorkerMetrics("test"), software)
     delivery.succeed(flight, [PICTURE], FakeBackend())
 
-    described = f"generated; seed {JOB.request.params.seed}; model {FakeBackend.model_digest}" if software else None
-    assert marks_of(blobs.content[NAME]) == (described, software)
+    described = f"generated; seed {JOB.request.params.seed}; preset exact; model {FakeBackend.model_digest}"
+    assert marks_of(blobs.content[NAME]) == (described if software else None, software)
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "webp"])

@@ -17,6 +17,7 @@ from service.domain.errors import (
     ResourceExhaustedError,
     StorageError,
 )
+from service.domain.execution import Execution
 from service.domain.inputs import pack_inputs
 from service.domain.job import JobFailure, Priority
 from service.domain.result import JobResult
@@ -25,6 +26,7 @@ from tests.fakes.fake_backend import FakeBackend
 from tests.fakes.fake_leases import FakeLeases
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.running_worker import a_job, a_worker, run_until_idle, until_arrived
+from xmdpt.presets import Preset
 
 
 @pytest.fixture
@@ -43,6 +45,45 @@ def test_worker_when_jobs_wait_then_each_is_committed_once_with_its_file(blobs: 
         result = leases.succeeded[job.id]
         assert len(blobs.get_output(job.id, job.fence)) == result.files[0].num_bytes
         assert list(result.stage_seconds)[:2] == ["queue", "decode_input"]
+
+
+class WithLowPrecision(FakeBackend):
+    low_precision = "int8"
+
+
+@pytest.mark.parametrize("execution", Execution)
+def test_worker_when_presets_differ_then_each_job_takes_the_steps_of_its_own_graph(
+    blobs: FileBlobs, execution: Execution
+) -> None:
+    presets = [Preset.EXACT, Preset.FAST, Preset.DRAFT, Preset.EXACT]
+    jobs = [a_job(number, blobs, preset=preset) for number, preset in enumerate(presets, 1)]
+    leases, backend, metrics = FakeLeases(jobs), WithLowPrecision(), WorkerMetrics("test")
+    alone = []
+    for job in jobs:
+        run_until_idle(FakeLeases([job]), blobs, WithLowPrecision(), execution=execution)
+        alone.append(blobs.get_output(job.id, job.fence))
+
+    run_until_idle(leases, blobs, backend, execution=execution, metrics=metrics)
+
+    assert [leases.succeeded[job.id].precision for job in jobs] == ["fp32", "int8", "int8", "fp32"]
+    assert [blobs.get_output(job.id, job.fence) for job in jobs] == alone
+    rows = {graph: sum(rows for name, rows in backend.calls if name == graph) for graph, _ in backend.calls}
+    assert rows["tdnet_step_low"] == 8
+    assert rows.get("tdnet_step", 0) + 4 * rows.get("sampler", 0) == 8
+    assert metrics.registry.get_sample_value("xmdpt_steps_total") == 16
+
+
+def test_worker_when_its_model_has_no_low_precision_then_a_draft_is_exact_and_fast_fails_with_its_code(
+    blobs: FileBlobs,
+) -> None:
+    fast, draft = (a_job(number, blobs, preset=preset) for number, preset in ((1, Preset.FAST), (2, Preset.DRAFT)))
+    leases, backend = FakeLeases([fast, draft]), FakeBackend()
+
+    run_until_idle(leases, blobs, backend)
+
+    assert leases.succeeded[draft.id].precision == "fp32"
+    assert leases.failed[fast.id][0].code == "unavailable_preset"
+    assert "tdnet_step_low" not in dict(backend.calls)
 
 
 def test_worker_when_one_row_is_not_finite_then_only_its_job_fails(blobs: FileBlobs) -> None:

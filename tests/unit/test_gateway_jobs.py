@@ -28,6 +28,7 @@ from tests.fakes.fake_intake import FakeIntake, a_worker_report
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.running_gateway import MODEL
 from tests.unit.builders import a_job, a_job_id, a_request, a_result, a_submission, an_input
+from xmdpt.presets import Preset
 
 
 @pytest.fixture
@@ -68,6 +69,34 @@ async def test_submit_when_accepted_then_the_pictures_were_stored_before(
 
     assert stored_at_enqueue == {f"in/{job_id}": an_input(5)}
     assert intake.jobs[job_id].request == a_request(5)
+
+
+@pytest.mark.parametrize(("preset", "cost"), [(Preset.EXACT, 4), (Preset.FAST, 2), (Preset.DRAFT, 2)])
+async def test_submit_when_a_preset_is_named_then_it_is_kept_and_low_precision_costs_less(
+    intake: FakeIntake, blobs: MemoryBlobs, metrics: GatewayMetrics, preset: Preset, cost: int
+) -> None:
+    model = dataclasses.replace(MODEL, low_precision="int8")
+    jobs = Jobs(intake, blobs, model, Forecasts(intake, intake, fresh_seconds=0), metrics)
+
+    await jobs.submit(a_submission(5, preset=preset), DEFAULT_TENANT)
+
+    (job,) = intake.accepted
+    assert (job.request.params.preset, job.cost) == (preset, cost)
+
+
+async def test_submit_when_the_model_has_no_low_precision_then_fast_is_refused_and_the_others_named(
+    intake: FakeIntake, blobs: MemoryBlobs, metrics: GatewayMetrics
+) -> None:
+    model = dataclasses.replace(MODEL, low_precision=None)
+    jobs = Jobs(intake, blobs, model, Forecasts(intake, intake, fresh_seconds=0), metrics)
+
+    with pytest.raises(RequestError, match="must be exact or draft") as refusal:
+        await jobs.submit(a_submission(5, preset=Preset.FAST), DEFAULT_TENANT)
+    await jobs.submit(a_submission(5, preset=Preset.DRAFT), DEFAULT_TENANT)
+
+    assert (refusal.value.code, refusal.value.issues[0].pointer) == ("unavailable_preset", "/preset")
+    (job,) = intake.accepted
+    assert job.cost == 4, "its steps are the usual ones"
 
 
 async def test_submit_when_repeated_then_each_job_has_an_unguessable_id_and_seed(

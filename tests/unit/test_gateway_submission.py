@@ -1,13 +1,15 @@
 """A call's fingerprint: equal for what is the same call, different for everything that changes the answer."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from service.domain.job import Priority
-from service.domain.request import MAX_SEED, ImageFormat, OutputOptions, Sampler
+from service.domain.request import MAX_SEED, ImageFormat, OutputOptions, Sampler, request_fields
 from service.gateway.submission import Submission
 from tests.unit.builders import a_submission, pixels, with_changes
+from xmdpt.presets import Preset
 
 CALL = a_submission(1, seed=7)
 
@@ -43,6 +45,8 @@ def test_fingerprint_when_the_seed_is_drawn_then_equal_though_the_seeds_differ()
         {"num_steps": 5},
         {"guidance": 2.5},
         {"sampler": Sampler.DPMPP_2M},
+        {"preset": Preset.FAST},
+        {"preset": Preset.DRAFT},
         {"output": OutputOptions(ImageFormat.WEBP)},
         {"output": OutputOptions(quality=50)},
         {"output": OutputOptions(preview_every_steps=1)},
@@ -58,6 +62,14 @@ def test_fingerprint_when_the_seed_is_drawn_then_equal_though_the_seeds_differ()
 )
 def test_fingerprint_when_one_thing_differs_then_it_does(change: dict[str, Any]) -> None:
     assert fingerprint(CALL) != fingerprint(with_changes(CALL, **change))
+
+
+def test_fingerprint_when_the_preset_is_exact_then_it_is_that_of_a_version_without_presets() -> None:
+    request = CALL.request("tiny")
+
+    assert "preset" not in request_fields(request)["params"]
+    fast = dataclasses.replace(request, params=dataclasses.replace(request.params, preset=Preset.FAST))
+    assert request_fields(fast)["params"]["preset"] == "fast"
 
 
 @pytest.mark.parametrize("num_images", [1, 8])

@@ -26,6 +26,7 @@ from service.domain.request import MAX_SEED, GenerationRequest, ImageFormat, Out
 from service.domain.result import JobResult, PictureFile
 from service.ports.queue import QueueFigures, QueueStats
 from tests.unit.builders import a_job_id, a_request, a_result, repeatable
+from xmdpt.presets import Preset
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBERS = st.floats(0, 1e6)
@@ -33,7 +34,12 @@ REQUESTS = st.builds(
     GenerationRequest,
     model=TEXTS,
     params=st.builds(
-        SamplingParams, st.integers(0, MAX_SEED), st.integers(2, 250), st.floats(1, 10), st.sampled_from(Sampler)
+        SamplingParams,
+        st.integers(0, MAX_SEED),
+        st.integers(2, 250),
+        st.floats(1, 10),
+        st.sampled_from(Sampler),
+        st.sampled_from(Preset),
     ),
     output=st.builds(
         OutputOptions,
@@ -63,7 +69,15 @@ RESULTS = st.builds(
     runtime=TEXTS,
     stage_seconds=st.dictionaries(TEXTS, NUMBERS, max_size=6),
     cache=st.dictionaries(TEXTS, st.sampled_from(["hit", "miss"]), max_size=2),
+    precision=TEXTS,
 )
+
+
+def test_request_when_it_was_stored_before_there_were_presets_then_it_asks_for_the_exact_one() -> None:
+    stored = request_to_json(a_request())
+
+    assert "preset" not in stored
+    assert request_from_json(stored).params.preset is Preset.EXACT
 
 
 def a_record(**fields: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from service.scheduling.policy import (
 )
 from service.scheduling.progress import JobProgress, stage_table
 
-TABLES = [stage_table(1, execution=execution) for execution in Execution]
+TABLES = [stage_table(1, execution=execution, is_low=is_low) for execution in Execution for is_low in (True, False)]
 TABLE_OF = {stage: table for table in TABLES for stage, _ in table}
 LIMITS = dict.fromkeys(Stage, 4)
 
@@ -88,9 +88,21 @@ def test_choose_jobs_when_stages_differ_then_follows_the_priorities() -> None:
         (job,) = choose_jobs(jobs, LIMITS)
         chosen.append(job.stage)
         jobs.remove(job)
-    assert tuple(chosen) == STAGE_PRIORITY
+    assert tuple(chosen[:-3]) == STAGE_PRIORITY
     assert chosen[0] is Stage.DECODE
-    assert set(chosen[-2:]) == {Stage.DENOISE, Stage.SAMPLE}
+    assert set(chosen[-3:]) == {Stage.DENOISE, Stage.DENOISE_LOW, Stage.SAMPLE}
+
+
+def test_choose_jobs_when_steps_of_both_precisions_wait_then_they_take_turns_and_share_no_call() -> None:
+    jobs = [
+        a_job("a", served=3),
+        a_job("b", Stage.DENOISE_LOW, served=2),
+        a_job("c", served=4),
+        a_job("d", Stage.DENOISE_LOW, served=5),
+    ]
+    assert ids(choose_jobs(jobs, LIMITS)) == "bd"
+    jobs[1].served = jobs[3].served = 6
+    assert ids(choose_jobs(jobs, LIMITS)) == "ac"
 
 
 def test_choose_jobs_when_more_are_ready_than_fit_then_the_longest_unserved_go() -> None:

@@ -29,6 +29,15 @@ def test_stage_table_when_the_loop_is_whole_then_one_row_stands_for_all_steps(nu
     )
 
 
+@pytest.mark.parametrize("execution", Execution)
+def test_stage_table_when_the_precision_is_low_then_each_step_is_a_row_in_any_execution(execution: Execution) -> None:
+    assert stage_table(2, SKIPPABLE, execution, is_low=True) == (
+        (Stage.DENOISE_LOW, 0),
+        (Stage.DENOISE_LOW, 1),
+        (Stage.DECODE, 0),
+    )
+
+
 @pytest.mark.parametrize("stage", sorted(SKIPPABLE))
 def test_stage_table_when_a_stage_before_the_steps_is_skipped_then_only_that_row_is_missing(stage: Stage) -> None:
     assert stage_table(2, {stage}) == tuple(row for row in stage_table(2) if row[0] is not stage)

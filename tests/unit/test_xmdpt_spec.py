@@ -16,6 +16,7 @@ from xmdpt.spec import (
     VaeConfig,
     ensemble_spec,
     graph_specs,
+    low_step_spec,
 )
 
 PICTURE, LATENTS = (256, 256, 3), (4, 32, 32)
@@ -75,6 +76,11 @@ def test_ensemble_when_read_then_pictures_noise_and_a_plan_become_a_picture() ->
 def test_contract_when_listed_then_in_the_order_of_a_request() -> None:
     order = ["source_encoder", "pose_encoder", "canet", "tdnet_step", "sampler", "vae_decoder"]
     assert list(graph_specs(VARIANTS["tiny"])) == order
+
+
+def test_low_step_when_read_then_it_takes_and_gives_what_the_step_does() -> None:
+    low, step = low_step_spec(VARIANTS["s"]), graph_specs(VARIANTS["s"])["tdnet_step"]
+    assert (low.name, low.inputs, low.outputs) == ("tdnet_step_low", step.inputs, step.outputs)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from xmdpt_client.command.out_file import check_out, files_of, write_out
 from xmdpt_client.errors import XmdptError
 from xmdpt_client.inputs import PhotoOfPose
 from xmdpt_client.poses import moved
-from xmdpt_client.values import Generation, Job, NumberRange
+from xmdpt_client.values import Generation, Job, NumberRange, Preset
 
 # A person waits at the shell: after some 4 seconds of trying it is better to know.
 _MAX_RETRIES = 3
@@ -54,6 +54,7 @@ def _generate(client: Client, options: argparse.Namespace) -> None:
     job = client.submit(
         options.source,
         moved(pose, mirror=options.mirror, fit=options.fit) if is_moved else pose,
+        preset=options.preset,
         steps=options.steps,
         seed=options.seed,
         num_images=options.num_images,
@@ -152,10 +153,17 @@ def _models(client: Client, options: argparse.Namespace) -> None:
         trained = "" if model.is_trained else ", untrained: its pictures are noise"
         _print_line(f"{model.name}, {model.size[0]} x {model.size[1]} px{trained}")
         _print_line(f"  steps     {_range(model.steps)}")
+        for preset in model.presets:
+            _print_line(f"  preset    {_preset(preset)}")
         _print_line(f"  guidance  {_range(model.guidance)}")
         _print_line(f"  sampler   {', '.join(model.samplers)}")
         _print_line(f"  format    {', '.join(model.formats)}")
         _print_line(f"  digest    {model.digest}")
+
+
+def _preset(preset: Preset) -> str:
+    likeness = "" if preset.psnr_db is None else f", {preset.psnr_db:.1f} dB to exact"
+    return f"{preset.name}: {preset.steps} steps in {preset.precision}{likeness}"
 
 
 def _range(numbers: NumberRange) -> str:

@@ -143,7 +143,10 @@ def _add_params(command: argparse.ArgumentParser, default_format: str) -> None:
 
 
 def _add_sampling(command: argparse.ArgumentParser, default_format: str) -> None:
-    command.add_argument("--steps", type=int, help="denoising steps, 2 to 250 (50)")
+    command.add_argument(
+        "--preset", help="exact, fast or draft, as `xmdpt models` lists them (exact); --steps beside it comes first"
+    )
+    command.add_argument("--steps", type=int, help="denoising steps, 2 to 250 (50; of draft 20)")
     command.add_argument("--seed", type=int, help="the same request with the same seed gives the same picture (drawn)")
     command.add_argument("--guidance", type=float, help="1 to 10; 1 is none (2)")
     command.add_argument("--sampler", help="ddim or dpmpp_2m (ddim)")

@@ -108,6 +108,7 @@ def _submitted(client: Client, items: list[Mapping[str, Any]] | Matrix, options:
         return client.batch(
             items,
             on_progress=show,
+            preset=options.preset,
             steps=options.steps,
             seed=options.seed,
             num_images=options.num_images,

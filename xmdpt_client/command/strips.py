@@ -41,6 +41,7 @@ def make_strip(client: Client, options: argparse.Namespace) -> None:
     format_name = options.format or FORMATS.get(options.out.suffix.lower(), "png")
     batch = client.batch(
         Matrix([options.source], poses),
+        preset=options.preset,
         steps=options.steps,
         seed=seed_of_a_strip({"seed": options.seed}),
         guidance=options.guidance,

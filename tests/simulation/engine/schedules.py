@@ -42,6 +42,7 @@ class Wish:
     guidance: float
     sampler: str
     num_images: int = 1
+    is_low: bool = False
 
     def arrival(self, number: int, priority: Priority) -> Arrival:
         params = SamplingParams(self.seed, self.num_steps, self.guidance, Sampler(self.sampler))
@@ -56,7 +57,7 @@ class Wish:
             Stage.ENCODE_POSE: picture(NUM_PICTURES + self.skeleton),
         }
         noise = np.stack([initial_noise(self.seed + index) for index in range(self.num_images)])
-        return PreparedJob(pictures, noise, plan)
+        return PreparedJob(pictures, noise, plan, self.is_low)
 
 
 def picture(number: int) -> U8:
@@ -65,7 +66,7 @@ def picture(number: int) -> U8:
     return np.repeat(np.repeat(coarse, 32, axis=0), 32, axis=1)
 
 
-def a_wish(random: Random) -> Wish:
+def a_wish(random: Random, *, has_low: bool) -> Wish:
     return Wish(
         random.randrange(NUM_PICTURES),
         random.randrange(NUM_PICTURES),
@@ -74,6 +75,7 @@ def a_wish(random: Random) -> Wish:
         random.choice((1.0, 2.0)),
         random.choice(("ddim", "dpmpp_2m")),
         random.choice((1, 1, 1, 1, 1, 1, 2, 3, MAX_IMAGES)),
+        has_low and random.random() < 0.3,
     )
 
 
@@ -132,7 +134,7 @@ class Device:
             end(random.choice(self._flights), 0.0)
         self._executor.run(action)
         for row in action.rows:
-            if action.stage is Stage.DENOISE:
+            if action.stage in (Stage.DENOISE, Stage.DENOISE_LOW):
                 self.steps.setdefault(row.job_id, []).append(row.step_index)
         self.scheduler.handle(BatchFinished(action.batch_id), 0.0)
         self._images.follow(action, 0.0)
@@ -160,12 +162,12 @@ def run_random_schedule(random: Random, backends: Mapping[Execution, InferenceBa
     )
     execution = Execution.WHOLE_LOOP if random.random() < 0.2 else Execution.STEPWISE
     device = Device(backends[execution], policy, execution)
-    num_waiting = random.randint(3, 8)
-    wish = a_wish(random)
+    num_waiting, has_low = random.randint(3, 8), backends[execution].low_precision is not None
+    wish = a_wish(random, has_low=has_low)
     while num_waiting or not device.scheduler.is_idle:
         while num_waiting and device.has_room_for(wish) and random.random() < 0.6:
             device.arrive(wish, random.choice(list(Priority)))
-            wish = a_wish(random)
+            wish = a_wish(random, has_low=has_low)
             num_waiting -= 1
         device.turn(random)
     assert device.room == policy.max_slots, "all slots are free again"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -13,10 +14,12 @@ from service.adapters.onnx_backend import OnnxBackend
 from service.adapters.simulated_backend import SimulatedBackend, SimulatedTimes
 from service.domain.execution import Execution
 from service.ports.backend import InferenceBackend
+from service.scheduling.policy import BatchPolicy
 from tests.built_repositories import tiny_repository
-from tests.simulation.engine.schedules import Wish, alone, run_random_schedule
+from tests.simulation.engine.schedules import Device, Wish, alone, run_random_schedule
 
 MOST_ROWS = 4
+SHIPPED = Path(__file__).resolve().parents[3] / "model_repository"
 
 
 def check_schedules(seeds: range, backends: Mapping[Execution, InferenceBackend], tolerance: int) -> int:
@@ -91,6 +94,26 @@ def test_latents_when_jobs_join_and_leave_at_random_then_each_is_bit_for_bit_tha
 ) -> None:
     num_schedules = int(request.config.getoption("--schedules"))
     assert check_schedules(range(num_schedules), backends_of(DenoiserOnly), 0) > 3 * num_schedules
+
+
+def test_pictures_when_the_shipped_int8_shares_a_device_with_float32_then_each_is_that_of_its_job_alone() -> None:
+    repository = open_model_repository(SHIPPED)
+    backends: dict[Execution, InferenceBackend] = {
+        execution: OnnxBackend(repository, 1, execution) for execution in Execution
+    }
+    wishes = [Wish(0, number, number, 3, 2.0, "ddim", is_low=number % 2 == 0) for number in range(4)]
+    for execution, backend in backends.items():
+        device = Device(backend, BatchPolicy(4, 4), execution)
+        for wish in wishes:
+            device.arrive(wish)
+        while device.turn():
+            pass
+        for key, (picture,) in device.pictures.items():
+            wish = device.wishes[key]
+            # The decoder's batch is another one; what int8 makes of a row never depends on others.
+            assert np.abs(picture.astype(int) - alone(wish, backend, execution)).max() <= 1
+    exact, low = (alone(replace(wishes[0], is_low=is_low), backends[Execution.STEPWISE]) for is_low in (False, True))
+    assert not np.array_equal(exact, low), "both came from one graph"
 
 
 def test_pictures_when_a_job_runs_alone_at_two_numbers_of_rows_then_they_differ_by_one_level_at_most() -> None:

@@ -265,7 +265,7 @@ function placeFault(problem) {
   const place = [
     [problem.isOfPhoto || /^\/(matrix\/)?source/.test(pointer), photo],
     [/^\/(matrix\/)?(pose|from|to)/.test(pointer) || /pose/.test(problem.code), panel],
-    [/^\/(defaults\/)?(steps|guidance|seed|sampler|num_images)/.test(pointer), settings],
+    [/^\/(defaults\/)?(preset|steps|guidance|seed|sampler|num_images)/.test(pointer), settings],
   ].find(([isIt]) => isIt)?.[1] ?? result;
   const isProblem = problem instanceof Problem;
   place.fail(isProblem ? faultWords(problem) : "Something went wrong in this page. Reload it and try again.");

@@ -1,8 +1,9 @@
-// How the picture is made: steps, guidance, solver, pictures and seed, within what the served model allows.
+// How the picture is made: preset, steps, guidance, solver, pictures and seed, within what the served model allows.
 
 import { say } from "../common/elements.js";
 
 const SOLVERS = { ddim: "DDIM", dpmpp_2m: "DPM-Solver++ (2M)" };
+const PRESETS = { exact: "Exact", fast: "Fast", draft: "Draft" };
 // The service takes more; beyond these nobody sees a difference, and a slider gets too coarse.
 const MOST_STEPS = 250;
 const MOST_GUIDANCE = 5;
@@ -11,6 +12,9 @@ const SEED_RANGE = 1_000_000;
 
 /** A solver's name for people. */
 export const solverName = (sampler) => SOLVERS[sampler] ?? sampler;
+
+/** A preset's name for people. */
+export const presetName = (preset) => PRESETS[preset] ?? preset;
 
 /** The form of the settings. */
 export class Settings {
@@ -23,6 +27,8 @@ export class Settings {
     this.dice.addEventListener("click", () => { form.seed.value = draw(); });
     this.lock.addEventListener("click", () => this.#setLock(!this.isLocked));
     form.seed.addEventListener("input", () => this.#setLock(true));
+    // A preset says what the others begin with; what is moved afterwards stays.
+    form.preset.addEventListener("change", () => this.#follow());
     form.addEventListener("input", () => this.#tell());
     form.addEventListener("submit", (event) => event.preventDefault());
     form.seed.value = draw();
@@ -40,14 +46,17 @@ export class Settings {
     this.form.seed.max = model.max_seed;
     steps.value = model.steps.default;
     guidance.value = model.guidance.default;
+    this.numSteps = new Map(model.presets.map((preset) => [preset.name, preset.steps]));
+    this.form.preset.replaceChildren(...model.presets.map((preset) => new Option(presetWords(preset), preset.name)));
     this.form.sampler.replaceChildren(...model.samplers.map((name) => new Option(solverName(name), name)));
     this.#tell();
   }
 
   /** What the form says, as fields of a request. */
   get value() {
-    const { steps, guidance, sampler, pictures, seed } = this.form;
+    const { preset, steps, guidance, sampler, pictures, seed } = this.form;
     return {
+      preset: preset.value,
       steps: Number(steps.value),
       guidance: Number(guidance.value),
       sampler: sampler.value,
@@ -58,7 +67,9 @@ export class Settings {
 
   /** Show these. */
   show(value) {
-    const { steps, guidance, sampler, pictures, seed } = this.form;
+    const { preset, steps, guidance, sampler, pictures, seed } = this.form;
+    // Pictures of earlier visits had none.
+    preset.value = value.preset ?? "exact";
     steps.value = value.steps;
     guidance.value = value.guidance;
     sampler.value = value.sampler;
@@ -84,11 +95,21 @@ export class Settings {
     this.lock.title = isLocked ? "The seed stays" : "A new seed for each picture";
   }
 
+  #follow() {
+    const { preset, steps } = this.form;
+    steps.value = this.numSteps?.get(preset.value) ?? steps.value;
+    this.#tell();
+  }
+
   #tell() {
     const { steps, guidance } = this.form;
     this.form.querySelector("[data-steps]").textContent = steps.value;
     this.form.querySelector("[data-guidance]").textContent = Number(guidance.value).toFixed(1);
   }
+}
+
+function presetWords({ name, precision, steps }) {
+  return `${presetName(name)} · ${precision} · ${steps} steps`;
 }
 
 function draw() {

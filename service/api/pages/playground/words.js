@@ -1,6 +1,6 @@
 // Figures of the API as sentences for people.
 
-import { solverName } from "./settings.js";
+import { presetName, solverName } from "./settings.js";
 
 // A figure and its unit stay on one line.
 const GAP = "\u00a0";
@@ -49,8 +49,9 @@ export function countWords({ total, succeeded, failed, cancelled }, eta) {
 }
 
 /** How a picture was made. */
-export function settingsWords({ steps, guidance, sampler }, seed) {
-  return `${steps} steps · ${solverName(sampler)} · guidance ${guidance} · seed ${seed}`;
+export function settingsWords({ preset, steps, guidance, sampler }, seed) {
+  const first = preset && preset !== "exact" ? `${presetName(preset)} · ` : "";
+  return `${first}${steps} steps · ${solverName(sampler)} · guidance ${guidance} · seed ${seed}`;
 }
 
 /** What a finished job took, and what the service knew already. */
