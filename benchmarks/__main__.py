@@ -6,16 +6,20 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.catalogue import ENGINE_TITLES, TITLES, run_benchmark
-from benchmarks.figures import BrokenRunError, DisagreementError, Result
+from benchmarks.catalogue import ALL_TITLES, ENGINE_TITLES, GPU_TITLES, TITLES, run_benchmark
+from benchmarks.figures import BrokenRunError, DisagreementError, NotMeasuredError, Result
 from benchmarks.report import read_page, table, write_page, write_report
 
-_ALL = {**TITLES, **ENGINE_TITLES}
+_SIZES = ("tiny", "demo", "s", "b", "l")
+_GPU_SIZES = ("s", "b", "l")
 _EPILOG = """benchmarks of the graphs:
 {titles}
 
 benchmarks of the engine, with --engine:
 {engine_titles}
+
+benchmarks of a GPU, by --only:
+{gpu_titles}
 
 examples:
   python -m benchmarks                                        # all of the graphs, some minutes
@@ -24,6 +28,8 @@ examples:
   python -m benchmarks --quick                                # does everything run? seconds; the figures mean nothing
   python -m benchmarks --page docs/benchmarks.md
   python -m benchmarks --engine --page docs/engine.md
+  python -m benchmarks --only B11 B12                         # on a GPU; without one it says so and measures nothing
+  python -m benchmarks --only B11 B12 --device cpu --size demo --quick
 
 exit status: 0 measured, whether targets were met or not; 1 sides that must agree do not, something did not run, or the
 run was stopped; 2 a mistake in the call. What is measured and how: docs/benchmarks.md, docs/engine.md
@@ -42,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
             # Before minutes of measuring, not behind them.
             read_page(options.page)
         wanted = options.only or (ENGINE_TITLES if options.engine else TITLES)
-        results = [_run(key, options.quick) for key in _ALL if key in wanted]
+        found = [_run(key, options) for key in ALL_TITLES if key in wanted]
+        results = [result for result in found if result]
+        if not results:
+            return 0
         write_report(options.out, results)
         if options.page:
             write_page(options.page, results)
@@ -60,11 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure how fast the graphs are, as ratios of sides that take turns on one thread; or the engine.",
-        epilog=_EPILOG.format(titles=_lines(TITLES), engine_titles=_lines(ENGINE_TITLES)),
+        epilog=_EPILOG.format(
+            titles=_lines(TITLES), engine_titles=_lines(ENGINE_TITLES), gpu_titles=_lines(GPU_TITLES)
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", nargs="+", choices=tuple(_ALL), metavar="KEY", help="some of them")
+    parser.add_argument("--only", nargs="+", choices=tuple(ALL_TITLES), metavar="KEY", help="some of them")
     parser.add_argument("--engine", action="store_true", help="those of the engine instead of those of the graphs")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="of B11 and B12 (default: cuda)")
+    parser.add_argument(
+        "--size", nargs="+", choices=_SIZES, default=_GPU_SIZES, metavar="NAME", help="of B11 and B12 (default: s b l)"
+    )
     parser.add_argument("--quick", action="store_true", help="a cut of seconds, to see that everything runs")
     parser.add_argument(
         "--out", type=Path, default=Path("build/bench"), metavar="DIR", help="for the report (default: build/bench)"
@@ -77,14 +92,19 @@ def _lines(titles: Mapping[str, str]) -> str:
     return "\n".join(f"  {key:4}{title}" for key, title in titles.items())
 
 
-def _run(key: str, is_quick: bool) -> Result:
+def _run(key: str, options: argparse.Namespace) -> Result | None:
+    """None if this computer lacks the device."""
     start = time.monotonic()
 
     def report(line: str) -> None:
-        print(f"{key} {time.monotonic() - start:6.1f} s  {line}", flush=True)
+        print(f"{key:4} {time.monotonic() - start:6.1f} s  {line}", flush=True)
 
-    report(_ALL[key])
-    return run_benchmark(key, is_quick, report)
+    report(ALL_TITLES[key])
+    try:
+        return run_benchmark(key, options.quick, report, options.device, options.size)
+    except NotMeasuredError as reason:
+        report(str(reason))
+        return None
 
 
 def _refuse(reason: object, status: int) -> int:

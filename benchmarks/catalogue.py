@@ -3,7 +3,7 @@
 Keys stay what they are, as pages and tests name them. Torch and runtimes are imported when a benchmark runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
 
@@ -13,7 +13,9 @@ from benchmarks.occasion import occasion
 TITLES: Mapping[str, str] = MappingProxyType(
     {
         "B1": "exact speed-up over the published structure",
+        "B2": "efficiency of float32 on a CPU",
         "B3": "int8 on a CPU",
+        "B4": "a whole picture on a CPU",
         "B5": "overhead of the loop",
     }
 )
@@ -38,9 +40,18 @@ ENGINE_TITLES: Mapping[str, str] = MappingProxyType(
 )
 """Of the engine and the queue: wall time, on a computer that does nothing else."""
 
+GPU_TITLES: Mapping[str, str] = MappingProxyType(
+    {"B11": "one picture on a GPU", "B12": "the denoiser's share of a GPU's rate"}
+)
+"""Of the denoiser on a GPU: wall time."""
+
+ALL_TITLES: Mapping[str, str] = MappingProxyType({**TITLES, **ENGINE_TITLES, **GPU_TITLES})
+
 _MODULES = {
     "B1": "exact_speed_up",
+    "B2": "cpu_efficiency",
     "B3": "low_precision",
+    "B4": "end_to_end",
     "B5": "loop_overhead",
     "B6": "engine.mixed_capacity",
     "B7": "engine.mixed_latency",
@@ -58,18 +69,29 @@ _MODULES = {
 }
 
 
-def run_benchmark(key: str, is_quick: bool, report: Callable[[str], object]) -> Result:
+_GPU_FUNCTIONS = {"B11": "run_latency", "B12": "run_throughput"}
+
+
+def run_benchmark(
+    key: str, is_quick: bool, report: Callable[[str], object], device: str = "cuda", sizes: Sequence[str] = ()
+) -> Result:
     """Run one benchmark.
 
     Args:
-        key: in `TITLES` or `ENGINE_TITLES`.
+        key: in `ALL_TITLES`.
         is_quick: run a cut of seconds, whose figures mean nothing.
         report: told a line whenever there is something to see.
+        device: of those in `GPU_TITLES`: "cuda" or "cpu".
+        sizes: likewise, names of variants.
 
     Raises:
         DisagreementError: sides that must agree do not.
         BrokenRunError: what was to be measured did not run.
+        NotMeasuredError: this computer lacks the device.
     """
-    title = {**TITLES, **ENGINE_TITLES}[key]
+    title = ALL_TITLES[key]
+    if key in GPU_TITLES:
+        measure = getattr(import_module("benchmarks.denoiser_speed"), _GPU_FUNCTIONS[key])
+        return Result(key, title, measure(is_quick, report, device, sizes), is_quick, occasion())
     run = import_module(f"benchmarks.{_MODULES[key]}").run
     return Result(key, title, run(is_quick, report), is_quick, occasion())

@@ -18,6 +18,10 @@ class BrokenRunError(RuntimeError):
     """Something did not run as it must, so that there is nothing to measure; one line says what."""
 
 
+class NotMeasuredError(RuntimeError):
+    """This computer lacks what is to be measured; one line says what."""
+
+
 @dataclass(frozen=True)
 class Target:
     """The bound that a figure's median should keep."""

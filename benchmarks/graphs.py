@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from export.graphs import GRAPHS
 from export.loop import sampler_model
 from export.to_onnx import to_onnx
-from xmdpt.graph_session import GraphSession
+from xmdpt.graph_session import Device, GraphSession
 from xmdpt.nn.bundle import load_bundle
 from xmdpt.nn.pipeline import Pipeline, build_pipeline
 from xmdpt.nn.untrained import fill_untrained
@@ -29,11 +29,11 @@ _REPOSITORY = Path(__file__).resolve().parents[1] / "model_repository"
 
 
 class Graph:
-    """A model in ONNX Runtime on the CPU, in the calling thread alone."""
+    """A model in ONNX Runtime; on the CPU in the calling thread alone."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, device: Device = "cpu") -> None:
         # Weights are inside, and what is timed is one row.
-        self._session = GraphSession(model.SerializeToString(), Path(), 1, num_threads=1, on_cpu=True)
+        self._session = GraphSession(model.SerializeToString(), Path(), 1, num_threads=1, device=device)
 
     def __call__(self, **inputs: Float32) -> list[Float32]:
         """Return the outputs in order."""
@@ -85,6 +85,14 @@ def step_graph(networks: Pipeline, precision: Precision = "fp32") -> Graph:
 def sampler_graph(networks: Pipeline, precision: Precision = "fp32") -> Graph:
     """The graph `sampler` around the same step, loaded."""
     return Graph(sampler_model(step_model(networks, precision), graph_specs(networks.variant)["sampler"]))
+
+
+@cache
+def decoder_graph(networks: Pipeline, precision: Precision = "fp32", device: Device = "cpu") -> Graph:
+    """The graph `vae_decoder`, loaded; in int8 its convolutions are, too."""
+    spec = graph_specs(networks.variant)["vae_decoder"]
+    model = to_onnx(GRAPHS["vae_decoder"](networks), spec, precision=precision, int8_convolutions=precision == "int8")
+    return Graph(model, device)
 
 
 def plan_inputs(plan: SamplingPlan) -> dict[str, Float32]:

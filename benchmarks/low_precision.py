@@ -4,18 +4,18 @@ Speed is measured at a size of the paper with weights by rule, pictures with the
 held-out persons, one row a call, the denoiser in both precisions between the same encoders and the same decoder.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 
+from benchmarks.drawing import drawn, held_out_conditions
 from benchmarks.figures import Figure, Target, ratios
 from benchmarks.graphs import (
     Float32,
     label,
-    plan_inputs,
     sampler_graph,
     shipped,
     some_condition,
@@ -29,10 +29,8 @@ from export.verify import torch_runner
 from xmdpt.evaluation.metrics import psnr
 from xmdpt.nn.pipeline import Pipeline
 from xmdpt.nn.pixels import from_pixels
-from xmdpt.nn.reference import condition_of
 from xmdpt.nn.threads import one_thread
-from xmdpt.quality.held_out import Pictures, held_out_pairs
-from xmdpt.repository import Precision
+from xmdpt.quality.held_out import Pictures
 from xmdpt.sampler import initial_noise, sampling_plan
 from xmdpt.spec import graph_specs
 
@@ -94,9 +92,15 @@ def _speed(effort: _Effort, report: Report) -> list[Figure]:
 def _pictures(effort: _Effort, report: Report) -> list[Figure]:
     report(f"drawing {effort.num_pictures} held-out persons in both precisions, {effort.num_steps} steps each")
     networks = effort.drawing()
-    conditions = list(_conditions(networks, effort.num_pictures))
+    conditions = list(held_out_conditions(networks, effort.num_pictures))
+    plan = sampling_plan(effort.num_steps, _GUIDANCE, prediction=networks.variant.prediction)
+
+    def decode(latents: Float32) -> Pictures:
+        with torch.inference_mode():
+            return from_pixels(networks.vae.decode(torch.from_numpy(latents) / networks.variant.latent_scale))
+
     exact, quantised = (
-        _drawn(networks, precision, conditions, effort.num_steps, report) for precision in ("fp32", "int8")
+        drawn(sampler_graph(networks, precision), decode, conditions, plan) for precision in ("fp32", "int8")
     )
     likeness = [psnr(*pair) for pair in zip(quantised, exact, strict=True)]
     name = f"pictures of {networks.variant.name} in int8 against float32, {effort.num_steps} steps"
@@ -104,24 +108,3 @@ def _pictures(effort: _Effort, report: Report) -> list[Figure]:
         Figure(f"{name}, PSNR", likeness, "dB"),
         Figure(f"{name}, least PSNR of {effort.num_pictures}", [min(likeness)], "dB", _MIN_PSNR_DB),
     ]
-
-
-def _conditions(networks: Pipeline, num_pictures: int) -> Iterator[Float32]:
-    pairs = held_out_pairs(range(num_pictures))
-    for photo, skeleton in zip(pairs.sources, pairs.skeletons, strict=True):
-        with torch.inference_mode():
-            yield condition_of(networks, photo, skeleton).numpy()
-
-
-def _drawn(
-    networks: Pipeline, precision: Precision, conditions: list[Float32], num_steps: int, report: Report
-) -> Pictures:
-    sampler = sampler_graph(networks, precision)
-    inputs = plan_inputs(sampling_plan(num_steps, _GUIDANCE, prediction=networks.variant.prediction))
-    pictures = []
-    for seed, condition in enumerate(conditions):
-        (latents,) = sampler(noise=initial_noise(seed)[None], condition=condition, **inputs)
-        with torch.inference_mode():
-            pictures.append(networks.vae.decode(torch.from_numpy(latents) / networks.variant.latent_scale))
-        report(f"picture {seed + 1} of {len(conditions)} in {precision}")
-    return np.concatenate([from_pixels(picture) for picture in pictures])

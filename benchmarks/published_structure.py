@@ -11,13 +11,14 @@ Source:
     trungpx/xmdpt@8397056.
 """
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import onnx
 from torch import Tensor, nn
 
-from benchmarks.graphs import Float32, Graph
+from benchmarks.graphs import Float32
 from export.to_onnx import to_onnx
 from xmdpt.guidance import guidance_weights
 from xmdpt.nn.network import XMDPT
@@ -25,6 +26,9 @@ from xmdpt.nn.pipeline import Pipeline
 from xmdpt.nn.tdnet import NUM_DECODER_BLOCKS
 from xmdpt.noise_schedule import cumulative_alphas, kept_timesteps
 from xmdpt.spec import LATENT_SHAPE, GraphSpec, TensorSpec, Variant
+
+Forward = Callable[..., list[Float32]]
+"""Inputs by their names to outputs in order."""
 
 
 class PublishedForward(nn.Module):
@@ -99,12 +103,12 @@ def published_model(networks: Pipeline) -> onnx.ModelProto:
 
 
 def published_run(
-    forward: Graph, noise: Float32, features: dict[str, Float32], num_steps: int, guidance: float
+    forward: Forward, noise: Float32, features: dict[str, Float32], num_steps: int, guidance: float
 ) -> Float32:
     """Return the latents [1, 4, 32, 32] behind a run of DDIM, written from its formula.
 
     Args:
-        forward: of `published_model`, of a variant that predicts noise.
+        forward: `published_model` or the module itself, of a variant that predicts noise.
         noise: [1, 4, 32, 32], standard normal.
         features: an array for each of `feature_specs`.
         num_steps: 2..1000.

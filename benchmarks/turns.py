@@ -12,19 +12,23 @@ Report = Callable[[str], object]
 """Told a line whenever there is something to see."""
 
 
-def take_turns(sides: Mapping[str, Callable[[], object]], num_rounds: int, report: Report) -> dict[str, list[float]]:
+def take_turns(
+    sides: Mapping[str, Callable[[], object]], num_rounds: int, report: Report, *, is_warm: bool = False
+) -> dict[str, list[float]]:
     """Run every side once to warm it up, then all of them in each round, every other round in reverse order.
 
     Args:
         sides: what to run, by name.
         num_rounds: 1 or more.
         report: told the seconds of each round.
+        is_warm: every side is warm already.
 
     Returns:
         CPU seconds of each side in each round.
     """
-    for run in sides.values():
-        run()
+    if not is_warm:
+        for run in sides.values():
+            run()
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(num_rounds):
         for name in reversed(list(sides)) if number % 2 else sides:

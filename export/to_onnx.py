@@ -15,6 +15,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from export.int8_convolutions import quantise_convolutions
 from export.precision import lowered, parts_to_lower, quantise
 from export.shared_weights import SharedWeights, with_weights_inside
 from export.storage import MIN_NUMBERS, store_compactly
@@ -39,6 +40,7 @@ def to_onnx(
     max_inline_bytes: int = MAX_INLINE_BYTES,
     shared: SharedWeights | None = None,
     precision: Precision = "fp32",
+    int8_convolutions: bool = False,
 ) -> onnx.ModelProto:
     """Trace a graph with a batch axis of any size.
 
@@ -49,6 +51,7 @@ def to_onnx(
         max_inline_bytes: of weights in the type that they are computed in.
         shared: a file that holds the module's weights already; what is folded of them goes into the model.
         precision: of the large products.
+        int8_convolutions: with the precision int8, let convolutions compute in it too, as no repository does yet.
 
     Returns:
         The model, free of everything that names the computer or the source it was traced on; checked, unless its
@@ -78,6 +81,8 @@ def to_onnx(
     if precision == "int8":
         is_shared = (lambda values: shared.find(values) is not None) if shared else (lambda _values: False)
         quantise(model, detached, parts_to_lower(module, precision), is_shared)
+        if int8_convolutions:
+            quantise_convolutions(model, detached)
     model = _anonymous(model, spec.name)
     if shared:
         onnx.checker.check_model(

@@ -137,6 +137,11 @@ class WorkerSettings(BaseModel):
     num_threads: int = Field(
         default=0, ge=0, le=256, description="Threads of one graph run; 0 takes the physical cores."
     )
+    provider: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="What ONNX Runtime runs graphs on in this process. `auto`: CUDA where it loads, else the CPU; "
+        "`cuda` refuses to start without it.",
+    )
     heartbeat_seconds: float = Field(
         default=0.0,
         ge=0,

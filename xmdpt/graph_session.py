@@ -5,8 +5,9 @@ base: what they mean is the caller's to say.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -15,16 +16,37 @@ from numpy.typing import NDArray
 from xmdpt.repository import WEIGHTS_FOLDER_OPTION
 
 RUNTIME = f"onnxruntime-{onnxruntime.__version__}"
-_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+Device = Literal["cpu", "cuda"]
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # What goes wrong is an exception already.
 _ERRORS_ONLY = 3
 
 
+def has_cuda() -> bool:
+    """Whether the installed package was built for CUDA, whatever this computer has."""
+    return _CUDA in onnxruntime.get_available_providers()
+
+
+@cache
+def cuda_fault() -> str:
+    """Why graphs can't run on CUDA, in one line; empty if they can."""
+    if not has_cuda():
+        return f"onnxruntime {onnxruntime.__version__} is installed without CUDA"
+    # CUDA's libraries are packages of Python, where the system's loader does not look.
+    onnxruntime.preload_dlls()
+    try:
+        onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda", 0)
+    except Exception as error:
+        return (str(error).splitlines() or [type(error).__name__])[0][:300]
+    return ""
+
+
 class GraphSession:
-    """A loaded graph, on CUDA where the installed package has it.
+    """A loaded graph.
 
     Attributes:
         session: ONNX Runtime's.
+        device: where it runs.
     """
 
     def __init__(
@@ -35,7 +57,8 @@ class GraphSession:
         *,
         num_threads: int = 0,
         is_alone: bool = True,
-        on_cpu: bool = False,
+        device: Device | None = None,
+        captures: bool = False,
     ) -> None:
         """Load a graph.
 
@@ -45,17 +68,29 @@ class GraphSession:
             max_rows: most rows of one call, >= 1.
             num_threads: of one run on CPUs; 0 takes the physical cores.
             is_alone: nobody else wants the cores, so threads may wait by spinning.
-            on_cpu: not on CUDA even where it is there.
+            device: "cuda" must load; None takes it where it does, else the CPU.
+            captures: on CUDA, record what a run launches and launch it at once from then on. Runs must bind all
+                arrays on the device, each set of them under a `gpu_graph_id` of its own.
+
+        Raises:
+            RuntimeError: the device is CUDA, and the graph would run elsewhere.
         """
+        self.device: Device = device or ("cpu" if cuda_fault() else "cuda")
+        if self.device == "cuda" and (fault := cuda_fault()):
+            raise RuntimeError(fault)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(is_alone)))
         # Graphs that share a file of weights name it without its folder, which is not theirs.
         options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder))
         options.log_severity_level = _ERRORS_ONLY
-        available = _PROVIDERS[1:] if on_cpu else onnxruntime.get_available_providers()
-        providers = [name for name in _PROVIDERS if name in available]
-        self.session = onnxruntime.InferenceSession(model, options, providers=providers)
+        # Float32 means float32: TF32 would round timesteps and modulations, which stay float32 in every precision.
+        settings = {"use_tf32": "0", "enable_cuda_graph": str(int(captures))}
+        # What CUDA has no kernel for, ONNX Runtime puts on the CPU.
+        cuda = [(_CUDA, settings)] if self.device == "cuda" else []
+        self.session = onnxruntime.InferenceSession(model, options, providers=[*cuda, _CPU])
+        if cuda and _CUDA not in self.session.get_providers():
+            raise RuntimeError("CUDA does not load for this graph")
         self._max_rows = max_rows
 
     def run(self, feeds: Mapping[str, NDArray]) -> list[NDArray]:

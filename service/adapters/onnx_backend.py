@@ -5,26 +5,43 @@ It knows graphs and arrays, not jobs; `service.adapters.model_repository` has ch
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from service.adapters.error_mapping import is_out_of_memory
 from service.adapters.graph_methods import GraphMethods, called_graphs
 from service.adapters.model_repository import ModelRepository
-from service.domain.errors import BackendError, ModelRepositoryError, ResourceExhaustedError
+from service.adapters.resident_steps import OnnxResidentSteps
+from service.domain.errors import BackendError, ConfigurationError, ModelRepositoryError, ResourceExhaustedError
 from service.domain.execution import Execution
-from service.ports.backend import F32, U8
-from xmdpt.graph_session import RUNTIME, GraphSession
+from service.ports.backend import F32, U8, ResidentSteps
+from service.telemetry.logs import get_logger
+from xmdpt.graph_session import RUNTIME, Device, GraphSession, cuda_fault, has_cuda
 from xmdpt.spec import GraphSpec
 
+Provider = Literal["auto", "cpu", "cuda"]
 _ONNX_TYPES = {"f32": "tensor(float)", "u8": "tensor(uint8)"}
 
 
 class OnnxBackend(GraphMethods):
-    """InferenceBackend on ONNX Runtime: CUDA where the installed package has it, else the CPU."""
+    """InferenceBackend on ONNX Runtime.
+
+    On a GPU, steps are resident: latents stay there, and calls have the sizes of profiles.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        resident_steps: see ResidentBackend.
+    """
 
     def __init__(
-        self, repository: ModelRepository, num_threads: int = 0, execution: Execution = Execution.STEPWISE
+        self,
+        repository: ModelRepository,
+        num_threads: int = 0,
+        execution: Execution = Execution.STEPWISE,
+        provider: Provider = "auto",
+        *,
+        resident_sizes: Sequence[int] | None = None,
     ) -> None:
         """Load every graph that the execution calls; `choose` may change it.
 
@@ -32,11 +49,22 @@ class OnnxBackend(GraphMethods):
             repository: opened and verified.
             num_threads: of one graph run; 0 takes the physical cores.
             execution: whether steps are asked for one by one or as a whole loop.
+            provider: "cpu", "cuda", or "auto": CUDA where it loads.
+            resident_sizes: numbers of rows that resident steps have profiles for, growing; None: on a GPU powers of two
+                up to the graph's largest batch, and no resident steps on the CPU, which gains nothing by padding.
 
         Raises:
             ModelRepositoryError: a graph doesn't load, or its inputs and outputs differ from the contract.
+            ConfigurationError: CUDA is asked for and doesn't load.
         """
-        self.runtime = RUNTIME
+        self.device: Device = usable_device(provider)
+        self.runtime = RUNTIME if self.device == "cpu" else f"{RUNTIME}-{self.device}"
+        if resident_sizes is None and self.device != "cpu":
+            resident_sizes = _profile_sizes(repository.max_batch_sizes["tdnet_step"])
+        self._is_resident = bool(resident_sizes)
+        if resident_sizes:
+            self.profile_sizes = resident_sizes
+        self.resident_steps: ResidentSteps | None = None
         self.variant = repository.variant.name
         self.model_digest = repository.model_digest
         self.precision, self.low_precision = repository.precision, repository.low_precision
@@ -54,23 +82,62 @@ class OnnxBackend(GraphMethods):
         self._sessions = {name: session for name, session in self._sessions.items() if name in graphs}
         for name in graphs:
             if name not in self._sessions:
-                self._sessions[name] = _open_session(self._repository, name, self._num_threads)
+                self._sessions[name] = self._open_session(name)
+        self.resident_steps = None
+        if self._is_resident and execution is Execution.STEPWISE:
+            self.resident_steps = OnnxResidentSteps(
+                self._sessions["tdnet_step"],
+                self._repository.variant.width,
+                self.profile_sizes,
+                partial(_translated, "tdnet_step"),
+            )
 
     def run_graph(self, graph: str, **feeds: F32 | U8) -> Sequence[Any]:
         """See GraphMethods; rows above the largest batch go in several calls."""
         with _translated(graph):
             return self._sessions[graph].run(feeds)
 
+    def _open_session(self, name: str) -> GraphSession:
+        repository = self._repository
+        path, weights = repository.graphs[name], repository.weights_folders[name]
+        try:
+            graph = GraphSession(
+                path,
+                weights,
+                repository.max_batch_sizes[name],
+                num_threads=self._num_threads,
+                # Spinning threads would take the cores from the gateway and the queue, which share them.
+                is_alone=False,
+                device=self.device,
+                captures=self._is_resident and name == "tdnet_step",
+            )
+        except Exception as error:
+            raise ModelRepositoryError(f"{path}: ONNX Runtime refuses it: {_first_line(error)}") from None
+        _check_contract(path, graph, repository.specs[name])
+        return graph
 
-def _open_session(repository: ModelRepository, name: str, num_threads: int) -> GraphSession:
-    path, weights = repository.graphs[name], repository.weights_folders[name]
-    try:
-        # Spinning threads would take the cores from the gateway and the queue, which share them.
-        graph = GraphSession(path, weights, repository.max_batch_sizes[name], num_threads=num_threads, is_alone=False)
-    except Exception as error:
-        raise ModelRepositoryError(f"{path}: ONNX Runtime refuses it: {_first_line(error)}") from None
-    _check_contract(path, graph, repository.specs[name])
-    return graph
+
+def usable_device(provider: Provider) -> Device:
+    """What graphs run on.
+
+    Raises:
+        ConfigurationError: CUDA is asked for and doesn't load.
+    """
+    if provider == "cpu":
+        return "cpu"
+    fault = cuda_fault()
+    if not fault:
+        return "cuda"
+    if provider == "cuda":
+        raise ConfigurationError(f"XMDPT_WORKER__PROVIDER=cuda: {fault}; auto takes the CPU then")
+    if has_cuda():
+        get_logger().warning("no GPU, graphs run on the CPU", reason=fault)
+    return "cpu"
+
+
+def _profile_sizes(max_rows: int) -> Sequence[int]:
+    """Powers of two, and the largest number of rows."""
+    return [2**power for power in range(max_rows.bit_length()) if 2**power < max_rows] + [max_rows]
 
 
 def _check_contract(path: Path, graph: GraphSession, spec: GraphSpec) -> None:

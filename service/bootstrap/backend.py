@@ -39,7 +39,7 @@ def open_backend(settings: Settings) -> InferenceBackend:
     Raises:
         ModelRepositoryError: a graph is missing, damaged or not of the contract.
         BackendUnavailableError: the server of the graphs is away.
-        ConfigurationError: the runtime is not installed.
+        ConfigurationError: the runtime is not installed, or not for the device that is asked for.
     """
     own, triton = settings.worker, settings.triton
     execution = own.fixed_execution or Execution.STEPWISE
@@ -57,7 +57,7 @@ def open_backend(settings: Settings) -> InferenceBackend:
         raise ConfigurationError(" ".join(msg.split())) from None
     repository = _open_repository(settings, has_files=settings.backend == "onnx")
     if settings.backend == "onnx":
-        return OnnxBackend(repository, own.num_threads, execution)
+        return OnnxBackend(repository, own.num_threads, execution, own.provider)
     server = TritonEndpoint(
         triton.url, triton.timeout_seconds, triton.startup_seconds, triton.tls, triton.root_certificates
     )

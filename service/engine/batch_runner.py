@@ -5,6 +5,7 @@ The arrays are `service.engine.executor`'s; which rows run is the scheduler's ch
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from service.domain.errors import BackendError, BackendUnavailableError, ResourceExhaustedError
 from service.domain.execution import Execution
@@ -131,8 +132,7 @@ class BatchRunner:
                 for flight, row in zip(flights, batch.rows, strict=True):
                     flight.advance(1)
                     if flight.job.request.output.preview_every_steps and self._images.is_first(row.job_id):
-                        denoised = self._set.previous_denoised[self._set.slot(row.job_id)]
-                        self._previews.offer(flight, row.step_index + 1, denoised)
+                        self._previews.offer(flight, row.step_index + 1, partial(self._executor.denoised, row.job_id))
                 self._count_steps(len(flights), 1)
             case Stage.SAMPLE:
                 # The scheduler puts jobs of one number of steps into it.

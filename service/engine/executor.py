@@ -4,21 +4,22 @@ It decides nothing: the scheduler chose the stage and the rows.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
 from service.domain.errors import BackendError
 from service.domain.stage import Stage
+from service.engine.residents import NOBODYS_STEP, Residents
 from service.engine.working_set import PreparedJob, WorkingSet
-from service.ports.backend import F32, U8, InferenceBackend
+from service.ports.backend import F32, U8, InferenceBackend, ResidentBackend
 from service.scheduling.actions import RunBatch
-from xmdpt.sampler import IDENTITY_ROW, SamplingPlan, stack_plans
+from xmdpt.sampler import SamplingPlan, stack_plans
 from xmdpt.spec import IMAGE_SIZE
 
 T = TypeVar("T")
 Slots = slice | list[int]
-_NOBODYS_STEP = np.array([0.0, 1.0, *IDENTITY_ROW], np.float32)
 
 
 def _nothing(_stage: Stage) -> None:
@@ -40,6 +41,8 @@ class Executor:
         """
         self._backend, self._before_call = backend, before_call
         self._set = working_set
+        steps = backend.resident_steps if isinstance(backend, ResidentBackend) else None
+        self._residents = Residents(steps, working_set, backend.profile_sizes) if steps else None
 
     def run(self, batch: RunBatch) -> None:
         """Run the batch; the working set changes only if every row's output can be trusted.
@@ -66,6 +69,8 @@ class Executor:
                 given = _pad(self._set.source_vector[slots], padding), _pad(self._set.pose_vector[slots], padding)
                 condition = self._call(batch.stage, self._backend.condition, *given)
                 self._set.condition[slots] = self._vectors(batch.stage, condition, len(rows))
+            case Stage.DENOISE if self._residents:
+                self._residents.step([row[1:] for row in rows], partial(self._call, batch.stage))
             case Stage.DENOISE | Stage.DENOISE_LOW:
                 self._denoise(
                     batch.stage, slots, self._set.step_rows[own_slots, [step for _, _, step in rows]], padding
@@ -73,6 +78,8 @@ class Executor:
             case Stage.SAMPLE:
                 self._sample(slots, self._jobs(rows), padding)
             case Stage.DECODE:
+                if self._residents:
+                    self._residents.fetch([key for _, key, _ in rows])
                 latents = _pad(self._set.latents[slots], padding)
                 pictures = self._call(batch.stage, self._backend.decode, latents)
                 pictures = _checked_pictures(pictures, len(rows))
@@ -82,6 +89,10 @@ class Executor:
         """The vector [D] of one picture that is no job's; raises as `run`."""
         graph = self._backend.encode_source if stage is Stage.ENCODE_SOURCE else self._backend.encode_pose
         return self._vectors(stage, self._call(stage, graph, picture[None]), 1)[0]
+
+    def denoised(self, key: str) -> F32:
+        """[4,32,32] that a picture's last step expects its latents to become."""
+        return self._residents.denoised(key) if self._residents else self._set.previous_denoised[self._set.slot(key)]
 
     def _jobs(self, rows: list[tuple[int, str, int]]) -> list[PreparedJob]:
         return [self._set.job(key) for _, key, _ in rows]
@@ -104,7 +115,7 @@ class Executor:
         num_rows = len(numbers)
         graph = self._backend.denoise_step_low if stage is Stage.DENOISE_LOW else self._backend.denoise_step
         if padding:
-            numbers = np.concatenate([numbers, np.tile(_NOBODYS_STEP, (padding, 1))])
+            numbers = np.concatenate([numbers, np.tile(NOBODYS_STEP, (padding, 1))])
         latents, denoised = self._call(
             stage,
             graph,

@@ -12,7 +12,7 @@ from service.domain.capacity import Capacity
 from service.domain.execution import Execution
 from service.domain.request import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from service.domain.stage import Stage
-from service.ports.backend import InferenceBackend
+from service.ports.backend import InferenceBackend, ResidentBackend
 from xmdpt.sampler import initial_noise, sampling_plan, stack_plans
 from xmdpt.spec import IMAGE_SIZE, VARIANTS
 
@@ -48,6 +48,8 @@ def stage_calls(backend: InferenceBackend, num_rows: int, execution: Execution) 
     if execution is Execution.WHOLE_LOOP:
         loop = partial(backend.sample, noise, vectors, plan.timesteps, plan.guidance, plan.coefficients)
         return calls | {Stage.SAMPLE: loop}
+    if isinstance(backend, ResidentBackend) and backend.resident_steps:
+        return calls | {Stage.DENOISE: partial(backend.resident_steps.try_step, num_rows)}
     return calls | {Stage.DENOISE: partial(backend.denoise_step, *step)}
 
 

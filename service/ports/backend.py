@@ -4,7 +4,7 @@ It knows nothing of jobs. Every method raises ResourceExhaustedError or BackendE
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,3 +66,47 @@ class InferenceBackend(Protocol):
     def decode(self, latents: F32) -> U8:
         """[B,4,32,32] scaled latents -> [B,256,256,3] uint8 RGB."""
         ...
+
+
+class ResidentSteps(Protocol):
+    """Denoising whose arrays stay on the device from a picture's first step to its last, in numbered rows.
+
+    Whose rows they are is `service.engine.residents`' business. Every method raises as those of InferenceBackend do.
+    """
+
+    max_rows: int
+    """Rows 0 .. max_rows - 1 are there."""
+
+    def put(self, row: int, latents: F32, previous_denoised: F32, condition: F32) -> None:
+        """[4,32,32] twice and [D] into a row, whatever it held."""
+        ...
+
+    def move(self, row: int, to_row: int) -> None:
+        """Copy all that a row holds into another one."""
+        ...
+
+    def latents(self, row: int) -> F32:
+        """[4,32,32] as of the last step."""
+        ...
+
+    def denoised(self, row: int) -> F32:
+        """[4,32,32] that the last step expects the latents to become."""
+        ...
+
+    def step(self, numbers: F32) -> None:
+        """One step of the first B rows: [B,7] timestep, guidance weight and coefficients; B is a profile size.
+
+        If it raises, all rows are as before. Rows from B on hold nothing any more.
+        """
+        ...
+
+    def try_step(self, num_rows: int) -> None:
+        """Run a step of so many rows as `step` does, without changing any row."""
+        ...
+
+
+@runtime_checkable
+class ResidentBackend(Protocol):
+    """A backend that may have resident steps; where it has them, `denoise_step` is not called."""
+
+    resident_steps: ResidentSteps | None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.catalogue import TITLES
+from benchmarks.catalogue import GPU_TITLES, TITLES
 from benchmarks.exact_speed_up import MAX_RELATIVE_ERROR
 from benchmarks.graphs import shipped
 from benchmarks.report import CHART, REPORT, RESULTS, section
@@ -17,7 +17,7 @@ from xmdpt.spec import VARIANTS
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a quick run of all benchmarks; about 20 s."""
+    """The report of a quick run of all benchmarks; about 40 s."""
     folder = tmp_path_factory.mktemp("bench") / "new"
     assert main(["--quick", "--out", str(folder)]) == 0
     return folder
@@ -59,6 +59,34 @@ def test_b3_when_run_then_int8_draws_almost_the_same_picture_and_not_the_same(re
     assert likeness["unit"] == "dB"
     # float32 in the place of int8 would give 90 dB and more.
     assert 25 < likeness["values"][0] < 70
+
+
+def test_b4_when_run_then_int8_in_denoiser_and_decoder_draws_almost_the_same_picture(results: dict[str, dict]) -> None:
+    likeness = next(figure for figure in results["B4"]["figures"] if "fast against exact" in figure["name"])
+
+    assert 25 < likeness["values"][0] < 70
+
+
+def test_gpu_benchmarks_when_there_is_no_gpu_then_they_say_so_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.denoiser_speed.cuda_fault", lambda: "for a reason")
+
+    assert main(["--only", *GPU_TITLES, "--out", str(tmp_path)]) == 0
+
+    assert capsys.readouterr().out.count("no GPU: not measured (for a reason)") == len(GPU_TITLES)
+    assert not (tmp_path / RESULTS).exists()
+
+
+def test_gpu_benchmarks_when_run_on_the_cpu_then_everything_has_figures(tmp_path: Path) -> None:
+    call = ["--only", *GPU_TITLES, "--device", "cpu", "--size", "tiny", "--quick", "--out", str(tmp_path)]
+    assert main(call) == 0
+
+    latency, throughput = json.loads((tmp_path / RESULTS).read_text())["results"]
+    figures = [*latency["figures"], *throughput["figures"]]
+    assert all(min(figure["values"]) > 0 for figure in figures)
+    for part in ("one large product", "copy within", "step, ", "share of the rate", "decoder", "photo extractor"):
+        assert any(part in figure["name"] for figure in figures), part
 
 
 def test_b3_when_it_draws_in_full_then_with_the_weights_that_are_shipped() -> None:

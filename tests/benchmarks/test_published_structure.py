@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.graphs import Graph, untrained
 from benchmarks.published_structure import PublishedForward, feature_specs, published_model, published_run
-from tests.export.flops import matrix_flops, needed_flops
+from export.flops import matrix_flops, needed_flops
 from xmdpt.nn.pipeline import Pipeline
 from xmdpt.nn.reference import ddim_steps, guided
 from xmdpt.noise_schedule import kept_timesteps

@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
+from export.flops import matrix_flops, needed_flops
 from export.graphs.tdnet_step import TdnetStepGraph
 from export.to_onnx import to_onnx
-from tests.export.flops import matrix_flops, needed_flops
 from xmdpt.nn.pipeline import build_pipeline
 from xmdpt.spec import VARIANTS, Variant, graph_specs
 

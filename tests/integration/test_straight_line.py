@@ -70,7 +70,7 @@ def test_picture_when_a_preset_is_named_then_it_is_near_the_exact_one_and_says_w
         headers = [first.headers[f"x-xmdpt-{kind}"] for kind in ("preset", "precision", "steps")]
         assert headers == [name, offered[name]["precision"], steps] == [name, "int8", steps]
         assert first.content == second.content
-        assert Image.open(BytesIO(first.content)).text["Preset"] == name
+        assert Image.open(BytesIO(first.content)).info["Preset"] == name
         picture = pixels(first.content)
         assert not np.array_equal(picture, exact)
         assert 10 * np.log10(255**2 / np.square(picture - exact.astype(float)).mean()) > 35

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from service.domain.job import Priority
-from service.domain.request import MAX_SEED, ImageFormat, OutputOptions, Sampler, request_fields
+from service.domain.request import MAX_SEED, ImageFormat, OutputOptions, Sampler
+from service.domain.stored_form import stored_form
 from service.gateway.submission import Submission
 from tests.unit.builders import a_submission, pixels, with_changes
 from xmdpt.presets import Preset
@@ -67,9 +68,9 @@ def test_fingerprint_when_one_thing_differs_then_it_does(change: dict[str, Any])
 def test_fingerprint_when_the_preset_is_exact_then_it_is_that_of_a_version_without_presets() -> None:
     request = CALL.request("tiny")
 
-    assert "preset" not in request_fields(request)["params"]
+    assert "preset" not in stored_form(request)["params"]
     fast = dataclasses.replace(request, params=dataclasses.replace(request.params, preset=Preset.FAST))
-    assert request_fields(fast)["params"]["preset"] == "fast"
+    assert stored_form(fast)["params"]["preset"] == "fast"
 
 
 @pytest.mark.parametrize("num_images", [1, 8])

@@ -22,9 +22,13 @@ MOST_ROWS = 4
 SHIPPED = Path(__file__).resolve().parents[3] / "model_repository"
 
 
-def check_schedules(seeds: range, backends: Mapping[Execution, InferenceBackend], tolerance: int) -> int:
+Backends = Mapping[Execution, InferenceBackend]
+
+
+def check_schedules(seeds: range, backends: Backends, tolerance: int, of_solos: Backends | None = None) -> int:
     """Run the schedules and compare every picture with that of a job of its seed alone; returns how many there were."""
-    solo = lru_cache(None)(lambda wish, execution: alone(wish, backends[execution], execution).astype(np.int16))
+    of_solos = of_solos or backends
+    solo = lru_cache(None)(lambda wish, execution: alone(wish, of_solos[execution], execution).astype(np.int16))
     num_pictures = 0
     for seed in seeds:
         device = run_random_schedule(Random(seed), backends, MOST_ROWS)
@@ -77,6 +81,17 @@ class DenoiserOnly(OneBucket):
         return pictures.reshape(-1, 256, 256, 3)
 
 
+class Resident(DenoiserOnly):
+    """Latents stay on the device between steps, which here is the CPU."""
+
+    def __init__(self, repository: ModelRepository, num_threads: int, execution: Execution) -> None:
+        OnnxBackend.__init__(self, repository, num_threads, execution, "cpu", resident_sizes=(MOST_ROWS,))
+        self._vectors = {}
+
+    def denoise_step(self, *arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        raise AssertionError("steps are resident")
+
+
 def backends_of(kind: type[OnnxBackend]) -> dict[Execution, InferenceBackend]:
     repository = open_model_repository(tiny_repository())
     return {execution: kind(repository, 1, execution) for execution in Execution}
@@ -114,6 +129,10 @@ def test_pictures_when_the_shipped_int8_shares_a_device_with_float32_then_each_i
             assert np.abs(picture.astype(int) - alone(wish, backend, execution)).max() <= 1
     exact, low = (alone(replace(wishes[0], is_low=is_low), backends[Execution.STEPWISE]) for is_low in (False, True))
     assert not np.array_equal(exact, low), "both came from one graph"
+
+
+def test_latents_when_they_stay_on_the_device_then_they_are_bit_for_bit_those_of_the_path_through_the_host() -> None:
+    assert check_schedules(range(8), backends_of(Resident), 0, of_solos=backends_of(DenoiserOnly)) > 24
 
 
 def test_pictures_when_a_job_runs_alone_at_two_numbers_of_rows_then_they_differ_by_one_level_at_most() -> None:
