@@ -1,6 +1,6 @@
 # Every verb does its own set-up in .venv and prints what it runs. Bare `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality pose export verify triton image-test bench bench-compare load chaos upgrade soak dist floors docs clean
+.PHONY: help demo test check fmt setup setup-dev setup-system parity samples whole evaluate quality pose export verify triton image-test bench bench-compare bench-peers load chaos upgrade soak dist floors docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -100,6 +100,9 @@ bench: $(DEV)  ## how fast the graphs are, as ratios; report in build/bench/ (BE
 
 bench-compare: $(DEV)  ## the same benchmarks on another commit and here, in turns; report in build/bench-compare/ (BASE=main BENCH="--only B5 B9")
 	$(BIN)/python -m benchmarks.compare "$(BASE)" $(BENCH)
+
+bench-peers: $(DEV)  ## our service beside LitServe, BentoML, Triton, Ray Serve and mosec; report in build/bench-peers/ (BENCH="--only litserve", "--page docs/peers.md")
+	$(BIN)/python -m benchmarks.peers $(BENCH)
 
 load: $(DEV)  ## load on a service that it starts, or on HOST=, and a report in build/load/ (LOAD="burst cancels --workers 2")
 	$(BIN)/python -m loadtests $(LOAD) $(if $(HOST),--host "$(HOST)")

@@ -4,6 +4,7 @@ The arrays go as bytes by the binary extension of the V2 protocol; as JSON they 
 """
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -43,6 +44,11 @@ def triton_request(photo: bytes, steps: int, seed: int, prediction: Prediction) 
             "guidance": plan.guidance,
             "coefficients": plan.coefficients,
         }
+    return request_of(arrays)
+
+
+def request_of(arrays: Mapping[str, NDArray]) -> tuple[dict[str, str], bytes]:
+    """Headers and body of one row of inputs, by their names."""
     inputs, parts = [], []
     for name, array in arrays.items():
         content = np.ascontiguousarray(array[np.newaxis]).tobytes()

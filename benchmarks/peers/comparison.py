@@ -1,0 +1,255 @@
+"""The run: services are started, asked and stopped one after the other, ours first; what fails is said and left behind.
+
+What is asked is `benchmarks.peers.scenarios`.
+"""
+
+import asyncio
+import io
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from benchmarks.figures import BrokenRunError
+from benchmarks.peers import scenarios
+from benchmarks.peers.findings import OURS, Finding
+from benchmarks.peers.scenarios import Effort, Reference, Running, Values
+from benchmarks.turns import Report
+from loadtests.peers.callers import calling
+from loadtests.peers.environments import EnvironmentMissingError
+from loadtests.peers.services import Device, Service, free_port
+from loadtests.peers.traffic import job
+
+_START_SECONDS = 90.0
+_SCENARIO_SECONDS = 400.0
+_LOOK_SECONDS = 0.2
+# Of 255: other versions of libraries round elsewhere.
+_MAX_DIFFERENCE = 2
+_ONE_BY_ONE = ("saturated", "persons", "mixed", "cancels", "kill")
+"""In the order in which a service is asked; it may not be itself again after the last one."""
+
+
+class NotReadyError(Exception):
+    """A service did not start, or makes another picture than ours; one line says what."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be run.
+
+    Attributes:
+        services: ours comes first, as the others are measured by it.
+        scenarios: keys of `benchmarks.peers.findings.SCENARIOS`.
+        effort: how much.
+        max_batch: of the peers, on this computer's cores.
+        simulated_batch: likewise on the simulated device.
+    """
+
+    services: Sequence[Service]
+    scenarios: Sequence[str]
+    effort: Effort
+    max_batch: int
+    simulated_batch: int = 16
+
+
+class Comparison:
+    """One run; `found` grows."""
+
+    def __init__(self, choice: Choice, report: Report, keep: Callable[[Sequence[Finding]], object]) -> None:
+        """Nothing is started.
+
+        Args:
+            choice: what is to be run.
+            report: told a line whenever there is something to see.
+            keep: told all findings after each new one, so that nothing is lost with the run.
+        """
+        self._choice, self._report, self._keep = choice, report, keep
+        self._references: dict[bool, Reference] = {}
+        self._pictures: dict[bool, np.ndarray] = {}
+        self._missing: dict[str, str] = {}
+        self.found: list[Finding] = []
+
+    async def run(self) -> None:
+        """All of it.
+
+        Raises:
+            BrokenRunError: our own service could not be measured, so that there is nothing to compare with.
+        """
+        for service in self._services():
+            try:
+                service.prepare(self._report)
+            except EnvironmentMissingError as error:
+                self._leave(service.name, str(error))
+        if "lone" in self._choice.scenarios:
+            await self._lone()
+        wanted = [name for name in _ONE_BY_ONE if name in self._choice.scenarios]
+        for service in self._services():
+            if wanted:
+                await self._visit(service, Device(False, self._choice.max_batch), wanted)
+            if "simulated" in self._choice.scenarios:
+                await self._visit(service, Device(True, self._choice.simulated_batch), ["simulated"])
+
+    def _services(self) -> list[Service]:
+        return [service for service in self._choice.services if service.name not in self._missing]
+
+    def _leave(self, name: str, reason: str) -> None:
+        """Go on without a service."""
+        self._report(f"{name}: {reason}")
+        if name == OURS:
+            raise BrokenRunError(f"our own service: {reason}")
+        self._missing[name] = reason
+        for scenario in self._choice.scenarios:
+            if not any(each.service == name and each.scenario == scenario for each in self.found):
+                self._add(Finding(scenario, name, remark=reason))
+
+    def _add(self, finding: Finding) -> None:
+        shown = [f"{key} {np.median(values):.4g}" for key, values in finding.values.items() if values]
+        self._report(f"{finding.service}, {finding.scenario}: {', '.join(shown) or finding.remark}")
+        self.found.append(finding)
+        self._keep(self.found)
+
+    async def _lone(self) -> None:
+        """All services are up and idle but for the one whose turn it is."""
+        device, effort = Device(False, self._choice.max_batch), self._choice.effort
+        async with AsyncExitStack() as stack:
+            up: dict[str, Running] = {}
+            for service in self._services():
+                try:
+                    up[service.name] = await stack.enter_async_context(self._started(service, device))
+                except NotReadyError as error:
+                    self._leave(service.name, str(error))
+            idle = {name: await scenarios.settle(running.process) for name, running in up.items()}
+            seconds: dict[str, list[float]] = {name: [] for name in up}
+            for number in range(effort.lone_rounds + 1):
+                for name in reversed(list(up)) if number % 2 else up:
+                    (record,) = await up[name].callers.one_by_one([job(number, 50)], 1)
+                    # The first round warms up.
+                    if number and record.outcome == "succeeded":
+                        seconds[name].append(record.seconds)
+                self._report(f"lone, round {number} of {effort.lone_rounds}")
+        for name, taken in seconds.items():
+            pairs = zip(seconds[OURS], taken, strict=len(taken) == effort.lone_rounds)
+            ratios = [] if name == OURS else [ours / theirs for ours, theirs in pairs]
+            remark = "" if taken else "made no picture"
+            self._add(Finding("lone", name, {"seconds": taken, "idle": [idle[name]]} if taken else {}, ratios, remark))
+
+    async def _visit(self, service: Service, device: Device, wanted: Sequence[str]) -> None:
+        """One service through some scenarios."""
+        try:
+            async with self._started(service, device) as running:
+                await self._note_reference(running, device, wanted)
+                for name in wanted:
+                    await self._one(running, name, device)
+        except NotReadyError as error:
+            for name in wanted:
+                self._add(Finding(name, service.name, remark=str(error)))
+            if service.name == OURS:
+                raise BrokenRunError(f"our own service: {error}") from None
+
+    async def _note_reference(self, running: Running, device: Device, wanted: Sequence[str]) -> None:
+        if running.service.name == OURS and {"mixed", "simulated"} & set(wanted):
+            effort = self._choice.effort
+            # A device that takes 16 rows needs more jobs to be full, and to be so for a while.
+            more = 8 if device.is_simulated else 1
+            num_callers = min(2 * 16, effort.capacity_jobs * more) if device.is_simulated else 16
+            known = await scenarios.reference(running, effort, num_callers, effort.capacity_jobs * more)
+            self._references[device.is_simulated] = known
+            self._report(f"{known.rate:.3g} jobs a second are {scenarios.LOAD} of what ours can do")
+
+    async def _one(self, running: Running, name: str, device: Device) -> None:
+        try:
+            await scenarios.settle(running.process)
+            async with asyncio.timeout(_SCENARIO_SECONDS):
+                values = await self._values(running, name, device)
+        except* Exception as group:
+            # Whatever it is, the others are still to be measured.
+            reason = _first(group)
+            self._add(Finding(name, running.service.name, remark=f"{type(reason).__name__}: {reason}"))
+        else:
+            self._add(Finding(name, running.service.name, values))
+
+    async def _values(self, running: Running, name: str, device: Device) -> Values:
+        effort = self._choice.effort
+        match name:
+            case "saturated":
+                return await scenarios.saturated(running, effort)
+            case "persons":
+                return await scenarios.persons(running, effort)
+            case "cancels":
+                return await scenarios.cancels(running, effort)
+            case "kill":
+                return await scenarios.kill(running, effort)
+        seconds = effort.simulated_seconds if device.is_simulated else effort.mixed_seconds
+        known = self._references[device.is_simulated]
+        return await scenarios.in_the_open(running, known, seconds, effort.grace_seconds)
+
+    @asynccontextmanager
+    async def _started(self, service: Service, device: Device) -> AsyncIterator[Running]:
+        """A service that has made a picture, the same as ours."""
+        folder = Path(tempfile.mkdtemp(prefix="xmdpt-peers-"))
+        process = None
+        try:
+            async with AsyncExitStack() as stack:
+                for is_last in (False, True):
+                    self._report(f"{service.name} starts{', simulated' if device.is_simulated else ''}")
+                    port = free_port()
+                    try:
+                        process = service.start(device, port, folder)
+                    except (OSError, ValueError) as error:
+                        raise NotReadyError(f"could not be started: {error}") from None
+                    callers = await stack.enter_async_context(calling(service, port))
+                    running = Running(service, process, callers)
+                    try:
+                        await self._wait_until_ready(running, folder / "log")
+                        break
+                    except NotReadyError:
+                        # Somebody else may have taken the port meanwhile.
+                        process.stop()
+                        if is_last:
+                            raise
+                await self._compare_picture(running, device)
+                await scenarios.warm_up(running, self._choice.effort)
+                yield running
+        finally:
+            if process:
+                # Not in a thread: whoever interrupts the run waits for this.
+                process.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _wait_until_ready(self, running: Running, log: Path) -> None:
+        give_up_at = time.monotonic() + _START_SECONDS
+        while (await running.callers.call(job(0, 2), patience=_START_SECONDS)).outcome != "succeeded":
+            if running.process.has_ended or time.monotonic() > give_up_at:
+                raise NotReadyError(f"did not start: {_end_of(log)}")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _compare_picture(self, running: Running, device: Device) -> None:
+        """The same job must make the same picture; a simulated device's means nothing."""
+        if device.is_simulated:
+            return
+        try:
+            file = await running.callers.picture(job(1, 10))
+        except httpx.HTTPError as error:
+            raise NotReadyError(f"makes no picture: {error!r}") from None
+        with Image.open(io.BytesIO(file)) as image:
+            picture = np.asarray(image.convert("RGB")).astype(int)
+        ours = self._pictures.setdefault(False, picture)
+        difference = int(np.abs(picture - ours).max())
+        if difference > _MAX_DIFFERENCE:
+            raise NotReadyError(f"makes another picture than ours: it differs by up to {difference} of 255")
+
+
+def _end_of(log: Path) -> str:
+    return " ".join(log.read_bytes().decode(errors="replace").split())[-300:]
+
+
+def _first(group: BaseExceptionGroup) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

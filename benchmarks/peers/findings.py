@@ -1,0 +1,133 @@
+"""What was found of one service in one scenario, and what the scenarios are to show.
+
+Does not measure (`benchmarks.peers.scenarios`) nor print (`benchmarks.peers.report`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+OURS = "ours"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of a scenario's table.
+
+    Attributes:
+        key: in `Finding.values`.
+        title: of the column, with its unit.
+        share: a value is shown in per cent.
+    """
+
+    key: str
+    title: str
+    share: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One of them.
+
+    Attributes:
+        title: what comes in.
+        metrics: what is told of each service.
+        compared: the metric of which ours is divided by the peer's; empty: none.
+        wanted: of that ratio, in words and for people; empty: nothing.
+        bound: of that ratio, where something is wanted.
+        at_most: the ratio must not be above the bound; else not below.
+    """
+
+    title: str
+    metrics: Sequence[Metric]
+    compared: str = ""
+    bound: float | None = None
+    at_most: bool = False
+
+
+_MIXED = (
+    Metric("p50", "p50, s"),
+    Metric("p95", "p95, s"),
+    Metric("in_time", "in time", share=True),
+    Metric("goodput", "goodput, pictures/s"),
+)
+SCENARIOS: Mapping[str, Scenario] = {
+    "lone": Scenario(
+        "One caller, 50 steps, a new person each time",
+        (Metric("seconds", "a picture, s"), Metric("idle", "CPU when idle, cores", share=True)),
+        "seconds",
+        1.02,
+        at_most=True,
+    ),
+    "saturated": Scenario(
+        "16 callers, 20 steps", (Metric("rate", "pictures/s"), Metric("p50", "p50, s")), "rate", 0.98
+    ),
+    "mixed": Scenario("10, 20 and 50 steps, at random times, 0.7 of our capacity", _MIXED, "goodput", 1.5),
+    "simulated": Scenario(
+        "The same on a simulated device: a step of b rows lasts 10 + 0.5 b ms", _MIXED, "goodput", 1.5
+    ),
+    "persons": Scenario(
+        "4 callers, 20 steps, one person in many poses",
+        (Metric("rate", "pictures/s"), Metric("p50", "p50, s")),
+        "rate",
+        0.98,
+    ),
+    "cancels": Scenario(
+        "10 callers, 20 steps, 4 of them hang up",
+        (Metric("p50", "p50 of those who stay, s"), Metric("wasted", "CPU time for nobody", share=True)),
+        "p50",
+        1.0,
+        at_most=True,
+    ),
+    "kill": Scenario(
+        "8 callers, 20 steps; the process with the model is killed",
+        (
+            Metric("in_flight", "in flight"),
+            Metric("lost", "of these lost"),
+            Metric("failed_later", "calls in vain afterwards"),
+            Metric("pause", "longest time without a picture, s"),
+        ),
+    ),
+}
+"""By the names of the command line, in the order of the report."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A service in a scenario.
+
+    Attributes:
+        scenario: a key of `SCENARIOS`.
+        service: its name.
+        values: by metric, one or more each; empty if it could not be measured.
+        ratios: ours by the peer's, one a round, where sides took turns; else they follow from the values.
+        remark: what went wrong, or is to be known.
+    """
+
+    scenario: str
+    service: str
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
+    ratios: Sequence[float] = ()
+    remark: str = ""
+
+    def median(self, metric: str) -> float | None:
+        """The middle of its values."""
+        values = self.values.get(metric)
+        return float(np.median(values)) if values else None
+
+
+def ratio(scenario: Scenario, ours: Finding, peer: Finding) -> float | None:
+    """Ours by the peer's; None if one of them was not measured. Above every bound if the peer has none of it."""
+    if peer.ratios:
+        return float(np.median(peer.ratios))
+    mine, other = ours.median(scenario.compared), peer.median(scenario.compared)
+    if mine is None or other is None:
+        return None
+    return mine / other if other else float("inf")
+
+
+def is_met(scenario: Scenario, value: float) -> bool:
+    """Whether a ratio is as it is wanted to be."""
+    assert scenario.bound is not None
+    return value <= scenario.bound if scenario.at_most else value >= scenario.bound

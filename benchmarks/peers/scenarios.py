@@ -1,0 +1,231 @@
+"""The scenarios: what the callers do with one service that runs, and what is found.
+
+Services are started by `benchmarks.peers.comparison`.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+
+import numpy as np
+
+from benchmarks.figures import BrokenRunError
+from loadtests.peers.callers import Callers
+from loadtests.peers.processes import ServiceProcess
+from loadtests.peers.services import Service
+from loadtests.peers.traffic import STEPS, job, jobs, mixed, poisson
+from loadtests.records import Record
+
+LOAD = 0.7
+"""Of our own capacity."""
+SLO_FACTOR = 6.0
+"""A job is in time within so many times what one of as many steps takes alone, with us; as in loadtests."""
+_STEPS = 20
+# Numbers of their first jobs: nobody comes twice to a service, so that no vector is known from another scenario.
+_REFERENCE, _SATURATED, _MIXED, _CANCELS, _KILL, _WARM_UP, _PERSON = 0, 50, 100, 240, 310, 370, 399
+_IDLE_CORES = 0.15
+_SETTLE_SECONDS = 30.0
+_LOOK_SECONDS = 0.2
+# After the kill; a job that then has not ended for so long is lost.
+_NO_MORE_SECONDS, _PATIENCE_SECONDS = 45.0, 60.0
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is run."""
+
+    lone_rounds: int
+    saturated_jobs: int
+    capacity_jobs: int
+    mixed_seconds: float
+    simulated_seconds: float
+    grace_seconds: float
+    persons_jobs: int
+    cancel_waves: int
+    kill_seconds: float
+    alone_times: int
+    warm_up_jobs: int
+
+
+FULL = Effort(15, 48, 36, 60.0, 25.0, 30.0, 32, 4, 6.0, 3, 24)
+QUICK = Effort(1, 4, 4, 3.0, 2.0, 20.0, 4, 1, 2.0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What all services are asked for and judged by, measured with ours.
+
+    Attributes:
+        rate: jobs a second.
+        slo_seconds: by steps.
+    """
+
+    rate: float
+    slo_seconds: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that is ready, and its callers."""
+
+    service: Service
+    process: ServiceProcess
+    callers: Callers
+
+
+Values = Mapping[str, Sequence[float]]
+
+
+async def warm_up(running: Running, effort: Effort) -> None:
+    """Short jobs of several callers: BentoML's batching learns from its first ones how long they take."""
+    await running.callers.one_by_one(jobs(_WARM_UP, effort.warm_up_jobs, STEPS[0]), 8)
+
+
+async def reference(running: Running, effort: Effort, num_callers: int, num_jobs: int) -> Reference:
+    """Measure our capacity for mixed steps, and how long jobs take that are alone."""
+    slo_seconds, first = {}, _REFERENCE
+    for steps in STEPS:
+        alone = await running.callers.one_by_one(jobs(first, effort.alone_times, steps), 1)
+        slo_seconds[steps] = SLO_FACTOR * float(np.median([record.seconds for record in alone]))
+        first += effort.alone_times
+    begin = running.callers.now()
+    done = await running.callers.one_by_one(mixed(first, num_jobs), num_callers)
+    _check(done)
+    capacity = num_jobs / (running.callers.now() - begin)
+    return Reference(LOAD * capacity, slo_seconds)
+
+
+async def saturated(running: Running, effort: Effort) -> Values:
+    """16 callers."""
+    return await _closed_loop(running, jobs(_SATURATED, effort.saturated_jobs, _STEPS), 16)
+
+
+async def persons(running: Running, effort: Effort) -> Values:
+    """One photo, many poses."""
+    return await _closed_loop(running, jobs(_PERSON, effort.persons_jobs, _STEPS, person=_PERSON), 4)
+
+
+async def in_the_open(running: Running, known: Reference, seconds: float, grace_seconds: float) -> Values:
+    """Mixed steps, whatever became of the jobs before."""
+    records = await running.callers.when_due(poisson(_MIXED, known.rate, seconds), grace_seconds)
+    return judged(records, known, seconds)
+
+
+def judged(records: Sequence[Record], known: Reference, seconds: float) -> Values:
+    """Quantiles of jobs that ended well, and those in time; goodput counts these by the time in which jobs came."""
+    good = [record for record in records if record.outcome == "succeeded"]
+    in_time = sum(record.seconds <= known.slo_seconds[record.steps] for record in good)
+    found = {"in_time": [in_time / len(records)], "goodput": [in_time / seconds], "all": [float(len(records))]}
+    if not good:
+        return found
+    p50, p95 = np.quantile([record.seconds for record in good], (0.5, 0.95))
+    return found | {"p50": [float(p50)], "p95": [float(p95)], "ended": [float(len(good))]}
+
+
+async def cancels(running: Running, effort: Effort) -> Values:
+    """Ten jobs at one time, again and again; four callers hang up before the ten could be done."""
+    callers, process, numbers, random = running.callers, running.process, count(_CANCELS), Random(2)
+
+    async def wave(patience: Sequence[float | None]) -> list[Record]:
+        asked = [callers.call(job(next(numbers), _STEPS), patience=each) for each in patience]
+        return list(await asyncio.gather(*asked))
+
+    await settle(process)
+    before, begin = _cpu_seconds(process), callers.now()
+    _check(await wave([None] * 10))
+    wave_seconds = callers.now() - begin
+    await settle(process)
+    cpu_of_a_picture = (_cpu_seconds(process) - before) / 10
+    before, records = _cpu_seconds(process), list[Record]()
+    for _ in range(effort.cancel_waves):
+        patience: list[float | None] = [None] * 6
+        patience += [random.uniform(0.05, 0.7) * wave_seconds for _ in range(4)]
+        random.shuffle(patience)
+        records += await wave(patience)
+    await settle(process)
+    used = _cpu_seconds(process) - before
+    num_pictures = sum(record.outcome == "succeeded" for record in records)
+    stayed = [record for record in records if record.kind == "wait"]
+    _check(stayed)
+    return {
+        "p50": [float(np.median([record.seconds for record in stayed]))],
+        "wasted": [1 - num_pictures * cpu_of_a_picture / used],
+    }
+
+
+async def kill(running: Running, effort: Effort) -> Values:
+    """Kill the process with the model under load, restart what ends, and look when pictures come again."""
+    callers, process = running.callers, running.process
+    killed_at = float("inf")
+
+    def is_over(records: Sequence[Record]) -> bool:
+        later = [r for r in records if r.outcome == "succeeded" and r.sent > killed_at]
+        return callers.now() > killed_at + _NO_MORE_SECONDS or (
+            callers.now() > killed_at + effort.kill_seconds and len(later) >= 8
+        )
+
+    async def strike() -> None:
+        nonlocal killed_at
+        await asyncio.sleep(effort.kill_seconds)
+        number = await asyncio.to_thread(running.service.model_process, process)
+        os.kill(number, signal.SIGKILL)
+        killed_at = callers.now()
+        while not is_over([]):
+            process.keep_running()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async with asyncio.TaskGroup() as group:
+        striking = group.create_task(strike())
+        records = await callers.endlessly(
+            (job(number, _STEPS) for number in count(_KILL)), 8, _PATIENCE_SECONDS, is_over
+        )
+        over_at = callers.now()
+        striking.cancel()
+    return {**after_a_kill(records, killed_at, over_at), "restarts": [float(process.num_restarts)]}
+
+
+def after_a_kill(records: Sequence[Record], killed_at: float, over_at: float) -> Values:
+    """What became of the jobs that were in flight at a time, and of those that were asked for after it."""
+    in_flight = [record for record in records if record.sent < killed_at < record.ended]
+    later = [record for record in records if record.sent >= killed_at]
+    ended = sorted(r.ended for r in records if r.outcome == "succeeded" and r.ended > killed_at)
+    moments = [killed_at, *ended] if ended else [killed_at, over_at]
+    return {
+        "in_flight": [float(len(in_flight))],
+        "lost": [float(sum(record.outcome != "succeeded" for record in in_flight))],
+        "failed_later": [float(sum(record.outcome != "succeeded" for record in later))],
+        "pause": [float(np.diff(moments).max())],
+    }
+
+
+async def settle(process: ServiceProcess) -> float:
+    """Wait until a service has nothing to do any more; returns the cores that it uses then."""
+    give_up_at = asyncio.get_running_loop().time() + _SETTLE_SECONDS
+    while True:
+        before = _cpu_seconds(process)
+        await asyncio.sleep(1.0)
+        cores = max(0.0, _cpu_seconds(process) - before)
+        if cores < _IDLE_CORES or asyncio.get_running_loop().time() > give_up_at:
+            return cores
+
+
+async def _closed_loop(running: Running, asked: Sequence, num_callers: int) -> Values:
+    begin = running.callers.now()
+    records = await running.callers.one_by_one(asked, num_callers)
+    seconds = running.callers.now() - begin
+    _check(records)
+    return {"rate": [len(records) / seconds], "p50": [float(np.median([record.seconds for record in records]))]}
+
+
+def _check(records: Sequence[Record]) -> None:
+    for record in records:
+        if record.outcome != "succeeded":
+            raise BrokenRunError(f"a job came to nothing: {record.outcome} {record.code}")
+
+
+def _cpu_seconds(process: ServiceProcess) -> float:
+    return sum(process.cpu_seconds().values())

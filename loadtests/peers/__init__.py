@@ -1,0 +1,1 @@
+"""The same pipeline behind other serving frameworks, each in an environment of its own, and callers for all of them."""

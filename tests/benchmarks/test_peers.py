@@ -1,0 +1,246 @@
+"""The comparison with other serving frameworks: its parts, and one cheap run of our own service; peers take minutes."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.peers.__main__ import main
+from benchmarks.peers.comparison import Choice, Comparison
+from benchmarks.peers.findings import SCENARIOS, Finding, is_met, ratio
+from benchmarks.peers.report import REPORT, RESULTS, Run, tables, write_page
+from benchmarks.peers.scenarios import QUICK, Reference, after_a_kill, judged
+from loadtests.peers.pipeline import Inputs, OnnxGraphs, Pipeline, SimulatedGraphs, decode_photo, draw_pose
+from loadtests.peers.processes import ServiceProcess
+from loadtests.peers.services import SERVICES, Device, Mosec
+from loadtests.peers.traffic import STEPS, job, mixed, poisson
+from loadtests.peers.triton_repository import write_repository
+from loadtests.records import Record
+from xmdpt.repository import check_files, load_manifest
+
+_SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
+
+
+def a_record(sent: float, ended: float, steps: int = 20, outcome: str = "succeeded") -> Record:
+    return Record(sent, sent, ended, "wait", steps, outcome)  # pyright: ignore[reportArgumentType]
+
+
+def an_input(number: int, steps: int) -> Inputs:
+    asked = job(number, steps)
+    return Inputs(decode_photo(asked.photo), draw_pose(dict(asked.pose)), steps, asked.seed)
+
+
+def a_run(*findings: Finding) -> Run:
+    return Run(findings, {"on": "a day"}, is_quick=False)
+
+
+def test_pipeline_when_steps_differ_in_a_batch_then_each_picture_is_that_of_its_request_alone() -> None:
+    pipeline = Pipeline(OnnxGraphs())
+    requests = [an_input(0, 3), an_input(1, 2), an_input(0, 4)]
+
+    together = pipeline.run(requests)
+
+    assert together == [pipeline.run([request])[0] for request in requests]
+    assert len(set(together)) == 3
+
+
+def test_pipeline_when_a_person_comes_again_then_no_encoder_runs() -> None:
+    class Counting(SimulatedGraphs):
+        rows = 0
+
+        def encode_source(self, photos):
+            self.rows += len(photos)
+            return super().encode_source(photos)
+
+        def encode_pose(self, skeletons):
+            return super().encode_source(skeletons)
+
+    graphs = Counting()
+    pipeline = Pipeline(graphs)
+    pipeline.run([an_input(0, 2), an_input(0, 2), an_input(1, 2)])
+    pipeline.run([an_input(1, 2)])
+
+    # Two persons were encoded, each once, though they came four times.
+    assert graphs.rows == 2
+
+
+def test_traffic_when_made_twice_then_it_is_the_same_and_steps_are_in_equal_parts() -> None:
+    stream = poisson(0, 2.0, 30.0)
+    steps = [each.job.steps for each in stream]
+
+    assert stream == poisson(0, 2.0, 30.0)
+    assert 30 < len(stream) < 90
+    assert max(steps.count(each) for each in STEPS) - min(steps.count(each) for each in STEPS) <= 1
+    assert len({each.photo for each in mixed(0, 100)}) == 100
+
+
+def test_judged_when_jobs_are_late_or_fail_then_only_those_in_time_are_goodput() -> None:
+    known = Reference(1.0, {10: 1.0, 50: 5.0})
+    records = [a_record(0, 0.5, 10), a_record(1, 3, 10), a_record(2, 6, 50), a_record(3, 3.1, 10, "failed")]
+
+    values = judged(records, known, seconds=4.0)
+
+    assert values["goodput"] == [0.5]
+    assert values["in_time"] == [0.5]
+    assert values["p50"] == [2.0]
+
+
+def test_judged_when_nobody_gets_a_picture_then_there_is_no_latency() -> None:
+    values = judged([a_record(0, 1, 10, "lost")], Reference(1.0, {10: 1.0}), 1.0)
+
+    assert "p50" not in values
+    assert values["goodput"] == [0.0]
+
+
+def test_after_a_kill_when_jobs_were_in_flight_then_lost_ones_and_the_pause_are_told() -> None:
+    records = [
+        a_record(0, 1),
+        a_record(1, 9),
+        a_record(1, 2.5, outcome="lost"),
+        a_record(3, 3.1, outcome="refused"),
+        a_record(8, 10),
+    ]
+
+    values = after_a_kill(records, killed_at=2.0, over_at=20.0)
+
+    assert values == {"in_flight": [2.0], "lost": [1.0], "failed_later": [1.0], "pause": [7.0]}
+    assert after_a_kill(records[:1], 2.0, over_at=20.0)["pause"] == [18.0]
+
+
+def test_ratio_when_sides_took_turns_then_it_is_the_median_of_rounds() -> None:
+    lone, kept = SCENARIOS["lone"], SCENARIOS["mixed"]
+    ours, peer = (
+        Finding("lone", "ours", {"seconds": [1.0]}),
+        Finding("lone", "mosec", {"seconds": [9.0]}, [0.9, 1.0, 1.3]),
+    )
+
+    assert ratio(lone, ours, peer) == 1.0
+    assert is_met(lone, 1.02)
+    assert not is_met(lone, 1.03)
+    assert ratio(
+        kept, Finding("mixed", "ours", {"goodput": [3.0]}), Finding("mixed", "ray", {"goodput": [0.0]})
+    ) == float("inf")
+    assert ratio(kept, ours, Finding("mixed", "ray", remark="did not start")) is None
+
+
+def test_tables_when_a_peer_failed_then_its_row_says_why() -> None:
+    found = a_run(
+        Finding("mixed", "ours", {"p50": [0.5], "p95": [1.0], "in_time": [1.0], "goodput": [3.0]}),
+        Finding("mixed", "bentoml", {"p50": [0.9], "p95": [2.0], "in_time": [0.5], "goodput": [1.5]}),
+        Finding("mixed", "mosec", remark="did not start: a | b"),
+    )
+
+    lines = tables(found)
+
+    assert "| **xmdpt-serve** | 0.5 | 1 | 100.0% | 3 |  |" in lines
+    assert "| BentoML | 0.9 | 2 | 50.0% | 1.5 | **2**, met |" in lines
+    assert "| mosec | did not start: a / b |  |  |  |  |" in lines
+
+
+def test_page_when_written_twice_then_the_second_run_is_shown(tmp_path: Path) -> None:
+    page = tmp_path / "peers.md"
+    mark = "<!-- measured: {}; `python -m benchmarks.peers --page` -->"
+    page.write_text(f"before\n{mark.format('begin')}\n<!-- measured: end -->\nbehind\n")
+    first, second = (Finding("kill", "ours", {"in_flight": [number]}) for number in (7.0, 8.0))
+
+    write_page(page, a_run(first))
+    write_page(page, a_run(second))
+
+    text = page.read_text()
+    assert "| **xmdpt-serve** | 8 |" in text
+    assert "| **xmdpt-serve** | 7 |" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("behind\n")
+    assert json.loads(page.with_suffix(".json").read_text())["findings"][0]["values"] == second.values
+
+
+@pytest.mark.parametrize("is_simulated", [False, True])
+def test_triton_repository_when_written_then_the_shipped_one_is_unchanged(tmp_path: Path, is_simulated: bool) -> None:
+    folder = write_repository(tmp_path / "repository", 16, is_simulated=is_simulated)
+
+    step = (folder / "tdnet_step/configs/cpu.pbtxt").read_text()
+    assert "max_batch_size: 16" in step
+    assert "preferred_batch_size" not in step
+    assert (folder / "tdnet_step/1/model.py").exists() == is_simulated
+    assert "KIND_CPU" in (folder / "xmdpt_loop/config.pbtxt").read_text()
+    check_files(_SHIPPED, load_manifest(_SHIPPED))
+
+
+def test_service_process_when_stopped_then_all_that_it_started_is_gone(tmp_path: Path) -> None:
+    # A process of a session of its own that does not listen to SIGTERM, and works.
+    inner = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\nwhile True: pass"
+    outer = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {inner!r}], start_new_session=True)"
+    log = tmp_path / "log"
+    process = ServiceProcess([sys.executable, "-c", outer], os.environ, tmp_path, log)
+    give_up_at = time.monotonic() + 30
+    while "up" not in log.read_text() and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    number = process.busiest(0.3)
+    words = Path(f"/proc/{number}/cmdline").read_text()
+
+    process.stop(patience_seconds=0.2)
+
+    assert "SIG_IGN" in words
+    assert process.has_ended
+    assert not process.cpu_seconds()
+
+
+def test_service_process_when_its_command_ends_then_it_is_started_again(tmp_path: Path) -> None:
+    process = ServiceProcess(["sleep", "60"], os.environ, tmp_path, tmp_path / "log")
+    (number,) = process.cpu_seconds()
+    subprocess.run(["kill", "-9", str(number)], check=True)
+    while not process.has_ended:
+        time.sleep(0.01)
+
+    process.keep_running()
+
+    assert process.num_restarts == 1
+    assert number not in process.cpu_seconds()
+    process.stop(patience_seconds=0.2)
+
+
+def test_comparison_when_a_peer_does_not_start_then_it_is_said_and_the_run_goes_on() -> None:
+    class Broken(Mosec):
+        def prepare(self, report) -> None:
+            pass
+
+        def command(self, device: Device, port: int, folder: Path) -> list[str]:
+            return [sys.executable, "-c", "raise SystemExit('no mosec today')"]
+
+    kept: list[int] = []
+    choice = Choice([Broken()], ["saturated", "kill"], QUICK, max_batch=1)
+    comparison = Comparison(choice, lambda _: None, lambda found: kept.append(len(found)))
+
+    asyncio.run(comparison.run())
+
+    assert [(found.scenario, found.service) for found in comparison.found] == [
+        ("saturated", "mosec"),
+        ("kill", "mosec"),
+    ]
+    assert all("no mosec today" in found.remark for found in comparison.found)
+    assert kept == [1, 2]
+
+
+def test_command_when_run_with_ours_alone_then_it_is_measured_and_reported(tmp_path: Path) -> None:
+    words = ["--only", "ours", "--scenario", "persons", "--quick", "--out", str(tmp_path)]
+
+    assert main(words) == 0
+
+    (finding,) = json.loads((tmp_path / RESULTS).read_text())["findings"]
+    assert (finding["scenario"], finding["service"]) == ("persons", "ours")
+    assert finding["values"]["rate"][0] > 0
+    assert "its figures mean nothing" in (tmp_path / REPORT).read_text()
+
+
+def test_services_when_listed_then_ours_is_first_and_each_has_its_requirements() -> None:
+    folder = Path(__file__).resolve().parents[2] / "loadtests" / "peers"
+    with_environment = [name for name in SERVICES if (folder / "requirements" / f"{name}.txt").exists()]
+
+    assert next(iter(SERVICES)) == "ours"
+    assert with_environment == ["litserve", "bentoml", "ray", "mosec"]
+    assert all((folder / f"{name}_server.py").exists() for name in with_environment)
