@@ -40,7 +40,7 @@ class Figure:
 
     Attributes:
         name: what was measured.
-        values: one or more, in the order in which they were measured.
+        values: one or more, in the order in which they were measured; six digits are kept.
         unit: of the values; empty for ratios.
         target: what the median should come to, if there is such a bound.
     """
@@ -53,6 +53,7 @@ class Figure:
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError(f"{self.name}: no values")
+        object.__setattr__(self, "values", [float(f"{value:.6g}") for value in self.values])
 
     @property
     def median(self) -> float:

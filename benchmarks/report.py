@@ -74,8 +74,9 @@ def table(results: Sequence[Result]) -> list[str]:
 
 
 def results_json(results: Sequence[Result]) -> str:
-    """Everything that was found, for programs."""
-    return json.dumps({"results": [result.to_json() for result in results]}, indent=1) + "\n"
+    """Everything that was found, for programs; a line for each benchmark."""
+    lines = ",\n".join(json.dumps(result.to_json()) for result in results)
+    return f'{{"results": [\n{lines}\n]}}\n'
 
 
 def _row(result: Result, figure: Figure) -> str:
