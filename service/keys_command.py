@@ -53,7 +53,9 @@ def run_keys_command(settings: Settings, arguments: argparse.Namespace) -> str:
         StorageError: the queue does not answer.
     """
     from service.bootstrap.access import create_key, list_keys, revoke_key
+    from service.telemetry.logs import configure_logs
 
+    configure_logs("keys", settings.log_level, settings.log_format)
     match arguments.verb:
         case "create":
             limits = CallerLimits(arguments.requests_per_minute, arguments.burst, arguments.max_waiting)

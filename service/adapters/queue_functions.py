@@ -37,6 +37,8 @@ _SOURCES = (
 _VERSION = re.compile(r"^local VERSION = (\d+)$", re.MULTILINE)
 _ABSENT = 0
 """No functions at all, or those from before they had a version."""
+# How a server says that it knows no functions, or not those that are in the text.
+_REFUSALS = ("unknown command", "error compiling", "error registering")
 _REMEDY = "run `xmdpt-serve functions` of this version with a REDIS_URL whose user may FUNCTION LOAD"
 
 
@@ -66,8 +68,9 @@ def load_functions(client: redis.Redis, source: str | None = None, *, replaces_n
         The version that is there now.
 
     Raises:
-        ConfigurationError: they may not be loaded, or the server knows no functions, or refuses the text.
-        StorageError: it does not answer.
+        ConfigurationError: they may not be loaded, or the server knows no functions, or refuses the text, or has one of
+            their names in another library.
+        StorageError: it does not answer, or not now: it is full, busy or read-only.
     """
     try:
         return _load(client, source or functions_source(), replaces_newer=replaces_newer)[1]
@@ -107,7 +110,8 @@ def _load(client: redis.Redis, source: str, *, replaces_newer: bool = False) -> 
                 # Of two processes that find none, the slower one has to look again: it may be the older one.
                 client.function_load(source, replace=found != _ABSENT or is_there)
             except redis.ResponseError as error:
-                if "already exists" not in str(error):
+                # What is replaced is not in the way: it is somebody else's.
+                if "already exists" not in str(error) or is_there:
                     raise
                 is_there = True
             else:
@@ -116,8 +120,13 @@ def _load(client: redis.Redis, source: str, *, replaces_newer: bool = False) -> 
         detail = f"the queue's functions are older than version {own}, and may not be loaded here: {_REMEDY}"
         raise ConfigurationError(detail) from error
     except redis.ResponseError as error:
-        detail = f"the queue's functions can't be loaded, Redis >= 7.0.15 or Valkey is needed: {error}"
-        raise ConfigurationError(detail) from error
+        if "already exists" in str(error):
+            detail = f"the queue's functions can't be loaded, another library of the server has such a name: {error}"
+            raise ConfigurationError(detail) from error
+        if any(refusal in str(error).lower() for refusal in _REFUSALS):
+            detail = f"the queue's functions can't be loaded, Redis >= 7.0.15 or Valkey is needed: {error}"
+            raise ConfigurationError(detail) from error
+        raise
     return found, found
 
 

@@ -12,6 +12,7 @@ from service.domain.access import MAX_LIVE_KEYS, ApiKey, CallerLimits, Scope
 from service.domain.errors import StorageError
 from service.domain.stored_form import stored_form
 from service.ports.keys import AddVerdict
+from service.telemetry.logs import get_logger
 
 _LINK_SECRET_BYTES = 32
 
@@ -66,10 +67,16 @@ class RedisKeyRegister:
             raise StorageError("queue_unavailable", "the stored link secret is not one of this version") from error
 
     def list_keys(self) -> Sequence[ApiKey]:
-        """As the port says."""
+        """As the port says; a key that this version can't read is left out, and logged."""
         with queue_errors():
-            records = cast("list[str]", self._client.hvals(self._keys.api_keys))
-        return sorted(map(_key, records), key=lambda key: (key.created_at, key.id))
+            records = cast("dict[str, str]", self._client.hgetall(self._keys.api_keys))
+        keys: list[ApiKey] = []
+        for key_id, record in records.items():
+            try:
+                keys.append(_key(record))
+            except StorageError as error:
+                get_logger().warning("key_unreadable", key=key_id, detail=error.detail)
+        return sorted(keys, key=lambda key: (key.created_at, key.id))
 
     def _call(self, function: str, *arguments: str | int) -> Any:
         with queue_errors():

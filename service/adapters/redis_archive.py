@@ -1,7 +1,7 @@
 """Typed calls of `lua/archive.lua`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -10,8 +10,10 @@ from service.adapters.error_mapping import queue_errors
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_records import job_from_record, job_then, mapping
 from service.adapters.redis_server import connect_async
-from service.domain.job import JobId, Priority
+from service.domain.errors import StorageError
+from service.domain.job import Job, JobId, Priority
 from service.ports.archive import EraseVerdict, JobChange, JobChoice, JobHistory, JobPage, Latency
+from service.telemetry.logs import get_logger
 
 
 class RedisJobArchive:
@@ -51,16 +53,12 @@ class RedisJobArchive:
             yield changed
 
     async def page(self, tenant: str, chosen: JobChoice, before: int | None, limit: int) -> JobPage:
-        """As the port says; a call looks at 500 jobs at most."""
+        """As the port says; a call looks at 500 jobs at most, and leaves out, logged, what this version can't read."""
         bound = "" if before is None else before
         next_before, found, *_ = await self._call(
             "q1_list", tenant, chosen.status or "", chosen.batch_id or "", bound, limit
         )
-        jobs = tuple(
-            job_from_record(job_id, mapping(fields), position, work_ahead)
-            for job_id, fields, position, work_ahead, *_ in found
-        )
-        return JobPage(jobs, int(next_before) if next_before else None)
+        return JobPage(tuple(_readable(found)), int(next_before) if next_before else None)
 
     async def latencies(self) -> Sequence[Latency]:
         """As the port says; what an earlier version has noted without its end is left out."""
@@ -78,6 +76,14 @@ class RedisJobArchive:
     async def _call(self, function: str, *arguments: str | int) -> Any:
         with queue_errors():
             return cast("Any", await self._client.fcall(function, 1, self._prefix, *arguments))
+
+
+def _readable(found: Sequence[Sequence[Any]]) -> Iterator[Job]:
+    for job_id, fields, position, work_ahead, *_ in found:
+        try:
+            yield job_from_record(job_id, mapping(fields), position, work_ahead)
+        except StorageError as error:
+            get_logger().warning("job_unreadable", job=job_id, detail=error.detail)
 
 
 def _number(entry: str) -> int:

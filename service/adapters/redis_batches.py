@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from service.adapters.error_mapping import queue_errors
 from service.adapters.queue_policy import QueuePolicy
+from service.adapters.reader_name import reader_name
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_records import (
     job_from_record,
@@ -84,7 +85,7 @@ class RedisBatchBooks:
     async def turns(self, feeder: str, lease_seconds: float) -> Sequence[FeedingTurn]:
         """As the port says; batches fill half of the queue at most, and half of their tenant's part of it."""
         bounds = (max(1, self._policy.max_live // 2), max(1, self._policy.max_live_per_tenant // 2))
-        found = await self._call("q1_batch_feed", feeder, to_ms(lease_seconds), *bounds)
+        found = await self._call("q1_batch_feed", feeder, to_ms(lease_seconds), *bounds, reader_name())
         endings = {"": None, "client": "cancelled", "deadline": "overdue"}
         return tuple(
             FeedingTurn(
@@ -100,6 +101,10 @@ class RedisBatchBooks:
             )
             for batch_id, tenant, cursor, num_left, room, cause, left_ms, hook, trace, *_ in found
         )
+
+    async def set_aside(self, batch_id: BatchId) -> None:
+        """As the port says."""
+        await self._call("q1_batch_set_aside", batch_id, reader_name())
 
     async def skip(self, batch_id: BatchId, index: int, items: Sequence[SkippedItem]) -> None:
         """As the port says."""

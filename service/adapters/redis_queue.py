@@ -17,8 +17,10 @@ from redis.client import PubSub
 from service.adapters.change_watch import ChangeWatch
 from service.adapters.error_mapping import queue_errors
 from service.adapters.queue_policy import QueuePolicy
+from service.adapters.reader_name import reader_name
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_records import (
+    Claimed,
     claimed_from_json,
     figures_from_json,
     job_from_record,
@@ -58,6 +60,8 @@ _HEARTBEAT_OF_LEASE = 0.15
 _UNREADABLE = JobFailure("internal_error", "the stored request can't be read")
 # A job that this version can't do waits for so much of a lease before it is handed out again.
 _ASIDE_OF_LEASE = 1 / 3
+# So often in a row an answer may hold nothing that this worker can do; what is behind that gets the next claim.
+_MAX_ASKED = 50
 _ANY_NEWS: frozenset[News] = frozenset({"work", "cancel"})
 
 
@@ -165,6 +169,7 @@ class RedisJobLeases:
         self._heartbeat_client = connect(url, heartbeat_timeout_seconds)
         self._keys, self._policy = keys, policy
         self._worker = uuid.uuid4().hex
+        self._aside_ms = to_ms(_ASIDE_OF_LEASE * policy.lease_seconds)
         self._claim_number = 1
         self._news: PubSub | None = None
 
@@ -178,8 +183,16 @@ class RedisJobLeases:
     def claim(self, free_rows: int, num_running: int) -> Sequence[ClaimedJob]:
         """As the port says; after a claim that raised, the next one gets what that one took, also with no free rows.
 
-        What only a newer version can do is handed back.
+        What only a newer version can do is handed back, and does not keep this worker from what is behind it.
         """
+        for _ in range(_MAX_ASKED):
+            claimed = self._ask(free_rows, num_running)
+            self._hand_back(claimed)
+            if claimed.jobs or not claimed.may_be_more:
+                return claimed.jobs
+        return ()
+
+    def _ask(self, free_rows: int, num_running: int) -> Claimed:
         answer = self._call(
             "q1_claim",
             self._worker,
@@ -187,17 +200,20 @@ class RedisJobLeases:
             free_rows,
             num_running,
             to_ms(self._policy.lease_seconds),
+            reader_name(),
+            self._aside_ms,
         )
         # Only an answer moves the number on: after a lost one, the next claim gets the same jobs.
         self._claim_number += 1
-        claimed = claimed_from_json(answer)
+        return claimed_from_json(answer)
+
+    def _hand_back(self, claimed: Claimed) -> None:
         # Unsaid, its lease runs out; the others must not be lost with it.
         with suppress(StorageError):
             for job_id, fence in claimed.newer.items():
                 self._set_aside(job_id, fence)
             for job_id, fence in claimed.unreadable.items():
                 self.fail(job_id, fence, _UNREADABLE, may_retry=True)
-        return claimed.jobs
 
     def wait_for_news(self, timeout_seconds: float) -> frozenset[News]:
         """As the port says; news of every kind where some may have been missed: first, and after a broken line."""
@@ -249,9 +265,9 @@ class RedisJobLeases:
         return _verdict(self._call("q1_release", job_id, fence))
 
     def _set_aside(self, job_id: JobId, fence: int) -> None:
-        """Leave it, unharmed, to a worker of its version; with none, until its deadline."""
+        """Leave it, unharmed, to a worker of its version; no worker of this one is given it again."""
         get_logger().warning("job left to a newer version", job=job_id)
-        self._call("q1_release", job_id, fence, to_ms(_ASIDE_OF_LEASE * self._policy.lease_seconds))
+        self._call("q1_release", job_id, fence, self._aside_ms, reader_name())
 
     def _finish(self, job_id: JobId, fence: int, outcome: str, value: str, detail: str) -> FinishVerdict:
         delay_ms = to_ms(random.uniform(0, self._policy.retry_delay_seconds))

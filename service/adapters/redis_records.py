@@ -138,11 +138,18 @@ class Claimed:
         jobs: in their order.
         newer: fences of the jobs that only a newer version can do.
         unreadable: fences of those that no version can read.
+        is_cut_short: the claim has passed over as many jobs as it may.
     """
 
     jobs: Sequence[ClaimedJob]
     newer: Mapping[JobId, int]
     unreadable: Mapping[JobId, int]
+    is_cut_short: bool = False
+
+    @property
+    def may_be_more(self) -> bool:
+        """Something that this worker can do may be behind what it can't."""
+        return bool(self.newer or self.unreadable) or self.is_cut_short
 
 
 def claimed_from_json(text: str) -> Claimed:
@@ -151,15 +158,16 @@ def claimed_from_json(text: str) -> Claimed:
     newer: dict[JobId, int] = {}
     unreadable: dict[JobId, int] = {}
     with _reading("claim"):
+        answer = json.loads(text)
         # An empty Lua table has become an empty object.
-        for fields in json.loads(text)["jobs"] or ():
+        for fields in answer["jobs"] or ():
             try:
                 jobs.append(_claimed_job(fields))
             except NewerVersionError:
                 newer[fields["id"]] = int(fields["fence"])
             except StorageError:
                 unreadable[fields["id"]] = int(fields["fence"])
-    return Claimed(tuple(jobs), newer, unreadable)
+        return Claimed(tuple(jobs), newer, unreadable, answer.get("more", False))
 
 
 def _claimed_job(fields: Mapping[str, Any]) -> ClaimedJob:

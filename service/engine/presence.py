@@ -42,7 +42,7 @@ class Presence:
         """`report` and `on_news` are called from this thread, `on_death` if that ends by something unforeseen."""
         self._leases, self._announcements, self._functions = leases, announcements, functions
         self._report, self._on_news = report, on_news
-        self.is_announced = False
+        self.is_announced = self._is_trouble_told = False
         self._stop = threading.Event()
         self._thread = WatchedThread("presence", self._run, on_death)
 
@@ -59,28 +59,29 @@ class Presence:
         announce_at = 0.0
         worker = self._report().worker
         while not self._stop.is_set():
+            if time.monotonic() >= announce_at:
+                self._announce()
+                announce_at = time.monotonic() + _ANNOUNCE_EVERY_SECONDS
             try:
-                if time.monotonic() >= announce_at:
-                    self._announce()
-                    announce_at = time.monotonic() + _ANNOUNCE_EVERY_SECONDS
                 news = self._leases.wait_for_news(_LISTEN_SECONDS)
-                if news:
-                    self._on_news(news)
             except StorageError:
                 self._stop.wait(_OUTAGE_PAUSE_SECONDS)
+            else:
+                if news:
+                    self._on_news(news)
         try:
             self._announcements.withdraw(worker)
         except StorageError:
             return  # It runs out by itself.
 
     def _announce(self) -> None:
-        """Count on us only with functions that we know."""
+        """Let nobody count on us without functions that we know; the trouble is told once, and news are heard of."""
         try:
             self._functions.ensure()
             self._announcements.announce(self._report(), _ALIVE_SECONDS)
         except StorageError as error:
-            if self.is_announced:
-                get_logger().warning("not announced", code=error.code, detail=error.detail)
-            self.is_announced = False
-            raise
-        self.is_announced = True
+            if not self._is_trouble_told:
+                get_logger().warning("announcement_failed", code=error.code, detail=error.detail)
+            self.is_announced, self._is_trouble_told = False, True
+        else:
+            self.is_announced, self._is_trouble_told = True, False

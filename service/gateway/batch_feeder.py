@@ -6,7 +6,7 @@ from the start, and the queue takes each item once, in the manifest's order.
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -23,7 +23,7 @@ from service.domain.errors import (
 from service.domain.inputs import pack_inputs, unpack_inputs
 from service.domain.job import BatchPlace, JobStatus, NewJob
 from service.domain.library import PictureKind
-from service.gateway.batch_items import BatchItem, ItemPose, item_from_line
+from service.gateway.batch_items import BatchItem, ItemPose, item_from_line, item_to_end_from_line
 from service.gateway.jobs import new_job
 from service.gateway.library import Library
 from service.gateway.models import ServedModel
@@ -38,7 +38,6 @@ from service.telemetry.logs import get_logger
 from service.telemetry.metrics import GatewayMetrics
 
 LEASE_SECONDS = 3.0
-_ASIDE_SECONDS = 2 * LEASE_SECONDS
 _PAUSE_SECONDS = 0.25
 _FAULT_PAUSE_SECONDS = 1.0
 # So many items are prepared at one time: each takes 400 kB and waits for a disk. The threads that do so are those of
@@ -92,11 +91,6 @@ class BatchFeeder:
             try:
                 is_busy = await self.feed()
                 pause_seconds = 0.0 if is_busy else _PAUSE_SECONDS
-            except NewerVersionError as error:
-                # Another gateway may know what to do, and gets its turn once this one has not asked for a while.
-                get_logger().warning("feeding_left_to_others", detail=error.detail)
-                await asyncio.sleep(_ASIDE_SECONDS)
-                pause_seconds = 0.0
             except StorageError as error:
                 self._metrics.count_outage(error)
                 pause_seconds = _FAULT_PAUSE_SECONDS
@@ -112,7 +106,6 @@ class BatchFeeder:
         """One round over all batches, a few items of each; whether there is more to do at once.
 
         Raises:
-            NewerVersionError: of one batch at least, only a newer version can make jobs.
             StorageError: queue or storage do not answer, for one batch at least.
         """
         turns = await self._books.turns(self._name, LEASE_SECONDS)
@@ -124,17 +117,26 @@ class BatchFeeder:
                     await self._end_some(turn, turn.ending)
                     is_busy = True
                 elif turn.room:
-                    is_busy |= await self._begin_some(turn)
+                    is_busy |= await self._begin_or_leave(turn)
             except StorageError as error:
                 # One file that can't be read must not hold up the other batches.
-                trouble = error
+                trouble = trouble or error
         if trouble:
             raise trouble
         return is_busy
 
+    async def _begin_or_leave(self, turn: FeedingTurn) -> bool:
+        """Make jobs of the next items, or leave the batch to gateways of a newer version if only they can."""
+        try:
+            return await self._begin_some(turn)
+        except NewerVersionError as error:
+            get_logger().warning("batch_left_to_newer_version", batch_id=turn.batch_id, detail=error.detail)
+            await self._books.set_aside(turn.batch_id)
+            return False
+
     async def _begin_some(self, turn: FeedingTurn) -> bool:
         """Make jobs of the next items; whether there is room for more of them."""
-        items, place = await self._read(turn, min(turn.room, _MAX_PREPARED))
+        items, place = await self._read(turn, min(turn.room, _MAX_PREPARED), item_from_line)
         prepared = await asyncio.gather(*(self._job_of(turn, index, item) for index, item in enumerate(items)))
         skipped: list[SkippedItem] = []
         for index, job in enumerate(prepared):
@@ -156,7 +158,7 @@ class BatchFeeder:
 
     async def _end_some(self, turn: FeedingTurn, ending: Literal["cancelled", "overdue"]) -> None:
         """The next items end without ever being jobs."""
-        items, place = await self._read(turn, _MAX_SKIPPED)
+        items, place = await self._read(turn, _MAX_SKIPPED, item_to_end_from_line)
         for index, item in enumerate(items):
             # Pictures that came with the call, or that were stored for a job which then found no room.
             if item.failure is None and (item.source_id is None or index < _MAX_PREPARED):
@@ -164,7 +166,9 @@ class BatchFeeder:
         await self._books.skip(turn.batch_id, turn.cursor, [_ended(item, ending) for item in items])
         self._places[turn.batch_id] = place
 
-    async def _read(self, turn: FeedingTurn, limit: int) -> tuple[Sequence[BatchItem], _Place]:
+    async def _read(
+        self, turn: FeedingTurn, limit: int, from_line: Callable[[bytes], BatchItem]
+    ) -> tuple[Sequence[BatchItem], _Place]:
         """The next items, and where those after them are."""
         limit = min(limit, turn.num_left)
         known = self._places[turn.batch_id]
@@ -172,7 +176,7 @@ class BatchFeeder:
         start = ManifestPlace(known.offset, turn.cursor - known.cursor)
         try:
             lines, offset = await asyncio.to_thread(self._manifests.read, turn.batch_id, start, limit)
-            items = [item_from_line(line) for line in lines]
+            items = [from_line(line) for line in lines]
             if not items:
                 raise NotFoundError("the manifest ends before its batch does")
         except (NotFoundError, ValueError):

@@ -72,10 +72,7 @@ def item_from_line(line: bytes) -> BatchItem:
         NewerVersionError: it has something that this version does not know.
         ValueError: the line is not one of its.
     """
-    read = json.loads(line)
-    if not isinstance(read, dict):
-        raise ValueError("a line of the manifest is no object")
-    fields = cast("dict[str, Any]", read)
+    fields = _fields(line)
     try:
         made: dict[str, Any] = {
             "options": _options(fields["options"]) if fields["options"] else None,
@@ -87,6 +84,28 @@ def item_from_line(line: bytes) -> BatchItem:
         raise ValueError("a line of the manifest is not whole") from error
     except (TypeError, ValueError) as error:
         raise NewerVersionError("a line of the manifest is of a newer version") from error
+
+
+def item_to_end_from_line(line: bytes) -> BatchItem:
+    """As much of an item as it takes to end it without a job, whichever version wrote it; ValueError as above."""
+    fields = _fields(line)
+    try:
+        return BatchItem(
+            fields["number"],
+            fields["custom_id"],
+            fields["cost"],
+            source_id=fields["source_id"],
+            failure=_failure(fields["failure"]) if fields["failure"] else None,
+        )
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError("a line of the manifest is not whole") from error
+
+
+def _fields(line: bytes) -> dict[str, Any]:
+    read = json.loads(line)
+    if not isinstance(read, dict):
+        raise ValueError("a line of the manifest is no object")
+    return cast("dict[str, Any]", read)
 
 
 def _options(fields: dict[str, Any]) -> JobOptions:

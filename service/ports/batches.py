@@ -94,6 +94,10 @@ class BatchBooks(Protocol):
         """What is to be fed by this feeder, which alone feeds for so long; nothing while another one does."""
         ...
 
+    async def set_aside(self, batch_id: BatchId) -> None:
+        """No feeder of this version gets the batch again, unless to end it: only a newer one can make its jobs."""
+        ...
+
     async def skip(self, batch_id: BatchId, index: int, items: Sequence[SkippedItem]) -> None:
         """These items, of which the first is at that place, end without being jobs; a repeat does nothing."""
         ...

@@ -161,7 +161,7 @@ def check_a_waiting_suspect_empties_one_worker(lab: QueueLab) -> None:
         lab.enqueue(number)
     assert list(lab.claim("a", free=1, running=1)) == [2]
     lab.advance(SUSPECT_PATIENCE_MS + 1)
-    assert lab.claim_answer("a", free=1, running=1) == {"hold": True, "jobs": {}}
+    assert lab.claim_answer("a", free=1, running=1) == {"hold": True, "jobs": {}, "more": False}
     assert list(lab.claim("b", free=1, running=1)) == [3], "only one worker is emptied"
     assert lab.claim_answer("a", free=1, running=1)["hold"]
     assert list(lab.claim("a", running=0)) == [1]

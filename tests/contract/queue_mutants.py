@@ -112,8 +112,8 @@ MUTANTS = {
     "running cost never falls": ("sums_are_exact", "count(p, 'cost:running', -job.cost)", ""),
     "queued cost of the retried forgotten": (
         "sums_are_exact",
-        "count(p, 'cost:queued:' .. job.class, job.cost)",
-        "",
+        "  count(p, 'cost:queued:' .. job.class, job.cost)\n  emit(",
+        "  emit(",
     ),
     "forecasts unbounded": (
         "forecasts_are_compared_with_what_came",
@@ -132,7 +132,7 @@ MUTANTS = {
         "present + job.cost / weight_of(p, job.tenant)",
         "present",
     ),
-    "jobs shared and not work": ("shares_are_of_work_not_of_jobs", "job.cost / weight_of", "1 / weight_of"),
+    "jobs shared and not work": ("shares_are_of_work_not_of_jobs", "present + job.cost /", "present + 1 /"),
     "weights ignored": (
         "shares_follow_the_weights",
         "tonumber(redis.call('HGET', p .. 'weight', tenant) or 1)",
@@ -236,6 +236,54 @@ MUTANTS = {
         "has_moved = has_moved or job.stage",
         "has_moved = job.stage",
     ),
+    # Jobs of a newer version.
+    "given again to who can't": (
+        "what_a_version_can_not_do_it_is_given_once",
+        "if not cause and not is_beyond(job.not_for, asking.code) then",
+        "if not cause then",
+    ),
+    "only the last version is known": (
+        "what_a_version_can_not_do_it_is_given_once",
+        "(not_for and not_for .. ' ' or '') .. code",
+        "code",
+    ),
+    "told each time": ("what_a_version_can_not_do_it_is_given_once", "if not job.not_for then", "if true then"),
+    "passes any number": (
+        "a_claim_passes_over_a_bounded_number_of_newer_jobs",
+        "asking.passes = asking.passes - 1",
+        "",
+    ),
+    "no word of more": (
+        "a_claim_passes_over_a_bounded_number_of_newer_jobs",
+        "more = asking.passes == 0",
+        "more = false",
+    ),
+    "what is set aside stays paid for": ("what_is_set_aside_is_not_paid_for", "      refund(p, job)\n", ""),
+    "paid back to who has others in line alone": (
+        "a_tenants_only_job_that_is_set_aside_is_not_paid_for",
+        "ipairs({'tenants', 'rested'})",
+        "ipairs({'tenants'})",
+    ),
+    "suspects paid back": (
+        "a_suspect_that_is_set_aside_had_cost_nothing",
+        "job.suspect ~= '1' and redis.call('ZSCORE'",
+        "redis.call('ZSCORE'",
+    ),
+    "newer batches are fed by who can't": (
+        "a_batch_of_a_newer_version_is_fed_by_who_can_read_it",
+        "local is_ours = not is_beyond(not_for, args[5] or '')",
+        "local is_ours = true",
+    ),
+    "newer batches wait for the only feeder": (
+        "a_batch_of_a_newer_version_is_fed_by_who_can_read_it",
+        "not_for and 'feeder:newer' or 'feeder'",
+        "'feeder'",
+    ),
+    "newer batches are ended by nobody": (
+        "a_batch_of_a_newer_version_is_fed_by_who_can_read_it",
+        "local not_for = cause == '' and batch[8]",
+        "local not_for = batch[8]",
+    ),
     # Cancel and deadline.
     "cancel ignored at finish": (
         "no_outcome_counts_after_a_cancel",
@@ -276,8 +324,8 @@ MUTANTS = {
     ),
     "overdue jobs handed out": (
         "nothing_starts_after_its_deadline",
-        "while job and cause_of(job, now) do",
-        "while false do",
+        "if not cause and not is_beyond(job.not_for, asking.code) then",
+        "if not is_beyond(job.not_for, asking.code) then",
     ),
     "late results count": (
         "a_late_result_is_none_before_upkeep_knows",
@@ -296,7 +344,7 @@ MUTANTS = {
     ),
     "claims end any number": (
         "a_claim_ends_a_bounded_number_of_overdue_jobs",
-        "if budget.overdue == 0 then",
+        "if asking.passes == 0 then",
         "if false then",
     ),
     # Clocks and entries that nobody wrote.
@@ -506,7 +554,7 @@ MUTANTS = {
     "batch fills the queue": ("a_batch_leaves_room", "MAX_FED - own, max_live - (live[1] or 0),", "MAX_FED - own,"),
     "batch fills its tenant's part": ("a_batch_leaves_room", ", max_tenant_live - (live[2] or 0)))", "))"),
     "two feeders": ("one_feeder_at_a_time", "if holder and holder ~= feeder then", "if false then"),
-    "feeder says so once": ("one_feeder_at_a_time", "redis.call('PTTL', p .. 'feeder') < args[2] / 2", "not holder"),
+    "feeder says so once": ("one_feeder_at_a_time", "redis.call('PTTL', p .. lock) < lease_ms / 2", "not holder"),
     "open batches unbounded": ("open_batches_have_a_bound", ">= max_tenant_open then", ">= max_tenant_open + 1 then"),
     "open batches never fall": (
         "open_batches_have_a_bound",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+import structlog
 
 from service.adapters.queue_functions import load_functions
 from service.adapters.redis_api_keys import RedisKeyRegister, RedisKeyRing
@@ -84,6 +85,19 @@ async def test_key_when_revoked_then_it_is_gone_and_a_second_time_says_so(
     assert [register.revoke(a_key(1).id) for _ in range(2)] == [True, False]
     assert await find(server, a_key(1).id) is None
     assert register.list_keys() == []
+
+
+def test_keys_when_one_is_of_a_newer_version_then_the_others_are_listed_and_it_is_named(
+    client: redis.Redis, register: RedisKeyRegister
+) -> None:
+    for number in (1, 2):
+        register.add(a_key(number, f"tenant-{number}"))
+    client.hset(KEYS.api_keys, "newer000", '{"scopes": ["newest"]}')
+
+    with structlog.testing.capture_logs() as lines:
+        assert register.list_keys() == [a_key(1, "tenant-1"), a_key(2, "tenant-2")]
+
+    assert [(line["event"], line["key"]) for line in lines] == [("key_unreadable", "newer000")]
 
 
 @pytest.mark.parametrize("record", ["", "nonsense", "{}", '{"scopes": ["god"]}', "[]"])

@@ -17,7 +17,10 @@ from tests.fakes.redis_process import RedisProcess
 VERSION = version_of(functions_source())
 # Of each version's text. Does it fail? You have changed the functions. Look whether processes of the version before can
 # still call them and read their records, as `version.lua` says; then raise the number there, and put it here.
-DIGESTS = {1: "67196f68d0fc97239223677838a7a280e32786826cb85344003ad85365d8f115"}
+DIGESTS = {
+    1: "c4852a74c2da54f96ff682869bba8dfc87b2c60d898658e4f9c34e19ea3f4b4c",
+    2: "a75084a330396d60f7bf37863e4030e4f74c310a67343905324d44f064331a08",
+}
 
 
 def source_of(version: int) -> str:
@@ -26,7 +29,7 @@ def source_of(version: int) -> str:
 
 
 UNVERSIONED = "#!lua name=xmdpt_q1\nredis.register_function('q1_stats', function() return 1 end)"
-OLDER, NEWER = source_of(0), source_of(VERSION + 1)
+OLDER, NEWER = source_of(VERSION - 1), source_of(VERSION + 1)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +37,8 @@ def ours_again(client: redis.Redis) -> Iterator[None]:
     """No functions before a test, and this version's for the tests after it."""
     client.function_flush()
     yield
-    client.function_load(functions_source(), replace=True)
+    client.function_flush()
+    client.function_load(functions_source())
 
 
 def version_in(client: redis.Redis) -> int:
@@ -71,7 +75,7 @@ def test_functions_when_there_are_none_then_all_are_loaded(client: redis.Redis) 
         "room",
         "list",
         "erase",
-        *(f"batch_{verb}" for verb in ("open", "read", "cancel", "results", "feed", "skip")),
+        *(f"batch_{verb}" for verb in ("open", "read", "cancel", "results", "feed", "skip", "set_aside")),
         *(f"picture_{verb}" for verb in ("add", "use", "delete")),
         "figures",
         "hook_plan",
@@ -184,6 +188,40 @@ def test_functions_when_the_server_refuses_the_text_then_it_says_what_is_needed(
         load_functions(client, f"{source_of(VERSION + 1)}\nthis is no Lua")
 
     assert load_functions(client) == VERSION, "the server goes on"
+
+
+@pytest.mark.parametrize("before", ["", OLDER], ids=["none", "older"])
+def test_functions_when_another_library_has_one_of_their_names_then_it_is_said(
+    server: RedisProcess, client: redis.Redis, before: str
+) -> None:
+    taken = "q1_of_a_later_version"
+    client.function_load(f"#!lua name=guest\nredis.register_function('{taken}', function() return 1 end)")
+    if before:
+        client.function_load(before)
+    ours = f"{source_of(VERSION + 1)}\nredis.register_function('{taken}', function() return 2 end)"
+
+    with pytest.raises(ConfigurationError, match="another library"):
+        load_functions(client, ours)
+
+    assert client.fcall(taken, 0) == 1
+
+
+def test_functions_when_the_server_has_no_room_for_them_then_it_is_not_to_be_replaced(
+    server: RedisProcess, client: redis.Redis
+) -> None:
+    functions = RedisQueueFunctions(server.url)
+    client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(StorageError, match="maxmemory"):
+            load_functions(client)
+        with pytest.raises(StorageError):
+            functions.ensure()
+    finally:
+        client.config_set("maxmemory", "0")
+    functions.ensure()
+    functions.close()
+
+    assert version_in(client) == VERSION
 
 
 def test_functions_when_there_is_no_server_then_addresses_are_told_to_the_operator_alone(tmp_path: Path) -> None:

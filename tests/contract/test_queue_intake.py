@@ -1,15 +1,19 @@
 """The gateway's side of the real queue, on both servers: accepted once, found again, bounded, and honest about it."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+import structlog
 
+from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_queue import RedisJobIntake
 from service.domain.job import DEFAULT_TENANT, IdempotencyKey, JobFailure, JobStatus, NewJob, Priority, Progress
+from service.ports.archive import JobChoice
 from service.ports.queue import Enqueued
 from tests.contract.queue_parts import POLICY, Queue, open_queue
 from tests.fakes.redis_process import RedisProcess
@@ -138,6 +142,24 @@ async def test_job_when_it_waits_for_its_next_try_then_its_reader_sees_until_whe
         assert (job.status, job.position, job.attempt) == (JobStatus.QUEUED, 0, 1)
         assert job.retry_at is not None
         assert job.created_at <= job.retry_at <= job.created_at + 3700
+
+
+async def test_list_when_one_job_is_of_a_newer_version_then_the_others_are_there_and_it_is_named(
+    queue: Queue,
+) -> None:
+    await queue.submit(1, 2, 3)
+    key = RedisKeys().job(a_job_id(2))
+    fields = json.loads(queue.client.hget(key, "request"))
+    fields["params"]["sampler"] = "newest"
+    queue.client.hset(key, "request", json.dumps(fields))
+    archive = RedisJobArchive(queue.url, RedisKeys(), queue.intake.watch)
+
+    with structlog.testing.capture_logs() as lines:
+        page = await archive.page(DEFAULT_TENANT, JobChoice(), None, 10)
+    await archive.aclose()
+
+    assert [job.id for job in page.jobs] == [a_job_id(3), a_job_id(1)]
+    assert [(line["event"], line["job"]) for line in lines] == [("job_unreadable", a_job_id(2))]
 
 
 async def test_cancel_when_the_job_waits_runs_or_has_ended_then_it_says_what_became_of_it(queue: Queue) -> None:

@@ -44,7 +44,7 @@ async def test_claim_when_jobs_wait_then_as_many_as_fit_in_their_order(queue: Qu
 
 
 async def test_claim_when_a_request_is_of_a_newer_version_then_its_job_waits_unharmed_for_a_worker_of_that(
-    queue: Queue,
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await queue.submit(1, 2)
     key = RedisKeys().job(a_job_id(1))
@@ -53,6 +53,7 @@ async def test_claim_when_a_request_is_of_a_newer_version_then_its_job_waits_unh
 
     (other,) = queue.leases.claim(2, 0)
     assert other.id == a_job_id(2)
+    told = queue.client.xlen("{xmdpt}:events")
     for _ in range(POLICY.max_failures + POLICY.max_deliveries):
         assert queue.client.hmget(key, "state", "deliveries", "failures") == ["delayed", "0", "0"]
         job = await queue.intake.read(a_job_id(1))
@@ -60,14 +61,29 @@ async def test_claim_when_a_request_is_of_a_newer_version_then_its_job_waits_unh
         assert (job.status, job.request, job.failure) == (JobStatus.QUEUED, a_request(1), None), "it is shown"
         queue.client.zadd("{xmdpt}:delayed", {a_job_id(1): 1})
         await queue.reap_until(lambda _: not queue.client.zcard("{xmdpt}:delayed"))
-        assert queue.leases.claim(1, 0) == ()
+        assert queue.worker().claim(1, 0) == ()
+    assert queue.client.xlen("{xmdpt}:events") == told, "it is said once, whoever of this version asks again"
 
+    # A worker of the newer version.
     queue.client.hset(key, "request", known)
+    monkeypatch.setattr("service.adapters.redis_queue.reader_name", lambda: "newer")
     queue.client.zadd("{xmdpt}:delayed", {a_job_id(1): 1})
     await queue.reap_until(lambda _: not queue.client.zcard("{xmdpt}:delayed"))
-    (job,) = queue.leases.claim(1, 0)
+    (job,) = queue.worker().claim(1, 0)
     assert (job.id, job.attempt) == (a_job_id(1), 1)
     assert queue.leases.succeed(job.id, a_result(job.fence)) == "succeeded"
+
+
+async def test_claim_when_many_jobs_of_a_newer_version_are_before_an_ordinary_one_then_that_one_runs(
+    queue: Queue,
+) -> None:
+    await queue.submit(*range(1, 22))
+    for number in range(1, 21):
+        key = RedisKeys().job(a_job_id(number))
+        queue.client.hset(key, "request", json.dumps(json.loads(queue.client.hget(key, "request")) | {"shade": 3}))
+
+    assert [job.id for job in queue.leases.claim(1, 0)] == [a_job_id(21)]
+    assert queue.client.zcard("{xmdpt}:delayed") == 20
 
 
 async def test_claim_when_a_stored_request_can_not_be_read_then_its_job_is_given_back_and_the_rest_is_claimed(

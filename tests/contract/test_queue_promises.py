@@ -10,6 +10,7 @@ from tests.contract import (
     queue_hook_checks,
     queue_intake_checks,
     queue_line_checks,
+    queue_version_checks,
     queue_wish_checks,
 )
 from tests.contract.queue_mutants import MUTANTS
@@ -22,6 +23,7 @@ MODULES = (
     queue_hook_checks,
     queue_intake_checks,
     queue_line_checks,
+    queue_version_checks,
     queue_wish_checks,
 )
 CHECKS = {

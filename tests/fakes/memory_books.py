@@ -39,6 +39,9 @@ class MemoryBooks:
     async def turns(self, feeder: str, lease_seconds: float) -> Sequence[FeedingTurn]:
         return ()
 
+    async def set_aside(self, batch_id: BatchId) -> None:
+        raise AssertionError("nothing is fed here")
+
     async def skip(self, batch_id: BatchId, index: int, items: Sequence[SkippedItem]) -> None:
         raise AssertionError("nothing is fed here")
 

@@ -14,6 +14,7 @@ from tests.fakes.queue_hook_books import check_hooks
 
 PREFIX = "{xmdpt}:"
 LEASE_MS = 15_000
+ASIDE_MS = 5_000
 STALL_MS = 30_000
 RETENTION_MS = 3_600_000
 RECORD_KEPT_MS = 7 * 86_400_000
@@ -33,6 +34,7 @@ _EVENT_ID = "'events', '*'"
 # As the server numbers them: never back, also where its clock is.
 _TEST_EVENT_ID = f"'events', text(math.max(now, redis.call('GET', '{PREFIX}latest'))) .. '-*'"
 
+WAITING = {"queued", "delayed"}
 ENDED = {"succeeded", "failed", "cancelled"}
 END_EVENTS = {f"job.{state}" for state in ENDED}
 # The last thing that the outbox says of a job in this state.
@@ -176,9 +178,11 @@ class QueueLab:
         )
         return self.call("q1_batch_open", *whose, *kept)
 
-    def turns(self, feeder: str = "f", max_live: int = 100, max_tenant_live: int = 100) -> dict[str, tuple[Any, ...]]:
+    def turns(
+        self, feeder: str = "f", max_live: int = 100, max_tenant_live: int = 100, code: str = ""
+    ) -> dict[str, tuple[Any, ...]]:
         """By batch: cursor, items left, room, why no more are wanted."""
-        found = self.call("q1_batch_feed", feeder, FEEDING_MS, max_live, max_tenant_live)
+        found = self.call("q1_batch_feed", feeder, FEEDING_MS, max_live, max_tenant_live, code)
         return {name: (cursor, left, room, cause) for name, _, cursor, left, room, cause, *_ in found}
 
     def skip(self, name: str, index: int, *states: str) -> str:
@@ -211,14 +215,18 @@ class QueueLab:
     def figures(self) -> dict[str, Any]:
         return json.loads(self.call("q1_figures"))
 
-    def claim(self, worker: str = "w", claim_number: int = 0, free: int = 8, running: int = 0) -> dict[int, int]:
+    def claim(
+        self, worker: str = "w", claim_number: int = 0, free: int = 8, running: int = 0, code: str = ""
+    ) -> dict[int, int]:
         """The fences by job; a fresh claim number unless one is given."""
-        answer = self.claim_answer(worker, claim_number, free, running)
+        answer = self.claim_answer(worker, claim_number, free, running, code)
         return {int(job["id"][4:], 16): job["fence"] for job in answer["jobs"]}
 
-    def claim_answer(self, worker: str = "w", claim_number: int = 0, free: int = 8, running: int = 0) -> dict[str, Any]:
+    def claim_answer(
+        self, worker: str = "w", claim_number: int = 0, free: int = 8, running: int = 0, code: str = ""
+    ) -> dict[str, Any]:
         self.last_claim = claim_number or self.last_claim + 1
-        return json.loads(self.call("q1_claim", worker, self.last_claim, free, running, LEASE_MS))
+        return json.loads(self.call("q1_claim", worker, self.last_claim, free, running, LEASE_MS, code, ASIDE_MS))
 
     def heartbeat(self, number: int, fence: int, step: int, stage: str = "tdnet_step") -> str:
         return self.heartbeats((number, fence, stage, step))[0]
@@ -233,8 +241,8 @@ class QueueLab:
         limits = (MAX_FAILURES, RETRY_DELAY_MS, MAX_DELIVERIES)
         return self.call("q1_finish", job_id(number), fence, outcome, *arguments, *limits)[0]
 
-    def release(self, number: int, fence: int, *pause_ms: int) -> str:
-        return self.call("q1_release", job_id(number), fence, *pause_ms)[0]
+    def release(self, number: int, fence: int, *pause_ms_and_code: int | str) -> str:
+        return self.call("q1_release", job_id(number), fence, *pause_ms_and_code)[0]
 
     def reap(self, *deleted: str, limit: int = 200) -> list[Any]:
         self._listen()  # before it trims
@@ -349,7 +357,11 @@ class QueueLab:
             kinds = kinds[len(kinds) - 1 - kinds[::-1].index("job.queued") :]
             is_cancelling = job["state"] == "running" and job.get("cancel") == "client"
             state = "cancelling" if is_cancelling else job["state"]
-            assert kinds[-1] in LAST_EVENTS[state], f"{state} after {kinds}"
+            last_events = LAST_EVENTS[state]
+            if "not_for" in job and state in WAITING:
+                # Only the first pause of a job that was set aside is told.
+                last_events = set().union(*(LAST_EVENTS[waiting] for waiting in WAITING))
+            assert kinds[-1] in last_events, f"{state} after {kinds}"
             assert sum(kind in END_EVENTS for kind in kinds) == (job["state"] in ENDED)
 
     def _listen(self) -> None:

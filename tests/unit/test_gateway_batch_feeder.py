@@ -1,6 +1,5 @@
 """The feeder where what it needs is gone or damaged: that batch's items end, and the other batches go on."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import pytest
 
 from service.domain.batch import BatchId, job_id_of_item
-from service.domain.errors import NewerVersionError, StorageError
+from service.domain.errors import StorageError
 from service.domain.inputs import PICTURE_BYTES
 from service.domain.job import DEFAULT_TENANT, JobStatus
 from service.domain.library import StoredPicture
-from service.gateway.batch_feeder import LEASE_SECONDS, BatchFeeder
+from service.gateway.batch_feeder import BatchFeeder
 from service.gateway.batch_items import BatchItem, ItemPose, item_to_line
 from service.gateway.library import Library
 from service.ports.batches import FeedingTurn, SkippedItem
@@ -35,9 +34,13 @@ class ScriptedBooks(MemoryBooks):
         super().__init__()
         self._turns = turns
         self.skipped: dict[BatchId, list[SkippedItem]] = {}
+        self.set_asides: list[BatchId] = []
 
     async def turns(self, feeder: str, lease_seconds: float) -> Sequence[FeedingTurn]:
         return self._turns
+
+    async def set_aside(self, batch_id: BatchId) -> None:
+        self.set_asides.append(batch_id)
 
     async def skip(self, batch_id: BatchId, index: int, items: Sequence[SkippedItem]) -> None:
         self.skipped.setdefault(batch_id, []).extend(items)
@@ -137,32 +140,22 @@ async def test_feed_when_only_a_newer_version_knows_an_item_then_it_is_left_to_o
     table.manifests.put(OTHER, [an_item(0)])
     table.blobs.put_input(job_id_of_item(OTHER, 0), an_input())
 
-    with pytest.raises(NewerVersionError):
-        await table.feeder.feed()
+    assert await table.feeder.feed() is False
 
+    assert table.books.set_asides == [BATCH]
     assert table.books.skipped == {}
     assert [job.id for job in table.intake.accepted] == [job_id_of_item(OTHER, 0)]
 
 
-async def test_run_when_only_a_newer_version_knows_an_item_then_others_get_their_turn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asides: list[float] = []
-    stood_aside = asyncio.Event()
+@pytest.mark.parametrize("line", NEWER.values(), ids=NEWER)
+async def test_feed_when_a_batch_of_a_newer_version_is_no_longer_wanted_then_it_ends_here(line: bytes) -> None:
+    table = Table(a_turn(num_left=1, ending="overdue"))
+    table.manifests.put(BATCH, [line])
 
-    async def stand_aside(seconds: float) -> None:
-        asides.append(seconds)
-        stood_aside.set()
-        await asyncio.Event().wait()
+    assert await table.feeder.feed() is True
 
-    table = Table(a_turn(num_left=1))
-    table.manifests.put(BATCH, [NEWER["field"]])
-    monkeypatch.setattr("service.gateway.batch_feeder.asyncio.sleep", stand_aside)
-    running = asyncio.create_task(table.feeder.run())
-    await stood_aside.wait()
-    running.cancel()
-
-    assert asides[0] > LEASE_SECONDS, "until then nobody else may feed"
+    assert table.failures(BATCH) == [("name-0", "deadline_exceeded")]
+    assert table.books.set_asides == []
 
 
 async def test_feed_when_the_storage_is_down_then_nothing_ends_and_it_is_tried_again() -> None:

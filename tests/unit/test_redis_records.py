@@ -194,6 +194,7 @@ def test_claim_when_a_job_is_not_of_this_version_then_it_is_named_and_the_others
 
     assert [job.id for job in claimed.jobs] == [a_job_id(1), a_job_id(3)]
     assert (claimed.newer, claimed.unreadable) == ({}, {a_job_id(2): 12})
+    assert claimed.may_be_more
 
 
 def newer(*path: str, value: Any = 3) -> str:
@@ -244,7 +245,10 @@ def test_claim_when_nothing_of_it_can_be_read_then_refused(answer: str) -> None:
 
 @pytest.mark.parametrize("answer", ['{"hold":true,"jobs":{}}', '{"hold":false,"jobs":[]}'])
 def test_claim_when_there_is_nothing_then_an_empty_lua_table_is_no_job(answer: str) -> None:
-    assert claimed_from_json(answer) == Claimed((), {}, {})
+    claimed = claimed_from_json(answer)
+
+    assert claimed == Claimed((), {}, {})
+    assert not claimed.may_be_more
 
 
 @pytest.mark.parametrize("state", ["queued", "delayed"])

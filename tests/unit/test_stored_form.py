@@ -10,6 +10,7 @@ from service.domain.request import GenerationRequest
 from service.domain.stored_form import LATER, known_fields, stored_form
 from service.gateway.batch_items import BatchItem, ItemPose
 from tests.unit.builders import a_request, a_submission
+from xmdpt.presets import Preset
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,15 @@ def test_form_when_later_fields_say_nothing_then_it_is_that_of_the_version_befor
 
 
 @pytest.mark.parametrize(
-    "value", [a_request(), BatchItem(1, "name", 4, a_submission().options, pose=ItemPose(preset="arms"))]
+    "value",
+    [
+        a_request(preset=Preset.FAST),
+        BatchItem(1, "name", 4, a_submission(preset=Preset.FAST).options, pose=ItemPose(preset="arms")),
+    ],
 )
-def test_form_when_nothing_is_later_then_it_is_every_field(value: GenerationRequest | BatchItem) -> None:
+def test_form_when_every_later_field_says_something_then_it_is_every_field(
+    value: GenerationRequest | BatchItem,
+) -> None:
     assert json.dumps(stored_form(value)) == json.dumps(asdict(value))
 
 

@@ -3,7 +3,8 @@
 --
 -- batch:<id> hash          tenant, state (running, cancelling, completed, cancelled), total, cursor: items of the
 --                          manifest that have become jobs or ended without, row-steps as cost and cost_ended, and how
---                          many have ended so: succeeded, failed, cancelled; moved_ms is when the last of them did
+--                          many have ended so: succeeded, failed, cancelled; moved_ms is when the last of them did;
+--                          not_for as of a job
 -- batch_live:<id> set      its jobs that have not ended
 -- batch_ends:<id> list     its items in the order in which they have ended:
 --                          <state> <custom id> <job, or - if it never was one> <error as JSON, or nothing>

@@ -7,6 +7,7 @@
 -- kept_items hash      tenant -> items of its batches whose books are kept
 -- batch_gc zset        ended batches, by ms when their books go
 -- feeder               the one gateway that feeds; it says so again and again
+-- feeder:newer         likewise of the batches that some older version can't read
 
 -- In one call so many jobs of cancelled batches are cancelled.
 local MAX_CANCELLED = 50
@@ -123,36 +124,61 @@ local function room_for(p, id, tenant, max_live, max_tenant_live)
   return math.max(0, math.min(MAX_FED - own, max_live - (live[1] or 0), max_tenant_live - (live[2] or 0)))
 end
 
--- the gateway that asks, for how many ms it will feed, most live jobs beside which, and of one tenant, batches are fed
+-- Whether this gateway is the one that holds the lock; who has lately said so writes nothing.
+local function holds(p, lock, feeder, lease_ms)
+  local holder = redis.call('GET', p .. lock)
+  if holder and holder ~= feeder then
+    return false
+  end
+  if redis.call('PTTL', p .. lock) < lease_ms / 2 then
+    redis.call('SET', p .. lock, feeder, 'PX', lease_ms)
+  end
+  return true
+end
+
+-- the gateway that asks, for how many ms it will feed, most live jobs beside which, and of one tenant, batches are fed,
+-- name of its code
 -- -> for each batch with something to do {id, tenant, cursor, items left, room, why no more of it are wanted or '', ms to its
--- deadline, JSON of its hook or '', its traceparent or ''}; nothing while another gateway feeds
+-- deadline, JSON of its hook or '', its traceparent or ''}; nothing while another gateway feeds, and of the batches that are
+-- to go on none that this code can't read
 local function batch_feed(keys, args)
   local p, feeder, max_live, max_tenant_live = keys[1], args[1], tonumber(args[3]), tonumber(args[4])
-  local holder = redis.call('GET', p .. 'feeder')
-  if holder and holder ~= feeder then
-    return {}
-  end
-  local ids = redis.call('ZRANGE', p .. 'batches', 0, -1)
-  -- Who has nothing to do, or has lately said that it feeds, writes nothing.
-  if #ids > 0 and redis.call('PTTL', p .. 'feeder') < args[2] / 2 then
-    redis.call('SET', p .. 'feeder', feeder, 'PX', args[2])
-  end
+  local held = {}
   local now, turns, budget = now_ms(), {}, {cancels = MAX_CANCELLED}
-  for _, id in ipairs(ids) do
+  for _, id in ipairs(redis.call('ZRANGE', p .. 'batches', 0, -1)) do
     local batch = redis.call('HMGET', batch_key(p, 'batch', id), 'tenant', 'state', 'cursor', 'total', 'deadline_ms',
-      'hook', 'trace')
+      'hook', 'trace', 'not_for')
     local cause = batch[2] == 'cancelling' and 'client' or now >= tonumber(batch[5]) and 'deadline' or ''
-    if cause == 'client' then
+    -- Any version can end it.
+    local not_for = cause == '' and batch[8]
+    local lock = not_for and 'feeder:newer' or 'feeder'
+    local is_ours = not is_beyond(not_for, args[5] or '')
+    if is_ours then
+      if held[lock] == nil then
+        held[lock] = holds(p, lock, feeder, args[2])
+      end
+      is_ours = held[lock]
+    end
+    if is_ours and cause == 'client' then
       cancel_some(p, id, budget, now)
     end
     local left = batch[4] - batch[3]
-    if left > 0 then
+    if is_ours and left > 0 then
       local room = room_for(p, id, batch[1], max_live, max_tenant_live)
       turns[#turns + 1] = {id, batch[1], tonumber(batch[3]), left, room, cause, batch[5] - now, batch[6] or '',
         batch[7] or ''}
     end
   end
   return turns
+end
+
+-- id, name of the code that can't read its manifest -> ok
+local function batch_set_aside(keys, args)
+  local key = batch_key(keys[1], 'batch', args[1])
+  if redis.call('EXISTS', key) == 1 then
+    leave_to_others(key, redis.call('HGET', key, 'not_for'), args[2])
+  end
+  return 'ok'
 end
 
 -- id, index of the first, then state, custom id, row-steps and error of each item that ends without being a job
@@ -177,6 +203,9 @@ local function batch_skip(keys, args)
 end
 
 redis.register_function('q1_batch_open', batch_open)
+redis.register_function{
+  function_name = 'q1_batch_set_aside', callback = batch_set_aside, flags = {'allow-oom'},
+}
 redis.register_function{function_name = 'q1_batch_read', callback = batch_read, flags = {'no-writes', 'allow-oom'}}
 redis.register_function{function_name = 'q1_batch_cancel', callback = batch_cancel, flags = {'allow-oom'}}
 redis.register_function{function_name = 'q1_batch_results', callback = batch_results, flags = {'no-writes', 'allow-oom'}}

@@ -12,8 +12,8 @@
 local SUSPECT_PATIENCE_MS = 5000
 local MAX_RATIOS = 512
 local MAX_LATENCIES = 200
--- One claim ends so many overdue jobs at most, so that it stays short; the rest is for the next, or for upkeep.
-local MAX_OVERDUE = 100
+-- One claim ends or puts off so many jobs at most, so that it stays short; the rest is for the next, or for upkeep.
+local MAX_PASSED = 100
 
 local function leave_running(p, job)
   redis.call('ZREM', p .. 'leases', job.id)
@@ -72,19 +72,36 @@ local function first_suspect(p)
   return job
 end
 
--- The next job that is still wanted, by `find`; the overdue before it are ended, as far as `budget` goes.
-local function next_wanted(p, find, budget, now)
+-- Nobody gets it for so long.
+local function pause(p, job, now, ms)
+  local due_ms = text(now + ms)
+  write_job(p, job, 'state', 'delayed', 'retry_ms', due_ms)
+  redis.call('ZADD', p .. 'delayed', due_ms, job.id)
+end
+
+-- The next job that is still wanted and that the asking worker can do, by `find`. Before it, as far as `asking.passes`
+-- goes, the overdue are ended; what is beyond the worker is put off, and as that was announced once, nobody is told.
+local function next_wanted(p, find, asking, now)
   local job = find(p)
-  while job and cause_of(job, now) do
-    if budget.overdue == 0 then
+  while job do
+    local cause = cause_of(job, now)
+    if not cause and not is_beyond(job.not_for, asking.code) then
+      return job
+    end
+    if asking.passes == 0 then
       return nil
     end
-    budget.overdue = budget.overdue - 1
+    asking.passes = asking.passes - 1
     leave_waiting(p, job)
-    end_unwanted(p, job, now, cause_of(job, now))
+    if cause then
+      end_unwanted(p, job, now, cause)
+    else
+      pause(p, job, now, asking.aside_ms)
+      count(p, 'cost:queued:' .. job.class, job.cost)
+    end
     job = find(p)
   end
-  return job
+  return nil
 end
 
 local function start(p, job, worker, lease_ms, now)
@@ -108,12 +125,11 @@ end
 -- What this worker gets, in its order, and whether it is being emptied. The first that does not fit ends the choice:
 -- smaller ones behind it must not starve it. An empty worker takes any job, also one of more rows than it ever has
 -- free: it has room for the largest.
-local function give(p, worker, free_rows, running, lease_ms, now)
+local function give(p, worker, free_rows, running, lease_ms, asking, now)
   if free_rows < 1 or redis.call('HEXISTS', p .. 'alone', worker) == 1 then
     return {}, false
   end
-  local budget = {overdue = MAX_OVERDUE}
-  local suspect = next_wanted(p, first_suspect, budget, now)
+  local suspect = next_wanted(p, first_suspect, asking, now)
   if suspect and running == 0 then
     redis.call('DEL', p .. 'hold')
     return {start(p, suspect, worker, lease_ms, now)}, false
@@ -122,17 +138,19 @@ local function give(p, worker, free_rows, running, lease_ms, now)
     return {}, true
   end
   local given = {}
-  local job = next_wanted(p, next_job, budget, now)
+  local job = next_wanted(p, next_job, asking, now)
   while job and (job.rows <= free_rows or (running == 0 and #given == 0)) do
     free_rows = free_rows - job.rows
     charge(p, job)
     given[#given + 1] = start(p, job, worker, lease_ms, now)
-    job = free_rows > 0 and next_wanted(p, next_job, budget, now)
+    job = free_rows > 0 and next_wanted(p, next_job, asking, now)
   end
   return given, false
 end
 
--- worker incarnation, claim number, free rows, running jobs, lease_ms -> JSON {hold, jobs}
+-- worker incarnation, claim number, free rows, running jobs, lease_ms, name of its code, ms for which a job that this
+-- code can't read waits
+-- -> JSON {hold, jobs, more: jobs may be behind those that were passed over}
 -- A claim that gave jobs is remembered for two leases: its number repeated gives the same answer.
 local function claim(keys, args)
   local p, worker, number = keys[1], args[1], args[2]
@@ -142,8 +160,9 @@ local function claim(keys, args)
   if last[1] == number then
     return last[2]
   end
-  local jobs, is_held = give(p, worker, free_rows, running, lease_ms, now_ms())
-  local answer = cjson.encode({hold = is_held, jobs = jobs})
+  local asking = {passes = MAX_PASSED, code = args[6] or '', aside_ms = tonumber(args[7] or 0)}
+  local jobs, is_held = give(p, worker, free_rows, running, lease_ms, asking, now_ms())
+  local answer = cjson.encode({hold = is_held, jobs = jobs, more = asking.passes == 0})
   if #jobs > 0 then
     redis.call('HSET', memory, 'number', number, 'answer', answer)
     redis.call('PEXPIRE', memory, text(2 * lease_ms))
@@ -221,13 +240,6 @@ local function succeed(p, job, now, result)
   return 'succeeded'
 end
 
--- Nobody gets it for so long.
-local function pause(p, job, now, ms)
-  local due_ms = text(now + ms)
-  write_job(p, job, 'state', 'delayed', 'retry_ms', due_ms)
-  redis.call('ZADD', p .. 'delayed', due_ms, job.id)
-end
-
 -- Back for another try, after a pause that doubles with each failure, while any try is left.
 local function retry_or_fail(p, job, now, may_retry, error, limits)
   local failures = job.failures + 1
@@ -272,10 +284,10 @@ local function finish(keys, args)
   return {verdict}
 end
 
--- id, fence, ms for which nobody gets it or nothing -> {queued | cancelled | expired | already | fenced | gone}; the
--- delivery is taken back
+-- id, fence, ms for which nobody gets it or nothing, name of the code that can't read it or nothing
+-- -> {queued | cancelled | expired | already | fenced | gone}; the delivery is taken back
 local function release(keys, args)
-  local p, fence, pause_ms = keys[1], args[2], tonumber(args[3] or 0)
+  local p, fence, pause_ms, code = keys[1], args[2], tonumber(args[3] or 0), args[4] or ''
   local now = now_ms()
   local job = read_job(p, args[1])
   local refused = refusal(job, fence, true)
@@ -288,7 +300,9 @@ local function release(keys, args)
     verdict = end_unwanted(p, job, now, cause)
   else
     write_job(p, job, 'deliveries', job.deliveries - 1)
+    leave_to_others(p .. 'job:' .. job.id, job.not_for, code)
     if pause_ms > 0 then
+      refund(p, job)
       pause(p, job, now, pause_ms)
       note_waiting(p, job, now, 'job.retrying')
     else

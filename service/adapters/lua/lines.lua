@@ -130,6 +130,16 @@ local function charge(p, job)
   count_turn(p, job)
 end
 
+-- What `charge` took from its tenant, for a delivery in which nothing was done; a suspect was not charged.
+local function refund(p, job)
+  for _, zset in ipairs({'tenants', 'rested'}) do
+    local own = job.suspect ~= '1' and redis.call('ZSCORE', p .. zset .. ':' .. job.class, job.tenant)
+    if own then
+      set_virtual_time(p, zset, job, own - job.cost / weight_of(p, job.tenant))
+    end
+  end
+end
+
 -- Row-steps of a line's first jobs.
 local function cost_of_first(p, line, num_jobs, average)
   local num_summed = math.min(num_jobs, MAX_SUMMED)

@@ -3,7 +3,8 @@
 -- job:<id> hash    state is queued, delayed (queued with a pause before), running, succeeded, failed or cancelled;
 --                  cancel is why a running job is no longer wanted: client or deadline, the first of them stays;
 --                  erase is set once its client wants it forgotten: from then on it is there for its end only;
---                  hook is there while somebody is to be told of it; trace is the traceparent that it continues
+--                  hook is there while somebody is to be told of it; trace is the traceparent that it continues;
+--                  not_for has the names of the code that can't read its request, of older versions than wrote it
 -- history:<id> stream
 --                  its newest changes of state as 0-1, 0-2, ..., each with what a client then saw of it
 -- listed:<tenant> zset
@@ -25,6 +26,7 @@ local NUMBERS = {
 local FIELDS = {
   'state', 'tenant', 'class', 'seq', 'request', 'fence', 'owner', 'suspect', 'stage', 'step', 'cancel', 'last_fence',
   'last_verdict', 'expired', 'key_digest', 'erase', 'batch', 'trace',
+  'not_for',
 }
 -- What changes during a job's life and is shown to clients.
 local SHOWN = {
@@ -104,6 +106,18 @@ end
 -- The name of a tenant's sum: one that no tenant can take for another sum.
 local function sum_of(tenant)
   return 'tenant:' .. tenant
+end
+
+-- Whether a process of this code has already said that it can't read what a job, or batch, asks for.
+local function is_beyond(not_for, code)
+  return code ~= '' and not_for and string.find(not_for, code, 1, true)
+end
+
+-- One more name in `not_for` of a job's or batch's record; no name is nobody's.
+local function leave_to_others(key, not_for, code)
+  if code ~= '' and not is_beyond(not_for, code) then
+    redis.call('HSET', key, 'not_for', (not_for and not_for .. ' ' or '') .. code)
+  end
 end
 
 -- Why a job that has not ended is no longer wanted: client, deadline, or nil if it still is.

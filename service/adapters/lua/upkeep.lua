@@ -135,7 +135,9 @@ local function reap(keys, args)
   for _, job in ipairs(due('delayed')) do
     redis.call('ZREM', p .. 'delayed', job.id)
     to_waiting(p, job, now)
-    emit(p, now, job.id, 'job.requeued')
+    if not job.not_for then
+      emit(p, now, job.id, 'job.requeued')
+    end
     again = again + 1
   end
   for _, job in ipairs(due('gc')) do
