@@ -85,7 +85,7 @@ RUN python3 -m venv /opt/venv \
     && /opt/venv/bin/pip uninstall --yes onnxruntime \
     && /opt/venv/bin/pip install ".[gpu]"
 
-# As `serving` and `worker`, on the other base.
+# As `serving` and `worker`, on the other base; without a GPU it does not start.
 FROM ${GPU_BASE} AS worker-gpu
 RUN groupadd --gid 10001 xmdpt \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin xmdpt \
@@ -98,7 +98,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     XMDPT_GATEWAY__HOST=0.0.0.0 \
     XMDPT_LOG_FORMAT=json \
     XMDPT_MODEL_REPOSITORY=/app/model_repository \
-    XMDPT_WORKER__OPS_HOST=0.0.0.0
+    XMDPT_WORKER__OPS_HOST=0.0.0.0 \
+    XMDPT_WORKER__PROVIDER=cuda
 WORKDIR /app
 USER 10001:10001
 VOLUME ["/data"]

@@ -33,6 +33,9 @@ _EPILOG = """examples:
 docs/weights.md says where the files come from, docs/tensorrt.md what engines need.
 """
 
+# Of demo a minute's work, of the paper's sizes hours.
+_PRESET_PICTURES = 32
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for a failed check, 2 for a mistake in the call."""
@@ -117,9 +120,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--preset-pictures",
             type=whole_number(0, 10_000),
-            default=32,
+            default=_PRESET_PICTURES,
             metavar="N",
-            help="held-out persons to compare presets on, of trained weights; 0 leaves it out (default: 32)",
+            help="held-out persons to compare presets on, of trained weights; 0 leaves it out "
+            f"(default: {_PRESET_PICTURES})",
         )
         command.add_argument("--quick", action="store_true", help="leave out the runs of 50 steps, record nothing")
         command.add_argument("--page", type=Path, metavar="FILE", help="put the recorded figures into this page too")

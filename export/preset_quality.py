@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.verify import ROUNDED_BY_TORCH, Runner, graph_runner
-from export.whole_run import GUIDANCE, looped
+from export.whole_run import GUIDANCE, MIN_PSNR_DB, looped
 from xmdpt.evaluation.metrics import psnr, ssim
 from xmdpt.presets import PRESETS, Preset
 from xmdpt.quality.held_out import Pictures, held_out_pairs
 from xmdpt.sampler import initial_noise, sampling_plan, stack_plans
 from xmdpt.spec import LOW_STEP
 
-NUM_PICTURES = 32
-"""Unless asked otherwise: of demo a minute's work, of the paper's sizes hours."""
 EXACT = Preset.EXACT.value
 
 
@@ -28,19 +26,26 @@ class PresetQuality:
     """Of all pictures of a preset against those of the exact one, from the same seeds.
 
     Attributes:
-        psnr_db: mean over the pictures; infinite if one is equal.
-        least_psnr_db: of the picture that differs most.
+        psnr_db: mean over the pictures; infinite if a picture of them is equal.
+        least_psnr_db: of the picture that differs most; infinite if all are equal.
         ssim: mean, 0 .. 1.
         num_pictures: that were compared.
+        min_psnr_db: with less of one picture the repository is refused; 0 of a preset in the model's own precision.
     """
 
     psnr_db: float
     least_psnr_db: float
     ssim: float
     num_pictures: int
+    min_psnr_db: float = 0.0
+
+    @property
+    def is_within_tolerance(self) -> bool:
+        """False also where a picture is none."""
+        return self.least_psnr_db >= self.min_psnr_db
 
 
-def compare_presets(root: Path, manifest: Mapping, num_pictures: int = NUM_PICTURES) -> dict[str, PresetQuality]:
+def compare_presets(root: Path, manifest: Mapping, num_pictures: int) -> dict[str, PresetQuality]:
     """Draw held-out persons by every preset that the repository can serve; the exact one is in no answer.
 
     Args:
@@ -56,14 +61,18 @@ def compare_presets(root: Path, manifest: Mapping, num_pictures: int = NUM_PICTU
     draw = _Drawing(root, manifest, pairs.sources, pairs.skeletons)
     offered = {preset for preset, meaning in PRESETS.items() if draw.has_low or not meaning.needs_low_precision}
     exact, *others = ((preset, draw.pictures(preset)) for preset in Preset if preset in offered)
-    return {preset.value: _quality(pictures, exact[1]) for preset, pictures in others}
+    return {preset.value: _quality(pictures, exact[1], draw.min_psnr_db(preset)) for preset, pictures in others}
 
 
-def _quality(pictures: Pictures, exact: Pictures) -> PresetQuality:
+def _quality(pictures: Pictures, exact: Pictures, min_psnr_db: float) -> PresetQuality:
     pairs = list(zip(pictures, exact, strict=True))
     decibels = [psnr(*pair) for pair in pairs]
     return PresetQuality(
-        float(np.mean(decibels)), min(decibels), float(np.mean([ssim(*pair) for pair in pairs])), len(pairs)
+        float(np.mean(decibels)),
+        min(decibels),
+        float(np.mean([ssim(*pair) for pair in pairs])),
+        len(pairs),
+        min_psnr_db,
     )
 
 
@@ -79,12 +88,18 @@ class _Drawing:
 
     def pictures(self, preset: Preset) -> Pictures:
         meaning = PRESETS[preset]
-        is_low = self.has_low and meaning.wants_low_precision
         plan = sampling_plan(meaning.num_steps, GUIDANCE, prediction=self._manifest["prediction"])
         plans = vars(stack_plans([plan] * len(self._noise)))
-        sample = looped(self._runner(LOW_STEP if is_low else "tdnet_step"))
+        sample = looped(self._runner(LOW_STEP if self._is_low(preset) else "tdnet_step"))
         (latents,) = sample({"noise": self._noise, "condition": self._condition, **plans})
         return self._run("vae_decoder", latents=latents)
+
+    def min_psnr_db(self, preset: Preset) -> float:
+        """What is asked of its pictures: as much as of whole runs in its precision."""
+        return MIN_PSNR_DB[self._manifest["graphs"][LOW_STEP]["precision"]] if self._is_low(preset) else 0.0
+
+    def _is_low(self, preset: Preset) -> bool:
+        return self.has_low and PRESETS[preset].wants_low_precision
 
     def _run(self, graph: str, **feeds: NDArray) -> NDArray:
         return self._runner(graph)(feeds)[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from export.endings import fail, refuse
 from export.figures import read_page, record, write_page
 from export.manifest import read_manifest
-from export.preset_quality import EXACT, NUM_PICTURES, PresetQuality, compare_presets
+from export.preset_quality import EXACT, PresetQuality, compare_presets
 from export.verify import GraphCheck, check_graph
 from export.weights import WeightsOrigin, networks_of, read_origin
 from export.whole_run import NUM_STEPS, RunCheck, check_runs
@@ -42,7 +42,7 @@ class VerifyOptions:
     is_quick: bool
     is_recorded: bool
     page: Path | None
-    num_pictures: int = NUM_PICTURES
+    num_pictures: int
 
 
 def verify(
@@ -86,17 +86,32 @@ def verify(
     checks = _check_graphs(root, manifest, networks, options.batch_sizes)
     runs = [] if options.is_quick else _check_runs(root, manifest, variant, networks)
     presets = {} if options.is_quick else _compare_presets(root, manifest, options.num_pictures)
-    is_good = all(error.is_within_tolerance for check in checks.values() for error in check.errors)
-    is_good &= all(run.is_within_tolerance for run in runs)
-    if is_good and options.is_recorded and not options.is_quick:
+    faults = faults_of(checks, runs, presets)
+    if not faults and options.is_recorded and not options.is_quick:
         try:
             manifest = record(root, manifest, checks, runs, presets)
             if options.page:
                 write_page(options.page, manifest)
         except OSError as error:
             return refuse(f"{error.filename}: {error.strerror}; what was found is not recorded")
-    print("every graph agrees with torch" if is_good else "FAILED: a graph differs from torch")
-    return 0 if is_good else 1
+    for fault in faults:
+        print(f"FAILED: {fault}")
+    if not faults:
+        print("every graph agrees with torch")
+    return 1 if faults else 0
+
+
+def faults_of(
+    checks: Mapping[str, GraphCheck], runs: Sequence[RunCheck], presets: Mapping[str, PresetQuality]
+) -> list[str]:
+    """Why a repository is not to be served, a line each; none if it is."""
+    errors = [error for check in checks.values() for error in check.errors]
+    faults = []
+    if not all(found.is_within_tolerance for found in (*errors, *runs)):
+        faults.append("a graph differs from torch")
+    if not all(quality.is_within_tolerance for quality in presets.values()):
+        faults.append(f"pictures of a preset are too far from those of {EXACT}")
+    return faults
 
 
 def reject(root: Path) -> None:
@@ -143,7 +158,7 @@ def _compare_presets(root: Path, manifest: Mapping, num_pictures: int) -> dict[s
     for preset, quality in found.items():
         print(
             f"{preset:<15} {quality.psnr_db:.1f} dB on average, {quality.least_psnr_db:.1f} at least, "
-            f"SSIM {quality.ssim:.4f}",
+            f"of at least {quality.min_psnr_db:.0f}, SSIM {quality.ssim:.4f} {_verdict(quality.is_within_tolerance)}",
             flush=True,
         )
     return found

@@ -31,8 +31,10 @@ STEPS_AXIS = "steps"
 """Stands in a shape for the number of denoising steps, which a call decides."""
 
 ENSEMBLE = "xmdpt"
-LOW_STEP = "tdnet_step_low"
 """Triton's name for all graphs in a row: `ensemble_spec`."""
+
+LOW_STEP = "tdnet_step_low"
+"""The graph for steps in low precision, which not every repository has."""
 
 Dtype = Literal["u8", "f32"]
 Prediction = Literal["epsilon", "v", "x0"]

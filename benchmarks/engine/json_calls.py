@@ -10,7 +10,7 @@ from itertools import product
 import httpx
 
 from benchmarks.engine.http_load import Call, files
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -24,14 +24,14 @@ def upload(port: int, num_sources: int) -> list[str]:
 
 def job_call(source: str, number: int, num_steps: int) -> Call:
     """A job of a number, which is its seed and chooses its pose."""
-    presets = list(PRESETS)
+    presets = list(POSE_PRESETS)
     pose = {"preset": presets[number % len(presets)]}
     return _call({"source": {"id": source}, "pose": pose, "steps": num_steps, "seed": number})
 
 
 def matrix_call(sources: Sequence[str], num_poses: int, num_steps: int) -> Call:
     """A batch of all sources in so many poses that all differ a little."""
-    presets = list(PRESETS.values())
+    presets = list(POSE_PRESETS.values())
     poses = [_moved(presets[number % len(presets)].key_points.points, number / 100) for number in range(num_poses)]
     matrix = {"sources": [{"id": source} for source in sources], "poses": poses}
     return _call({"matrix": matrix, "defaults": {"steps": num_steps}})

@@ -78,10 +78,13 @@ class ChangeWatch:
 
     async def _subscribed(self) -> PubSub:
         news = self._client.pubsub()
-        await news.subscribe(self._channel)
-        if await news.get_message(timeout=CALL_TIMEOUT_SECONDS) is None:
-            await news.aclose()
-            raise redis.TimeoutError
+        try:
+            await news.subscribe(self._channel)
+            if await news.get_message(timeout=CALL_TIMEOUT_SECONDS) is None:
+                raise redis.TimeoutError
+        except BaseException:
+            await _close(news)
+            raise
         return news
 
     async def _follow(self, news: PubSub) -> None:
@@ -94,6 +97,7 @@ class ChangeWatch:
             except StorageError:
                 # The waiters' own reads report the outage.
                 news = await self._again(news)
+                self._wake_everybody()
             except Exception:
                 # Ended, it would slow down every waiter from now on, and nobody would learn of it.
                 get_logger().exception("change_watch_failed")
@@ -117,8 +121,7 @@ class ChangeWatch:
     async def _again(self, news: PubSub) -> PubSub:
         """A new subscription, once the queue is there."""
         while True:
-            with suppress(redis.RedisError, OSError):
-                await news.aclose()
+            await _close(news)
             await asyncio.sleep(_OUTAGE_PAUSE_SECONDS)
             try:
                 with queue_errors():
@@ -128,9 +131,8 @@ class ChangeWatch:
 
     def _hear(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "subscribe":
-            # The client has mended the line by itself: what was said meanwhile is not known.
-            for followers in self._followers.values():
-                _set_all(followers)
+            # The client has mended the line by itself.
+            self._wake_everybody()
         if message["type"] != "message":
             return
         change = json.loads(message["data"])
@@ -140,6 +142,17 @@ class ChangeWatch:
             for ended in self._waiters.get(changed, ()):
                 if not ended.done():
                     ended.set_result(mapping(change.get("shown", ())))
+
+    def _wake_everybody(self) -> None:
+        """The line has been mended: what was said meanwhile is not known."""
+        for followers in self._followers.values():
+            _set_all(followers)
+        self.wake_all()
+
+
+async def _close(news: PubSub) -> None:
+    with suppress(redis.RedisError, OSError):
+        await news.aclose()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -28,7 +28,9 @@ def put(folder: Path, name: str, content: Iterable[bytes], *, is_durable: bool =
     temporary = _temporary_name()
     with opened(folder) as fd:
         try:
-            _write_new(temporary, fd, content, is_durable=is_durable)
+            with _written(temporary, fd, content) as file:
+                if is_durable:
+                    os.fsync(file)
             os.replace(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         except BaseException:
             unlink(temporary, fd)
@@ -49,11 +51,9 @@ def put_new(folder: Path, name: str, content: Iterable[bytes], parent: Path | No
         folders = [stack.enter_context(opened(each)) for each in (folder, parent) if each is not None]
         fd = folders[0]
         try:
-            with open(os.open(temporary, _WRITE, _PRIVATE_FILE, dir_fd=fd), "wb") as file:
-                file.writelines(content)
-                file.flush()
+            with _written(temporary, fd, content) as file:
                 is_named = _named(temporary, name, fd)
-                _sync_all([file.fileno(), *folders] if is_named else [file.fileno()])
+                _sync_all([file, *folders] if is_named else [file])
             if not is_named:
                 os.replace(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
                 _sync_all(folders)
@@ -110,7 +110,8 @@ def check_writable(folder: Path) -> None:
     probe = _temporary_name()
     with opened(folder) as fd:
         try:
-            _write_new(probe, fd, [b"x"], is_durable=True)
+            with _written(probe, fd, [b"x"]) as file:
+                os.fsync(file)
         finally:
             unlink(probe, fd)
 
@@ -147,8 +148,10 @@ def _named(temporary: str, name: str, folder: int) -> bool:
 
 def _sync_all(files: Sequence[int]) -> None:
     """Have all of them on disk, at one time."""
-    others = [_SYNCS.submit(os.fsync, file) for file in files[1:]]
+    others: list[Future[None]] = []
     try:
+        for file in files[1:]:
+            others.append(_SYNCS.submit(os.fsync, file))
         os.fsync(files[0])
     finally:
         # Nobody closes what is being synced.
@@ -157,12 +160,13 @@ def _sync_all(files: Sequence[int]) -> None:
         other.result()
 
 
-def _write_new(name: str, folder: int, content: Iterable[bytes], *, is_durable: bool) -> None:
+@contextmanager
+def _written(name: str, folder: int, content: Iterable[bytes]) -> Iterator[int]:
+    """A new file with this content, open to be synced."""
     with open(os.open(name, _WRITE, _PRIVATE_FILE, dir_fd=folder), "wb") as file:
         file.writelines(content)
         file.flush()
-        if is_durable:
-            os.fsync(file.fileno())
+        yield file.fileno()
 
 
 def unlink(name: str | Path, folder: int | None = None) -> bool:

@@ -55,6 +55,7 @@ class OnnxBackend(GraphMethods):
 
         Raises:
             ModelRepositoryError: a graph doesn't load, or its inputs and outputs differ from the contract.
+            ResourceExhaustedError: the device has no memory for the graphs.
             ConfigurationError: CUDA is asked for and doesn't load.
         """
         self.device: Device = usable_device(provider)
@@ -68,6 +69,8 @@ class OnnxBackend(GraphMethods):
         self.variant = repository.variant.name
         self.model_digest = repository.model_digest
         self.precision, self.low_precision = repository.precision, repository.low_precision
+        if warning := low_step_warning(self.device, self.low_precision):
+            get_logger().warning(warning)
         self._repository, self._num_threads = repository, num_threads
         self._sessions: dict[str, GraphSession] = {}
         self.choose(execution)
@@ -76,15 +79,18 @@ class OnnxBackend(GraphMethods):
         """See GraphMethods; step and loop are never in memory at one time.
 
         Raises:
-            ModelRepositoryError: as at the start.
+            ModelRepositoryError, ResourceExhaustedError: as at the start.
         """
         graphs = called_graphs(execution, self._repository.graphs)
+        if "tdnet_step" not in graphs:
+            # It holds its session.
+            self.resident_steps = None
         self._sessions = {name: session for name, session in self._sessions.items() if name in graphs}
         for name in graphs:
             if name not in self._sessions:
                 self._sessions[name] = self._open_session(name)
-        self.resident_steps = None
-        if self._is_resident and execution is Execution.STEPWISE:
+        # As long as the session is the same, so are they: what it has captured works on their arrays.
+        if self._is_resident and "tdnet_step" in graphs and self.resident_steps is None:
             self.resident_steps = OnnxResidentSteps(
                 self._sessions["tdnet_step"],
                 self._repository.variant.width,
@@ -112,6 +118,8 @@ class OnnxBackend(GraphMethods):
                 captures=self._is_resident and name == "tdnet_step",
             )
         except Exception as error:
+            if _is_out_of_memory(error):
+                raise ResourceExhaustedError(f"{name}: not enough memory to load it") from error
             raise ModelRepositoryError(f"{path}: ONNX Runtime refuses it: {_first_line(error)}") from None
         _check_contract(path, graph, repository.specs[name])
         return graph
@@ -133,6 +141,16 @@ def usable_device(provider: Provider) -> Device:
     if has_cuda():
         get_logger().warning("no GPU, graphs run on the CPU", reason=fault)
     return "cpu"
+
+
+def low_step_warning(device: Device, low_precision: str | None) -> str | None:
+    """Return what to say if steps in low precision are not made for the device."""
+    if device == "cpu" or low_precision != "int8":
+        return None
+    return (
+        "steps in low precision are int8, which is for CPUs, and take one row a call: on this GPU the presets fast and "
+        "draft may be slower than exact; build the repository with another --low-precision, or without"
+    )
 
 
 def _profile_sizes(max_rows: int) -> Sequence[int]:
@@ -157,9 +175,13 @@ def _translated(graph: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, MemoryError) or is_out_of_memory(str(error)):
+        if _is_out_of_memory(error):
             raise ResourceExhaustedError(f"{graph}: not enough memory for this batch") from error
         raise BackendError("backend_error", f"{graph}: the runtime could not run this batch") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or is_out_of_memory(str(error))
 
 
 def _first_line(error: Exception) -> str:

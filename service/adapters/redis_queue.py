@@ -126,15 +126,14 @@ class RedisJobIntake:
         """As the port says; StorageError as soon as the queue does not answer."""
         give_up_at, num_cancels = time.monotonic() + timeout_seconds, _num_cancels()
         await self.watch.start()
-        with self.watch.end_of(job_id) as ended:
-            while True:
-                # An end that comes while the job is read may not be in what was read.
-                is_ended = ended.done()
+        while True:
+            # Before the job is read: an end that comes while it is may not be in what was read.
+            with self.watch.end_of(job_id) as ended:
                 fields, position, work_ahead, *_ = await self._call("q1_read", job_id)
                 record = mapping(fields)
                 job = job_from_record(job_id, record, position, work_ahead) if record else None
                 left = give_up_at - time.monotonic()
-                if job is None or job.status.is_final or left <= 0 or is_ended or self._are_waits_over:
+                if job is None or job.status.is_final or left <= 0 or self._are_waits_over:
                     return job
                 _leave_if_cancelled(num_cancels)
                 await asyncio.wait({ended}, timeout=min(left, _POLL_SECONDS))

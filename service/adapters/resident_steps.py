@@ -42,7 +42,7 @@ class OnnxResidentSteps:
         profile_sizes: Sequence[int],
         translated: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        """Allocate for the largest profile; a profile's graphs are captured when it is first run.
+        """Allocate for the largest profile; a profile's graph of a direction is captured when it is first run.
 
         Args:
             graph: `tdnet_step`; on CUDA it was loaded to capture.
@@ -91,16 +91,22 @@ class OnnxResidentSteps:
             # In one copy: all timesteps, all guidance weights, all coefficients.
             columns = numbers[:, 0], numbers[:, 1], numbers[:, 2:].reshape(-1)
             profile.numbers.update_inplace(np.concatenate(columns))
-            self._run(profile)
+            self._run(profile, self._current)
         self._current = 1 - self._current
+
+    def capture(self, num_rows: int) -> None:
+        """See ResidentSteps."""
+        with self._translated():
+            for current in range(2):
+                self._run(self._profiles[num_rows], current)
 
     def try_step(self, num_rows: int) -> None:
         """See ResidentSteps."""
         with self._translated():
-            self._run(self._profiles[num_rows])
+            self._run(self._profiles[num_rows], self._current)
 
-    def _run(self, profile: _Profile) -> None:
-        self._graph.session.run_with_iobinding(profile.bindings[self._current], profile.options[self._current])
+    def _run(self, profile: _Profile, current: int) -> None:
+        self._graph.session.run_with_iobinding(profile.bindings[current], profile.options[current])
 
     def _profile(self, number: int, size: int) -> _Profile:
         numbers = {

@@ -14,7 +14,7 @@ from service.domain.errors import FieldIssue, RequestError
 from service.domain.job import MAX_DEADLINE_SECONDS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS, Priority
 from service.domain.webhook import WebhookEvent
 from service.gateway.batch_draft import MAX_ITEMS
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 
 MAX_INLINE_ITEMS = 1000
 _MAX_DEADLINE_MS = int(MAX_DEADLINE_SECONDS * 1000)
@@ -22,7 +22,7 @@ _MAX_DEADLINE_MS = int(MAX_DEADLINE_SECONDS * 1000)
 _NESTED = ("output", "preview", "metadata")
 _OF_THE_BATCH = ("deadline_ms", "webhook")
 # Stands for what the items bring, where only the defaults are looked at.
-_GOOD: Mapping[str, Any] = {"source": {"id": ""}, "pose": {"preset": next(iter(PRESETS))}}
+_GOOD: Mapping[str, Any] = {"source": {"id": ""}, "pose": {"preset": next(iter(POSE_PRESETS))}}
 
 
 class MatrixBody(Body):

@@ -30,8 +30,8 @@ class RangeView(BaseModel):
 class PresetQualityView(BaseModel):
     """How near its pictures came to those of `exact` from the same seeds, on held-out persons, at guidance 2."""
 
-    psnr_db: float | None = Field(description="Mean over the pictures; null if all were equal")
-    least_psnr_db: float | None = Field(description="Of the picture that differed most; likewise")
+    psnr_db: float | None = Field(description="Mean over the pictures; null if one was equal")
+    least_psnr_db: float | None = Field(description="Of the picture that differed most; null if all were equal")
     ssim: float = Field(description="Mean, 0 to 1")
     num_pictures: int
 

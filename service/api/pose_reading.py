@@ -7,7 +7,7 @@ from service.domain.pose import KeyPoints, Point, check_usable, read_points
 from service.domain.pose_formats import read_coco17, read_deepfashion, read_openpose
 from service.domain.pose_interpolation import between
 from service.domain.pose_moves import Moves, moved
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 
 
 def key_points_of(pose: PointsBody, pointer: str = "/pose") -> KeyPoints:
@@ -58,7 +58,7 @@ def _given(pose: PointsBody, pointer: str) -> tuple[str, KeyPoints]:
     """The form, and its key points before any move."""
     size, origin = _pair(pose.size), _pair(pose.origin)
     if pose.preset is not None:
-        return "preset", PRESETS[pose.preset].key_points
+        return "preset", POSE_PRESETS[pose.preset].key_points
     if pose.openpose is not None:
         return "openpose", read_openpose(pose.openpose, size, origin, pointer)
     if pose.deepfashion is not None:

@@ -14,7 +14,7 @@ from service.domain.errors import FieldIssue, RequestError
 from service.domain.person import FrameOfPose
 from service.domain.pose import MAX_FRAME_PX
 from service.domain.pose_moves import DEFAULT_MARGIN, MAX_MARGIN, MAX_SCALE, MAX_SHIFT_PX, MIN_SCALE
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 
 # A pose is given in one of these forms. The first of them tell key points, and of these all but names have a frame.
 _FORMS_WITH_FRAME = ("keypoints", "openpose", "coco17", "deepfashion")
@@ -218,8 +218,8 @@ def _check_points(pose: PointsBody, pointer: str) -> None:
     if not has_frame and (pose.size is not None or pose.origin is not None):
         listed = f"{', '.join(_FORMS_WITH_FRAME[:-1])} and {_FORMS_WITH_FRAME[-1]}"
         raise invalid([FieldIssue(pointer, f"size and origin go with {listed} only")])
-    if pose.preset is not None and pose.preset not in PRESETS:
-        detail = f"must be one of {', '.join(PRESETS)}"
+    if pose.preset is not None and pose.preset not in POSE_PRESETS:
+        detail = f"must be one of {', '.join(POSE_PRESETS)}"
         raise RequestError.of_field("unknown_preset", f"{pointer}/preset", detail)
 
 

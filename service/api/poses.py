@@ -12,7 +12,7 @@ from starlette.responses import Response
 from service.api.callers import ReaderDep
 from service.api.openapi import problems
 from service.api.views import points_fields
-from service.gateway.pose_presets import PRESETS, PosePreset, preset
+from service.gateway.pose_presets import POSE_PRESETS, PosePreset, preset
 from xmdpt.spec import IMAGE_SIZE
 
 router = APIRouter(prefix="/v1/poses/presets", tags=["poses"])
@@ -44,7 +44,7 @@ class PresetListView(BaseModel):
 @router.get("", operation_id="listPosePresets", summary="Poses that have names", responses=problems())
 async def list_presets(_caller: ReaderDep) -> PresetListView:
     """Names and key points; a request takes one by `pose.preset`, or its key points moved by hand."""
-    return PresetListView(data=[_view(each) for each in PRESETS.values()])
+    return PresetListView(data=[_view(each) for each in POSE_PRESETS.values()])
 
 
 @router.get(

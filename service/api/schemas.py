@@ -116,12 +116,13 @@ class GenerationBody(Body):
     )
     preset: Annotated[Preset, Field(strict=False)] = Field(
         default=Preset.EXACT,
-        description="`exact`: float32; `fast`: the same steps in low precision; `draft`: fewer steps, in low precision "
-        "where the model has it. A number of steps beside it comes first. `GET /v1/models` tells what each costs",
+        description="`exact`: the model's own precision; `fast`: the same steps in low precision; `draft`: fewer "
+        "steps, in low precision where the model has it. A number of steps beside it comes first. `GET /v1/models` "
+        "tells what each costs",
     )
     steps: Annotated[int, Field(ge=MIN_STEPS, le=MAX_STEPS), WHOLE] | None = Field(
         default=None,
-        description="Denoising steps; if absent "
+        description="Denoising steps; if absent or null "
         f"{DEFAULT_STEPS}, with the preset `draft` {PRESETS[Preset.DRAFT].num_steps}",
     )
     guidance: float = Field(

@@ -1,7 +1,9 @@
 """The backend that the settings name, opened and measured, and the model as clients see it."""
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import service
@@ -17,6 +19,16 @@ from service.ports.backend import InferenceBackend
 from service.settings import DEFAULT_MODEL_REPOSITORY, Settings, SimulatedSettings
 from service.telemetry.logs import get_logger
 from xmdpt.presets import Preset
+from xmdpt.repository import MANIFEST_NAME
+
+_MISSING = object()
+# Of a preset: decibels are null where pictures are equal.
+_FIGURES: Mapping[str, tuple[type, ...]] = {
+    "psnr_db": (int, float, NoneType),
+    "least_psnr_db": (int, float, NoneType),
+    "ssim": (int, float),
+    "num_pictures": (int,),
+}
 
 
 def measure(settings: Settings, backend: InferenceBackend) -> Capacity:
@@ -92,15 +104,34 @@ def served_model(settings: Settings) -> ServedModel:
     )
 
 
-def _quality(verification: Mapping[str, Any]) -> Mapping[Preset, PresetQuality]:
-    """Raises ModelRepositoryError: the manifest states something else of them."""
-    try:
-        return {Preset(name): PresetQuality(**figures) for name, figures in verification.get("presets", {}).items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        hint = "record them again with `python -m export verify --record`"
-        raise ModelRepositoryError(
-            f"XMDPT_MODEL_REPOSITORY: its figures of presets are no such: {error}; {hint}"
-        ) from None
+def _quality(verification: Any) -> Mapping[Preset, PresetQuality]:
+    """Figures of the presets that this version knows, whatever else a newer one recorded.
+
+    Raises:
+        ModelRepositoryError: one of these figures is missing or is none.
+    """
+    presets = verification.get("presets", {}) if isinstance(verification, Mapping) else None
+    if not isinstance(presets, Mapping):
+        raise _no_figures("presets")
+    return {preset: _quality_of(preset, presets[preset]) for preset in Preset if preset in presets}
+
+
+def _quality_of(preset: Preset, figures: Any) -> PresetQuality:
+    found: dict[str, Any] = {}
+    for name, kinds in _FIGURES.items():
+        value = figures.get(name, _MISSING) if isinstance(figures, Mapping) else _MISSING
+        is_odd = isinstance(value, bool) or (isinstance(value, float) and not isfinite(value))
+        if is_odd or not isinstance(value, kinds):
+            raise _no_figures(f"presets.{preset}.{name}")
+        found[name] = value
+    return PresetQuality(**found)
+
+
+def _no_figures(place: str) -> ModelRepositoryError:
+    return ModelRepositoryError(
+        f"XMDPT_MODEL_REPOSITORY: {MANIFEST_NAME}: verification.{place} is missing or not what `python -m export "
+        "verify --record` writes; record it again"
+    )
 
 
 def _open_repository(settings: Settings, *, has_files: bool) -> ModelRepository:

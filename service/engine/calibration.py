@@ -62,21 +62,20 @@ def calibrate(
     warm_up(backend, sizes[0], asked)
     stage_seconds = _stage_seconds(backend, sizes[0], asked, budget_seconds * _STAGES_SHARE, clock)
     curve, max_rows = _curve(backend, sizes, asked, stage_seconds[_QUICKEST], budget_seconds, clock)
-    low_step_ratio = _low_step_ratio(backend, curve, budget_seconds * _LOW_SHARE, clock)
     while True:
-        chosen = choose_capacity(curve, stage_seconds, max_rows, execution, num_slots)
-        capacity = replace(chosen, low_step_ratio=low_step_ratio)
-        backend.choose(capacity.execution)
+        capacity = choose_capacity(curve, stage_seconds, max_rows, execution, num_slots)
         try:
+            backend.choose(capacity.execution)
             for num_rows in _sizes_in_use(backend, capacity.max_batch):
                 warm_up(backend, num_rows, capacity.execution)
         except ResourceExhaustedError:
-            # An encoder or the decoder may need more than a step does.
+            # An encoder, the decoder or the other denoising graph may need more than a step does.
             if capacity.max_batch == 1:
                 raise
             max_rows = capacity.max_batch // 2
         else:
-            return capacity
+            ratio = _low_step_ratio(backend, curve, capacity.max_batch, budget_seconds * _LOW_SHARE, clock)
+            return replace(capacity, low_step_ratio=ratio)
 
 
 def _sizes(backend: InferenceBackend, max_batch: int) -> list[int]:
@@ -109,9 +108,15 @@ def _stage_seconds(
     return {stage.value: medians[stage] for stage in Stage if stage in medians}
 
 
-def _low_step_ratio(backend: InferenceBackend, curve: StepCurve, budget_seconds: float, clock: Clock) -> float:
-    """A step in low precision over another one, of as many rows as the curve's first point; the backend is warm."""
-    num_rows, seconds = curve.points[0]
+def _low_step_ratio(
+    backend: InferenceBackend, curve: StepCurve, max_batch: int, budget_seconds: float, clock: Clock
+) -> float:
+    """A step in low precision over another one, of as many rows as batches may have; the backend is warm.
+
+    Where a step in low precision takes one row a call, it costs that often, however little rows cost otherwise.
+    """
+    # Of sizes that were timed.
+    num_rows, seconds = max((point for point in curve.points if point[0] <= max_batch), default=curve.points[0])
     call = stage_calls(backend, num_rows, Execution.STEPWISE).get(Stage.DENOISE_LOW)
     if call is None or not seconds:
         return 1.0

@@ -54,8 +54,9 @@ class Executor:
         rows = sorted((self._set.slot(row.job_id), row.job_id, row.step_index) for row in batch.rows)
         own_slots = [slot for slot, _, _ in rows]
         slots = _index(own_slots)
-        # A backend with profiles takes only certain numbers of rows: the rows beyond ours are nobody's.
-        padding = self._padded(len(rows)) - len(rows)
+        # A backend with profiles takes only certain numbers of rows: the rows beyond ours are nobody's. Steps in low
+        # precision have no profiles, and each row may cost a call.
+        padding = 0 if batch.stage is Stage.DENOISE_LOW else self._padded(len(rows)) - len(rows)
         match batch.stage:
             case Stage.ENCODE_SOURCE:
                 pictures = self._pictures(batch.stage, rows, padding)

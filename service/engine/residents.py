@@ -59,13 +59,12 @@ class Residents:
             BackendError: the device could not, or latents are not finite: nothing looks at them between steps.
         """
         for key in keys:
-            row = self._row(key)
-            if row is None:
-                continue
-            latents = self._steps.latents(row)
+            row, slot = self._row(key), self._set.slot(key)
+            latents = self._set.latents[slot] if row is None else self._steps.latents(row)
+            # Also of who has left its row: what was copied then was not looked at.
             if not np.isfinite(np.vdot(latents, latents)):
                 raise BackendError("backend_error", f"{Stage.DENOISE}: the latents hold values that are not finite")
-            self._set.latents[self._set.slot(key)] = latents
+            self._set.latents[slot] = latents
 
     def denoised(self, key: str) -> F32:
         """[4,32,32] that the picture's last step expects its latents to become."""

@@ -23,11 +23,15 @@ LOOP_STEPS = 2
 def warm_up(backend: InferenceBackend, num_rows: int, execution: Execution) -> None:
     """Run all stages once, with so many rows: a runtime allocates at a size's first call what later ones use.
 
+    No job may be in flight.
+
     Raises:
         BackendError: a graph can't run.
     """
     for call in stage_calls(backend, num_rows, execution).values():
         call()
+    if execution is Execution.STEPWISE and isinstance(backend, ResidentBackend) and backend.resident_steps:
+        backend.resident_steps.capture(num_rows)
 
 
 def stage_calls(backend: InferenceBackend, num_rows: int, execution: Execution) -> Mapping[Stage, Callable[[], object]]:

@@ -27,7 +27,7 @@ from service.gateway.batch_items import BatchItem, ItemPose, item_from_line, ite
 from service.gateway.jobs import new_job
 from service.gateway.library import Library
 from service.gateway.models import ServedModel
-from service.gateway.pose_presets import PRESETS, preset
+from service.gateway.pose_presets import POSE_PRESETS, preset
 from service.gateway.poses import draw_pose
 from service.gateway.submission import Submission
 from service.ports.batches import BatchBooks, FeedingTurn, SkippedItem
@@ -228,7 +228,7 @@ class BatchFeeder:
     async def _skeleton(self, pose: ItemPose, tenant: str) -> bytes:
         if pose.pose_id:
             return await self._stored(pose.pose_id, "pose", tenant)
-        if pose.preset and pose.preset not in PRESETS:
+        if pose.preset and pose.preset not in POSE_PRESETS:
             raise NewerVersionError("a pose of the manifest is a preset of a newer version")
         key_points = preset(pose.preset).key_points if pose.preset else pose.key_points
         if key_points is None:

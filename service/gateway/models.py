@@ -20,8 +20,8 @@ class PresetQuality:
     """How near pictures of a preset came to those of `exact`, from the same seeds, when the repository was verified.
 
     Attributes:
-        psnr_db: mean over the pictures; None if all were equal.
-        least_psnr_db: of the picture that differed most; likewise.
+        psnr_db: mean over the pictures; None if one was equal.
+        least_psnr_db: of the picture that differed most; None if all were equal.
         ssim: mean, 0 .. 1.
         num_pictures: that were compared.
     """

@@ -40,12 +40,12 @@ def _read() -> Mapping[str, PosePreset]:
     return {entry["name"]: PosePreset(entry["name"], parse_key_points(entry["keypoints"], _SIZE)) for entry in entries}
 
 
-PRESETS = _read()
+POSE_PRESETS = _read()
 """By name, in the order in which they are shown."""
 
 
 def preset(name: str) -> PosePreset:
     """The pose of this name; NotFoundError if there is none."""
-    if name not in PRESETS:
+    if name not in POSE_PRESETS:
         raise NotFoundError("there is no such preset; `GET /v1/poses/presets` names all")
-    return PRESETS[name]
+    return POSE_PRESETS[name]

@@ -29,7 +29,10 @@ class InferenceBackend(Protocol):
     low_precision: str | None
     """Likewise of its graph for steps in low precision, such as `int8`; None if it has none."""
     profile_sizes: Sequence[int]
-    """Numbers of rows that a call may have, growing from 1; empty: any, up to the graph's largest batch."""
+    """Numbers of rows that a call may have, growing from 1; empty: any, up to the graph's largest batch.
+
+    A call of `denoise_step_low` may have any number: its rows may be computed one by one.
+    """
 
     def choose(self, execution: Execution) -> None:
         """Be ready for this execution's denoising graph; the other one need not be loaded any more."""
@@ -98,6 +101,10 @@ class ResidentSteps(Protocol):
 
         If it raises, all rows are as before. Rows from B on hold nothing any more.
         """
+        ...
+
+    def capture(self, num_rows: int) -> None:
+        """Run steps of so many rows in every way that `step` will, so that none is a first one; rows are lost."""
         ...
 
     def try_step(self, num_rows: int) -> None:

@@ -21,7 +21,7 @@ from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_vectors import RedisVectorCache
 from service.domain.digest import vector_key
 from service.domain.inputs import unpack_inputs
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 from service.ports.vectors import VectorWish
 from tests.api import pictures
 from tests.api.bad_inputs import GOOD_BODY, GOOD_PNG, JSON_POSE, POSE, SKELETON, SOURCE, as_form, as_json, part
@@ -84,10 +84,10 @@ def test_source_when_uploaded_then_it_is_told_and_found_again(edge: QueueEdge, s
 POSES = {
     "key points": (as_json(POSE), [list(map(float, point)) for point in POSE["keypoints"]]),
     "key points in a form": (as_form(JSON_POSE), [list(map(float, point)) for point in POSE["keypoints"]]),
-    "preset": (as_json({"preset": "back"}), [p and list(p) for p in PRESETS["back"].key_points.points]),
+    "preset": (as_json({"preset": "back"}), [p and list(p) for p in POSE_PRESETS["back"].key_points.points]),
     "preset in a form": (
         as_form(part("pose_preset", b"back", is_file=False)),
-        [p and list(p) for p in PRESETS["back"].key_points.points],
+        [p and list(p) for p in POSE_PRESETS["back"].key_points.points],
     ),
     "drawing": (as_json({"skeleton": in_json(GOOD_PNG)}), None),
     "drawing in a form": (as_form(SKELETON), None),

@@ -12,7 +12,7 @@ from service.domain.inputs import unpack_inputs
 from service.domain.pose import KeyPoints, Point
 from service.domain.pose_interpolation import between
 from service.domain.pose_moves import Moves, moved
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 from service.gateway.poses import draw_pose
 from tests.api.bad_inputs import GOOD_BODY, SOURCE, as_form, as_json, part
 from tests.api.bad_poses import (
@@ -43,8 +43,8 @@ DEEPFASHION = KeyPoints(tuple((80.0 + 5 * i, 40.0 + 9 * i) for i in range(18)), 
 MIRRORED = Moves(is_mirrored=True)
 ALL_MOVES = {"mirror": True, "fit": {"margin": 0.2}, "scale": 0.9, "shift": [10, -5]}
 AFTER_ALL_MOVES = Moves(is_mirrored=True, margin=0.2, scale=0.9, shift=(10, -5))
-OF_WALKING = PRESETS["walking"].key_points
-OF_STANDING = PRESETS["standing"].key_points
+OF_WALKING = POSE_PRESETS["walking"].key_points
+OF_STANDING = POSE_PRESETS["standing"].key_points
 
 # What a client sends as `pose`, and what is to be drawn.
 FORMS: dict[str, tuple[dict[str, Any], KeyPoints]] = {

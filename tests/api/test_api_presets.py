@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from service.domain.inputs import unpack_inputs
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 from tests.api.bad_inputs import GOOD_BODY, SKELETON, SOURCE, as_form, as_json, part
 from tests.api.conftest import Edge
 from xmdpt.persons.render import render_pair
@@ -51,18 +51,18 @@ def test_list_when_read_then_each_preset_has_key_points_and_a_picture_of_them(ed
         picture = edge.client.get(preset["image"])
         assert picture.headers["content-type"] == "image/png"
         with Image.open(io.BytesIO(picture.content)) as image:
-            assert np.asarray(image).tobytes() == PRESETS[preset["name"]].skeleton
+            assert np.asarray(image).tobytes() == POSE_PRESETS[preset["name"]].skeleton
         body = GOOD_BODY | {"pose": {name: preset[name] for name in ("keypoints", "size", "origin")}}
         edge.intake.clear()
         assert edge.client.post("/v1/jobs", json=body).status_code == httpx.codes.ACCEPTED
-        assert skeleton_of_the_job(edge) == PRESETS[preset["name"]].skeleton, "the key points are another pose"
+        assert skeleton_of_the_job(edge) == POSE_PRESETS[preset["name"]].skeleton, "the key points are another pose"
 
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_preset_when_compared_with_its_person_then_the_key_points_are_that_persons(name: str) -> None:
     view = render_pair(SEEDS[name], num_views=1).views[0]
 
-    points = PRESETS[name].key_points.points
+    points = POSE_PRESETS[name].key_points.points
 
     assert [point is not None for point in points] == view.visible.tolist()
     seen = np.array([point for point in points if point is not None])
@@ -70,7 +70,7 @@ def test_preset_when_compared_with_its_person_then_the_key_points_are_that_perso
 
 
 def test_presets_when_compared_then_no_two_are_alike() -> None:
-    assert len({preset.skeleton for preset in PRESETS.values()}) == len(SEEDS)
+    assert len({preset.skeleton for preset in POSE_PRESETS.values()}) == len(SEEDS)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_job_when_it_names_a_preset_then_it_gets_its_skeleton(edge: Edge, reques
     response = edge.client.post("/v1/jobs", **request_body)
 
     assert response.status_code == httpx.codes.ACCEPTED, response.text
-    assert skeleton_of_the_job(edge) == PRESETS["back"].skeleton
+    assert skeleton_of_the_job(edge) == POSE_PRESETS["back"].skeleton
 
 
 @pytest.mark.parametrize(

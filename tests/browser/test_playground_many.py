@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.playground_page import (
@@ -114,6 +114,26 @@ def test_history_when_a_take_is_clicked_after_a_reload_then_photo_pose_settings_
     expect(page.get_by_role("button", name="Rendered person in a pink dress")).to_have_attribute("aria-pressed", "true")
     expect(preset(page, "back")).to_have_attribute("aria-pressed", "true")
     assert [page.locator(f"[name={name}]").input_value() for name in ("steps", "guidance", "seed")] == ["5", "3", "7"]
+
+
+def test_history_when_the_preset_of_a_take_is_no_longer_offered_then_the_exact_one(page: Page) -> None:
+    def without_fast(route: Route) -> None:
+        models = route.fetch().json()
+        for model in models["data"]:
+            model["presets"] = [preset for preset in model["presets"] if preset["name"] != "fast"]
+        route.fulfill(json=models)
+
+    page.locator("[name=preset]").select_option("fast")
+    generate(page)
+    page.route("**/v1/models", without_fast)
+    page.reload()
+    expect(page.locator("[name=preset] option")).to_have_count(2)
+    expect(page.locator("#history li")).to_have_count(1)
+
+    history(page, 0)
+
+    expect(page.locator("[name=preset]")).to_have_value("exact")
+    generate(page)
 
 
 def test_job_when_the_page_is_left_then_it_goes_on_and_is_found_again(page: Page) -> None:

@@ -14,7 +14,7 @@ from service.domain.pose_interpolation import between as service_between
 from service.domain.pose_moves import Moves
 from service.domain.pose_moves import moved as service_moved
 from service.domain.request import SamplingParams
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 from service.gateway.poses import draw_pose
 from tests.api.bad_poses import ANNOTATION, OPENPOSE
 from tests.client.conftest import Call
@@ -27,7 +27,7 @@ from xmdpt.preprocess import to_photo
 from xmdpt_client import JobFailedError, KeyPoints, Picture, RequestError, between, moved
 
 STANDING, WALKING = {"preset": "standing"}, {"preset": "walking"}
-OF_STANDING, OF_WALKING = PRESETS["standing"].key_points, PRESETS["walking"].key_points
+OF_STANDING, OF_WALKING = POSE_PRESETS["standing"].key_points, POSE_PRESETS["walking"].key_points
 OF_FILE = ServiceKeyPoints(
     tuple(point and (float(point[0]), float(point[1])) for point in POSE_DOCUMENT["keypoints"]),
     tuple(POSE_DOCUMENT["size"]),

@@ -56,3 +56,29 @@ async def test_watch_when_a_traced_request_starts_it_then_its_lines_do_not_name_
 
     assert [line["event"] for line in lines] == ["change_watch_failed"]
     assert "trace_id" not in lines[0]
+
+
+async def test_watch_when_the_line_was_cut_then_all_who_wait_look_again(
+    watch: ChangeWatch, client: redis.Redis
+) -> None:
+    with watch.changes_of(a_job_id()) as changed, watch.end_of(a_job_id()) as ended:
+        await watch.start()
+        client.client_kill_filter(_type="pubsub")
+
+        async with asyncio.timeout(20):
+            await changed.wait()
+            assert await ended == {}, "nothing is known of it"
+
+
+async def test_watch_when_its_start_is_cancelled_before_the_answer_then_no_line_stays_open(
+    watch: ChangeWatch, client: redis.Redis
+) -> None:
+    client.client_pause(600)
+    task = asyncio.create_task(watch.start())
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+
+    # Answered once the pause is over, and behind what the cancelled line may have sent.
+    assert client.pubsub_numsub(CHANNEL) == [(CHANNEL, 0)]

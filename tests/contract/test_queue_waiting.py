@@ -182,6 +182,25 @@ async def test_wait_for_end_when_the_line_was_cut_then_it_is_mended_and_wakes_at
     assert seconds < FASTER_THAN_POLLING_SECONDS
 
 
+async def test_wait_for_end_when_the_line_is_cut_and_mended_meanwhile_then_it_waits_on_for_the_end(
+    queue: Queue,
+) -> None:
+    await queue.submit(1)
+    task = await queue.waiter(1)
+    with queue.intake.watch.changes_of(a_job_id(1)) as mended:
+        queue.client.client_kill_filter(_type="pubsub")
+        async with asyncio.timeout(20):
+            await mended.wait()
+    for _ in range(3):
+        await queue.intake.read(a_job_id(1))
+    assert not task.done()
+
+    (job,) = queue.leases.claim(1, 0)
+    queue.leases.succeed(job.id, a_result(job.fence))
+
+    assert (await task).status is JobStatus.SUCCEEDED
+
+
 async def test_wait_for_end_when_the_waiter_leaves_then_nothing_of_it_stays(queue: Queue) -> None:
     await queue.submit(1)
     await queue.intake.wait_for_end(a_job_id(1), 0)  # opens the connections

@@ -1,23 +1,16 @@
-"""Latents that stay on a device: rows by themselves, steps that fail, and pictures that come, go and come back."""
+"""Latents that stay on a device: steps that fail, and pictures that come, go and come back."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from service.adapters.device_rows import DeviceRows
-from service.adapters.model_repository import open_model_repository
-from service.adapters.onnx_backend import OnnxBackend, usable_device
-from service.domain.errors import BackendError, ConfigurationError, ResourceExhaustedError
-from service.domain.execution import Execution
+from service.domain.errors import BackendError, ResourceExhaustedError
 from service.domain.stage import Stage
 from service.engine.executor import Executor
-from service.engine.warmup import stage_calls
 from service.engine.working_set import PreparedJob, WorkingSet
 from service.ports.backend import F32
 from service.scheduling.actions import Row, RunBatch
-from tests.contract.test_onnx_backend import SHIPPED
-from xmdpt.graph_session import GraphSession
 from xmdpt.sampler import initial_noise, sampling_plan
 from xmdpt.spec import VARIANTS
 
@@ -58,6 +51,9 @@ class Recording:
             if row in self.rows
         }
 
+    def capture(self, num_rows: int) -> None:
+        """There is nothing to prepare."""
+
     def try_step(self, num_rows: int) -> None:
         """Nothing changes."""
 
@@ -87,28 +83,6 @@ def a_job(seed: int) -> PreparedJob:
 
 def step(executor: Executor, keys: Sequence[int], index: int) -> None:
     executor.run(RunBatch(0, Stage.DENOISE, tuple(Row(str(key), index) for key in keys)))
-
-
-def test_rows_when_written_moved_and_read_then_only_they_change() -> None:
-    rows = DeviceRows(4, (2, 3), "cpu")
-    numbers = np.arange(6, dtype=np.float32).reshape(2, 3)
-
-    rows.write(2, numbers)
-    rows.move(2, 0)
-    kept = rows.read(2)
-    rows.write(2, numbers + 1)
-
-    assert (rows.part(0, 4).numpy() == np.stack([numbers, 0 * numbers, numbers + 1, 0 * numbers])).all()
-    assert (kept == numbers).all(), "what was read is a copy"
-    assert rows.view(3, (1, 3)).numpy().tolist() == [[3, 4, 5]]
-
-
-def test_rows_when_the_array_is_gone_then_its_parts_still_hold_it() -> None:
-    part = DeviceRows(2, (1024, 1024), "cpu").part(1, 1)
-
-    part.update_inplace(np.ones((1, 1024, 1024), np.float32))
-
-    assert part.numpy().min() == 1
 
 
 def test_steps_when_the_batch_stays_the_same_then_nothing_is_written_to_the_device() -> None:
@@ -189,46 +163,14 @@ def test_decode_when_latents_are_not_finite_then_it_fails_and_nobody_gets_a_pict
     assert working_set.pictures == {}
 
 
-def test_backend_when_steps_are_tried_between_real_ones_then_these_go_on_as_if_nothing_had_been() -> None:
-    backend = OnnxBackend(open_model_repository(SHIPPED), 1, Execution.STEPWISE, "cpu", resident_sizes=(1, 2))
-    steps = backend.resident_steps
-    assert steps is not None
-    numbers = np.concatenate([[500.0, 2.0], sampling_plan(NUM_STEPS, 2.0).coefficients[0]]).astype(np.float32)[None]
+def test_decode_when_latents_left_the_device_and_are_not_finite_then_it_fails_too() -> None:
+    steps = Recording()
+    executor, working_set = an_executor(steps)
+    step(executor, [0, 1], 0)
+    steps.rows[0][0][0, 0, 0] = np.nan
+    step(executor, [1], 1)
 
-    def latents_after_two_steps(*, with_trials: bool) -> F32:
-        steps.put(0, initial_noise(0), np.zeros_like(initial_noise(0)), np.ones(WIDTH, np.float32))
-        for _ in range(2):
-            steps.step(numbers)
-            if with_trials:
-                for num_rows in (1, 2):
-                    stage_calls(backend, num_rows, Execution.STEPWISE)[Stage.DENOISE]()
-        return steps.latents(0)
+    with pytest.raises(BackendError, match="not finite"):
+        executor.run(RunBatch(0, Stage.DECODE, (Row("0"),)))
 
-    wanted = latents_after_two_steps(with_trials=False)
-    assert np.abs(wanted).max() > 0
-    assert (latents_after_two_steps(with_trials=True) == wanted).all()
-
-
-def test_backend_when_whole_loops_are_chosen_then_no_step_is_resident_until_steps_are_again() -> None:
-    backend = OnnxBackend(open_model_repository(SHIPPED), 1, Execution.STEPWISE, "cpu", resident_sizes=(1,))
-
-    backend.choose(Execution.WHOLE_LOOP)
-    assert backend.resident_steps is None
-    backend.choose(Execution.STEPWISE)
-    assert backend.resident_steps is not None
-
-
-def test_provider_when_cuda_is_asked_for_and_is_not_there_then_refused_with_a_reason() -> None:
-    with pytest.raises(ConfigurationError, match=r"XMDPT_WORKER__PROVIDER=cuda: .* without CUDA"):
-        usable_device("cuda")
-
-
-def test_provider_when_auto_and_there_is_no_cuda_then_the_cpu() -> None:
-    assert usable_device("auto") == usable_device("cpu") == "cpu"
-
-
-def test_graph_when_it_must_run_on_cuda_and_would_not_then_it_does_not_run_elsewhere() -> None:
-    repository = open_model_repository(SHIPPED)
-
-    with pytest.raises(RuntimeError, match="without CUDA"):
-        GraphSession(repository.graphs["canet"], repository.weights_folders["canet"], 1, device="cuda")
+    assert working_set.pictures == {}

@@ -122,12 +122,13 @@ def test_image_of_the_gateway_when_built_then_of_the_model_it_holds_the_manifest
     assert copied == {"worker": whole, "worker-gpu": whole, "all": whole}
 
 
-def test_image_for_a_gpu_when_read_then_it_runs_as_the_worker_s_does() -> None:
+def test_image_for_a_gpu_when_read_then_it_runs_as_the_worker_s_does_but_never_on_a_cpu() -> None:
     def runs_as(target: str) -> set[str]:
-        words = ("ENV", "WORKDIR", "USER", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD", "RUN groupadd")
+        words = ("WORKDIR", "USER", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD", "RUN groupadd")
         return {line for line in STAGES[target] if line.startswith(words)}
 
     assert runs_as("worker-gpu") == runs_as("worker")
+    assert environment("worker-gpu") == environment("worker") | {"XMDPT_WORKER__PROVIDER": "cuda"}
 
 
 def test_image_when_run_then_its_ports_can_be_reached_from_outside() -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from export.preset_quality import compare_presets
+from export.preset_quality import PresetQuality, compare_presets
+from export.verify_command import faults_of
 from xmdpt.repository import load_manifest
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
@@ -19,6 +20,15 @@ def test_presets_when_compared_then_fast_is_nearer_than_draft_and_both_are_other
     assert (fast.least_psnr_db, draft.least_psnr_db) == (fast.psnr_db, draft.psnr_db)
     assert 1 > fast.ssim > draft.ssim > 0.99
     assert fast.num_pictures == draft.num_pictures == 1
+    assert fast.min_psnr_db == draft.min_psnr_db == 40
+    assert faults_of({}, [], found) == []
+
+
+@pytest.mark.parametrize("least", [39.9, float("nan")])
+def test_preset_when_one_picture_is_too_far_off_then_the_repository_is_not_to_be_served(least: float) -> None:
+    near, far = (PresetQuality(52.5, decibels, 0.99, 32, min_psnr_db=40) for decibels in (40, least))
+
+    assert faults_of({}, [], {"fast": near, "draft": far}) == ["pictures of a preset are too far from those of exact"]
 
 
 @pytest.mark.parametrize("case", ["nobody", "untrained", "rounded"])

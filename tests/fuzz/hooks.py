@@ -13,7 +13,7 @@ from typing import Any
 import schemathesis
 from schemathesis.generation.modes import GenerationMode
 
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 from tests.api import pictures
 from tests.api.bad_poses import COCO, HALFWAY, OPENPOSE, ROW
 
@@ -23,7 +23,7 @@ _POSES: tuple[dict[str, Any], ...] = (
     {"preset": "back"},
     {"skeleton": _DATA},
     {
-        "keypoints": [list(point) if point else None for point in PRESETS["standing"].key_points.points],
+        "keypoints": [list(point) if point else None for point in POSE_PRESETS["standing"].key_points.points],
         "size": [256, 256],
     },
     {"openpose": OPENPOSE, "mirror": True, "fit": {"margin": 0.2}},

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 from tests.integration.processes import RunningService, running_service, wait_until
 
 SIMULATED = {
@@ -34,7 +34,7 @@ def a_matrix(service: RunningService, source: bytes, num_poses: int) -> dict[str
     """One source ten times, and poses that all differ a little."""
     source_id = service.client.post("/v1/sources", files={"source": source}).raise_for_status().json()["id"]
     poses = []
-    presets = list(PRESETS.values())
+    presets = list(POSE_PRESETS.values())
     for number in range(num_poses):
         points = presets[number % len(presets)].key_points.points
         moved = [None if point is None else [point[0] + number / 100, point[1]] for point in points]

@@ -23,14 +23,19 @@ STAGES = {"source_encoder", "pose_encoder", "canet", "vae_decoder"}
 class TimedBackend(FakeBackend):
     """Each call moves its own clock; `fits` tells for some graphs the most rows that memory allows."""
 
-    def __init__(self, step_seconds: Callable[[int], float], fits: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        step_seconds: Callable[[int], float],
+        fits: Mapping[str, int] | None = None,
+        low_step_seconds: Callable[[int], float] | None = None,
+    ) -> None:
         self.now = 0.0
         seconds = {
             "source_encoder": lambda rows: ENCODER_SECONDS,
             "pose_encoder": lambda rows: ENCODER_SECONDS,
             "canet": lambda rows: 0.0,
             "tdnet_step": step_seconds,
-            "tdnet_step_low": lambda rows: 0.4 * step_seconds(rows),
+            "tdnet_step_low": low_step_seconds or (lambda rows: 0.4 * step_seconds(rows)),
             "sampler": lambda rows: LOOP_STEPS * step_seconds(rows),
             "vae_decoder": lambda rows: DECODER_SECONDS,
         }
@@ -110,10 +115,22 @@ def test_low_precision_when_there_is_a_graph_for_it_then_it_is_warm_and_its_step
 
     capacity = backend.calibrated(execution=execution)
 
-    assert capacity.low_step_ratio == pytest.approx((0.04 + CALL_SECONDS) / (0.1 + CALL_SECONDS))
+    rows, seconds = capacity.curve.points[-1]
+    assert rows > 1
+    assert capacity.low_step_ratio == pytest.approx((0.04 * rows + CALL_SECONDS) / seconds)
     assert ("tdnet_step_low", capacity.max_batch) in backend.calls
     assert "tdnet_step_low" not in capacity.stage_seconds
-    assert "0.41 times as long" in capacity_page(capacity, is_execution_set=True, are_slots_set=True)
+    assert "0.40 times as long" in capacity_page(capacity, is_execution_set=True, are_slots_set=True)
+
+
+def test_low_precision_when_rows_are_computed_one_by_one_then_its_steps_are_dearer_where_rows_cost_little() -> None:
+    backend = TimedBackend(gpu_like, low_step_seconds=lambda rows: rows * gpu_like(1))
+    backend.low_precision = "int8"
+
+    ratio = backend.calibrated(max_batch=8).low_step_ratio
+
+    assert ratio == pytest.approx((8 * gpu_like(1) + CALL_SECONDS) / (gpu_like(8) + CALL_SECONDS))
+    assert ratio > 2
 
 
 def test_low_precision_when_there_is_no_graph_for_it_then_no_step_is_cheaper() -> None:

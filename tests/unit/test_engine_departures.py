@@ -14,6 +14,7 @@ from tests.fakes.fake_backend import FakeBackend
 from tests.fakes.fake_leases import FakeLeases
 from tests.fakes.memory_vectors import MemoryVectors
 from tests.fakes.running_worker import SLOTS, a_job, run_until_idle
+from xmdpt.presets import Preset
 
 
 @pytest.fixture
@@ -138,6 +139,21 @@ def test_worker_when_a_backend_has_profiles_then_every_call_has_one_of_their_siz
 
     assert {rows for _, rows in backend.calls} <= {2, 4}
     assert {i: r.files for i, r in leases.succeeded.items()} == {i: r.files for i, r in plain.succeeded.items()}
+
+
+def test_worker_when_a_backend_has_profiles_then_steps_in_low_precision_are_not_padded(blobs: FileBlobs) -> None:
+    class Profiled(FakeBackend):
+        profile_sizes = (2, 4)
+        low_precision = "int8"
+
+    job, backend = a_job(1, blobs, num_steps=3), Profiled()
+    params = dataclasses.replace(job.request.params, preset=Preset.FAST)
+    job = dataclasses.replace(job, request=dataclasses.replace(job.request, params=params))
+
+    run_until_idle(FakeLeases([job]), blobs, backend)
+
+    assert [rows for graph, rows in backend.calls if graph == "tdnet_step_low"] == [1, 1, 1]
+    assert {rows for graph, rows in backend.calls if graph != "tdnet_step_low"} == {2}
 
 
 def with_previews(job: ClaimedJob, every_steps: int) -> ClaimedJob:

@@ -9,7 +9,10 @@ import pytest
 
 from service.adapters.model_repository import open_model_repository
 from service.adapters.onnx_backend import OnnxBackend
+from service.bootstrap.backend import served_model
 from service.domain.errors import ModelRepositoryError
+from service.settings import Settings
+from xmdpt.presets import Preset
 from xmdpt.repository import repository_digest
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
@@ -140,3 +143,43 @@ def test_repository_when_its_graphs_run_elsewhere_then_its_manifest_is_enough(tm
     assert repository.graph_digests.keys() == repository.specs.keys()
     with pytest.raises(ModelRepositoryError, match="No such file"):
         open_model_repository(tmp_path)
+
+
+def with_presets(root: Path, presets: object) -> Settings:
+    shutil.copy(SHIPPED / "MANIFEST.json", root)
+    edit_manifest(lambda manifest: manifest["verification"].update(presets=presets))(root)
+    return Settings(model_repository=root)
+
+
+FIGURES = {"psnr_db": 52.5, "least_psnr_db": 50, "ssim": 0.9982, "num_pictures": 32}
+
+
+def test_model_when_a_newer_version_recorded_more_then_the_presets_and_figures_that_are_known(tmp_path: Path) -> None:
+    equal = {**FIGURES, "psnr_db": None, "least_psnr_db": None}
+
+    model = served_model(with_presets(tmp_path, {"sketch": {}, "fast": {**FIGURES, "lpips": 0.01}, "draft": equal}))
+
+    assert {preset: vars(quality) for preset, quality in model.quality.items()} == {
+        Preset.FAST: FIGURES,
+        Preset.DRAFT: equal,
+    }
+
+
+@pytest.mark.parametrize(
+    ("presets", "place"),
+    [
+        ([], "presets"),
+        ({"fast": None}, "presets.fast.psnr_db"),
+        ({"fast": {**FIGURES, "psnr_db": "52.5"}}, "presets.fast.psnr_db"),
+        ({"fast": {**FIGURES, "ssim": None}}, "presets.fast.ssim"),
+        ({"fast": {**FIGURES, "ssim": float("nan")}}, "presets.fast.ssim"),
+        ({"fast": {**FIGURES, "num_pictures": True}}, "presets.fast.num_pictures"),
+        ({"fast": {"psnr_db": 52.5}}, "presets.fast.least_psnr_db"),
+    ],
+    ids=["a list", "nothing", "text", "null", "no number", "true", "missing"],
+)
+def test_model_when_figures_of_presets_are_none_then_refused_by_name(
+    tmp_path: Path, presets: object, place: str
+) -> None:
+    with pytest.raises(ModelRepositoryError, match=f"verification.{place} is missing or not what"):
+        served_model(with_presets(tmp_path, presets))

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from service.domain.pose import KeyPoints, Point
 from service.domain.pose_interpolation import between
 from service.domain.pose_moves import Moves, moved
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 from tests.unit.builders import repeatable
 from tests.unit.test_pose_moves import poses
 
 # Arms and legs: point, the one before it, the one before that.
 LIMBS = ((3, 2, 1), (4, 3, 2), (6, 5, 1), (7, 6, 5), (9, 8, 1), (10, 9, 8), (12, 11, 1), (13, 12, 11))
-NAMES = list(PRESETS)
+NAMES = list(POSE_PRESETS)
 
 
 def natural(pose: KeyPoints) -> list[np.ndarray | None]:
@@ -189,7 +189,7 @@ def test_between_when_there_is_no_neck_then_a_point_of_one_end_moves_with_the_ot
 
 @pytest.mark.parametrize("names", list(itertools.permutations(NAMES[::3], 2)))
 def test_between_when_of_two_persons_then_no_step_is_a_jump(names: tuple[str, str]) -> None:
-    first, last = (PRESETS[name].key_points for name in names)
+    first, last = (POSE_PRESETS[name].key_points for name in names)
     way = [natural(between(first, last, index / 100)) for index in range(101)]
 
     for before, after in itertools.pairwise(way):
@@ -200,7 +200,7 @@ def test_between_when_of_two_persons_then_no_step_is_a_jump(names: tuple[str, st
 
 @pytest.mark.parametrize("name", NAMES)
 def test_between_when_a_person_walks_to_the_mirror_then_the_half_is_nearly_its_own_mirror(name: str) -> None:
-    pose = PRESETS[name].key_points
+    pose = POSE_PRESETS[name].key_points
     mirrored = moved(pose, Moves(is_mirrored=True))
 
     half = between(pose, mirrored, 0.5)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.domain.pose import KeyPoints
 from service.domain.pose_moves import Moves, moved
-from service.gateway.pose_presets import PRESETS
+from service.gateway.pose_presets import POSE_PRESETS
 from tests.unit.builders import repeatable
 
 SIZES = st.tuples(st.floats(1, 4000), st.floats(1, 4000))
@@ -59,7 +59,7 @@ def test_mirror_when_done_then_left_and_right_change_their_places_and_their_name
 
 @pytest.mark.parametrize("name", ["standing", "side", "back"])
 def test_mirror_when_of_a_person_then_a_raised_left_hand_is_a_raised_right_hand(name: str) -> None:
-    pose = PRESETS[name].key_points
+    pose = POSE_PRESETS[name].key_points
 
     mirrored = moved(pose, Moves(is_mirrored=True))
 

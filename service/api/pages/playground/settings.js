@@ -68,8 +68,9 @@ export class Settings {
   /** Show these. */
   show(value) {
     const { preset, steps, guidance, sampler, pictures, seed } = this.form;
-    // Pictures of earlier visits had none.
+    // Pictures of earlier visits had none, or one that the model of today has no graph for: then nothing is selected.
     preset.value = value.preset ?? "exact";
+    if (!preset.value) preset.value = "exact";
     steps.value = value.steps;
     guidance.value = value.guidance;
     sampler.value = value.sampler;

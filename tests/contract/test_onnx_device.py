@@ -1,0 +1,65 @@
+"""What graphs run on: chosen, refused with a reason, or warned of; with too little memory, a smaller batch may fit."""
+
+from collections.abc import Iterator
+
+import onnxruntime
+import pytest
+
+from service.adapters.model_repository import open_model_repository
+from service.adapters.onnx_backend import OnnxBackend, low_step_warning, usable_device
+from service.domain.errors import ConfigurationError, ResourceExhaustedError
+from service.domain.execution import Execution
+from tests.contract.test_onnx_backend import SHIPPED
+from xmdpt.graph_session import Device, GraphSession, cuda_fault
+
+
+@pytest.fixture
+def no_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever is installed here was built without it."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    cuda_fault.cache_clear()
+    yield
+    cuda_fault.cache_clear()
+
+
+@pytest.mark.usefixtures("no_cuda")
+def test_provider_when_cuda_is_asked_for_and_is_not_there_then_refused_with_a_reason() -> None:
+    with pytest.raises(ConfigurationError, match=r"XMDPT_WORKER__PROVIDER=cuda: .* without CUDA"):
+        usable_device("cuda")
+
+
+@pytest.mark.usefixtures("no_cuda")
+def test_provider_when_auto_and_there_is_no_cuda_then_the_cpu() -> None:
+    assert usable_device("auto") == usable_device("cpu") == "cpu"
+
+
+@pytest.mark.usefixtures("no_cuda")
+def test_graph_when_it_must_run_on_cuda_and_would_not_then_it_does_not_run_elsewhere() -> None:
+    repository = open_model_repository(SHIPPED)
+
+    with pytest.raises(RuntimeError, match="without CUDA"):
+        GraphSession(repository.graphs["canet"], repository.weights_folders["canet"], 1, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("device", "low_precision", "is_warned"),
+    [("cuda", "int8", True), ("cuda", "fp16", False), ("cuda", None, False), ("cpu", "int8", False)],
+)
+def test_low_precision_when_it_is_not_made_for_the_device_then_the_start_says_so(
+    device: Device, low_precision: str | None, is_warned: bool
+) -> None:
+    assert bool(low_step_warning(device, low_precision)) == is_warned
+
+
+def test_graph_when_there_is_no_memory_to_load_it_then_that_is_said_and_not_that_it_is_damaged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(
+            "BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 1048576"
+        )
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+
+    with pytest.raises(ResourceExhaustedError, match="not enough memory to load it"):
+        OnnxBackend(open_model_repository(SHIPPED), 1, Execution.STEPWISE, "cpu")
