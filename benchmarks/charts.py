@@ -9,9 +9,10 @@ from pathlib import Path
 from matplotlib.figure import Figure as Chart
 
 from benchmarks.figures import Result
+from benchmarks.small_picture import save_small
 
 _MET_COLOUR, _MISSED_COLOUR, _TARGET_COLOUR = "#2a7f62", "#c0504d", "#555555"
-_ROW_INCHES, _DPI = 0.95, 100
+_ROW_INCHES = 0.95
 
 
 def save_chart(results: Sequence[Result], path: Path) -> None:
@@ -44,4 +45,4 @@ def save_chart(results: Sequence[Result], path: Path) -> None:
         panel.set_yticks([])
         panel.tick_params(axis="x", labelsize=8)
         panel.margins(x=0.15)
-    chart.savefig(path, dpi=_DPI)
+    save_small(chart, path)

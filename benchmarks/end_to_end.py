@@ -1,10 +1,10 @@
 """B4: how many times faster a whole picture is on a CPU than in the released code's structure in torch.
 
 Theirs is the structure of `benchmarks.published_structure`, uncompiled and in float32, 50 steps, and the decoder. Ours
-are three ways to a picture: `exact` is the same 50 steps in float32 graphs, `fast` the same steps with denoiser and
-decoder in int8, `draft` 20 steps of DPM-Solver++(2M) in int8. All of a picture from noise to pixels is one measured
-run. The encoders of photo and skeleton are measured beside it, the photo's extractor by a tenth of its blocks: what
-they add is a sum of parts, and labelled so.
+are the presets as they are served: steps as `xmdpt.presets` says, in float32 or int8, decoder and encoders in float32.
+Beside them are `fast` and `draft` with a decoder whose convolutions are in int8, which no repository has. All of a
+picture from noise to pixels is one measured run. The encoders of photo and skeleton are measured beside it, the photo's
+extractor by a tenth of its blocks: what they add is a sum of parts, and labelled so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,7 @@ from benchmarks.figures import Figure, Target, ratios
 from benchmarks.frozen_parts import DECODER, PHOTO, REST, SHARE_OF_BLOCKS, frozen_networks, part_runs
 from benchmarks.graphs import (
     Float32,
+    Graph,
     decoder_graph,
     label,
     plan_inputs,
@@ -34,19 +35,44 @@ from export.verify import torch_runner
 from xmdpt.evaluation.metrics import psnr
 from xmdpt.nn.pipeline import Pipeline
 from xmdpt.nn.threads import one_thread
+from xmdpt.presets import PRESETS, Preset
 from xmdpt.quality.held_out import Pictures
 from xmdpt.repository import Precision
-from xmdpt.sampler import SamplingPlan, initial_noise, sampling_plan
+from xmdpt.sampler import initial_noise, sampling_plan
 from xmdpt.spec import VARIANTS
 
 _GUIDANCE = 2.0
-_PUBLISHED, _EXACT, _FAST, _DRAFT = "published", "exact", "fast", "draft"
-_TARGETS = {_EXACT: Target(2.2, "at least"), _FAST: Target(3.5, "at least"), _DRAFT: Target(6, "at least")}
+_PUBLISHED, _OURS = "published", "ours"
+_TARGETS = {
+    Preset.EXACT: Target(2.2, "at least"),
+    Preset.FAST: Target(3.5, "at least"),
+    Preset.DRAFT: Target(6, "at least"),
+}
 _MIN_PSNR_DB = Target(40, "at least")
-_PARTS: Mapping[str, Precision | None] = {_PUBLISHED: None, _EXACT: "fp32", _FAST: "int8"}
-"""In what each side computes encoders and decoder, draft as fast; None is torch."""
+_PARTS: Mapping[str, Precision | None] = {_PUBLISHED: None, _OURS: "fp32"}
+"""In what each side computes encoders and decoder; None is torch."""
 Seconds = Mapping[str, Sequence[float]]
 """Of each side, a value a round."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One of ours from noise to pixels: a preset as it is served, or with a decoder in int8."""
+
+    preset: Preset
+    decoder: Precision = "fp32"
+
+    @property
+    def precision(self) -> Precision:
+        """Of its steps."""
+        return "int8" if PRESETS[self.preset].wants_low_precision else "fp32"
+
+    def __str__(self) -> str:
+        return self.preset + (" with int8 convolutions in the decoder" if self.decoder == "int8" else "")
+
+
+_SERVED = [_Way(preset) for preset in Preset]
+_WAYS = [*_SERVED, *(_Way(way.preset, "int8") for way in _SERVED if way.precision == "int8")]
 
 
 @dataclass(frozen=True)
@@ -54,15 +80,14 @@ class _Effort:
     """How much is run."""
 
     variant: str
-    num_steps: int
-    num_draft_steps: int
+    num_steps: Mapping[Preset, int]
     num_rounds: int
     drawing: Callable[[], Pipeline]
     num_pictures: int
 
 
-_FULL = _Effort("s", 50, 20, num_rounds=3, drawing=shipped, num_pictures=16)
-_QUICK = _Effort("tiny", 3, 2, num_rounds=1, drawing=partial(untrained, "tiny"), num_pictures=1)
+_FULL = _Effort("s", {name: meaning.num_steps for name, meaning in PRESETS.items()}, 3, shipped, 16)
+_QUICK = _Effort("tiny", {Preset.EXACT: 3, Preset.FAST: 3, Preset.DRAFT: 2}, 1, partial(untrained, "tiny"), 1)
 
 
 def run(is_quick: bool, report: Report) -> list[Figure]:
@@ -76,10 +101,11 @@ def run(is_quick: bool, report: Report) -> list[Figure]:
         report("warming up")
         for way in ways.values():
             way(2)
-        num_steps = {name: effort.num_steps for name in ways} | {_DRAFT: effort.num_draft_steps}
+        num_steps = {str(way): effort.num_steps[way.preset] for way in _WAYS}
+        num_steps[_PUBLISHED] = effort.num_steps[Preset.EXACT]
         sides = {name: partial(way, num_steps[name]) for name, way in ways.items()}
         pictures = take_turns(sides, effort.num_rounds, report, is_warm=True)
-        report(f"exporting encoders in float32 and int8, {size}")
+        report(f"exporting encoders, {size}")
         parts = {name: part_runs(frozen, precision) for name, precision in _PARTS.items()}
         part_sides = {f"{part}, {name}": run for name, runs in parts.items() for part, run in runs.items()}
         seconds = take_turns(part_sides, effort.num_rounds, report)
@@ -97,14 +123,17 @@ def _ratios(pictures: Seconds, parts: Seconds, size: str) -> list[Figure]:
     published = np.add(pictures[_PUBLISHED], _encoders(parts, _PUBLISHED))
     figures = [
         Figure(
-            f"{_PUBLISHED} / {name}, noise to pixels, {size}", ratios(pictures[_PUBLISHED], pictures[name]), "", target
+            f"{_PUBLISHED} / {way}, noise to pixels, {size}",
+            ratios(pictures[_PUBLISHED], pictures[str(way)]),
+            target=_TARGETS[way.preset] if way in _SERVED else None,
         )
-        for name, target in _TARGETS.items()
+        for way in _WAYS
     ]
-    for name in _TARGETS:
-        encoders = _encoders(parts, _FAST if name == _DRAFT else name)
-        for who, ours in (("new", np.add(pictures[name], encoders)), ("known", np.array(pictures[name]))):
-            title = f"{_PUBLISHED} / {name}, with encoders, a {who} person, {size}, sum of parts"
+    encoders = _encoders(parts, _OURS)
+    for way in _SERVED:
+        known = np.array(pictures[str(way)])
+        for who, ours in (("new", known + encoders), ("known", known)):
+            title = f"{_PUBLISHED} / {way}, with encoders, a {who} person, {size}, sum of parts"
             figures.append(Figure(title, list(published / ours)))
     return figures
 
@@ -127,18 +156,22 @@ def _ways(effort: _Effort, frozen: Pipeline) -> dict[str, Callable[[int], object
     def published(num_steps: int) -> None:
         decode({"latents": published_run(forward, noise, features, num_steps, _GUIDANCE)})
 
-    def ours(precision: Precision, solver: str) -> Callable[[int], None]:
-        sampler, decoder = sampler_graph(networks, precision), decoder_graph(frozen, precision)
+    samplers, decoders = _graphs(networks, frozen)
 
-        def run_it(num_steps: int) -> None:
-            plan = sampling_plan(num_steps, _GUIDANCE, solver)
-            (latents,) = sampler(noise=noise, condition=condition, **plan_inputs(plan))
-            decoder(latents=latents)
+    def ours(way: _Way, num_steps: int) -> None:
+        plan = plan_inputs(sampling_plan(num_steps, _GUIDANCE))
+        (latents,) = samplers[way.precision](noise=noise, condition=condition, **plan)
+        decoders[way.decoder](latents=latents)
 
-        return run_it
+    return {_PUBLISHED: published, **{str(way): partial(ours, way) for way in _WAYS}}
 
-    exact, fast = ours("fp32", "ddim"), ours("int8", "ddim")
-    return {_PUBLISHED: published, _EXACT: exact, _FAST: fast, _DRAFT: ours("int8", "dpmpp_2m")}
+
+def _graphs(networks: Pipeline, frozen: Pipeline) -> tuple[Mapping[Precision, Graph], Mapping[Precision, Graph]]:
+    """Sampler and decoder in each precision that a way has, loaded once for all ways."""
+    precisions: tuple[Precision, ...] = ("fp32", "int8")
+    samplers: dict[Precision, Graph] = {precision: sampler_graph(networks, precision) for precision in precisions}
+    decoders: dict[Precision, Graph] = {precision: decoder_graph(frozen, precision) for precision in precisions}
+    return samplers, decoders
 
 
 class _EagerForward:
@@ -155,37 +188,29 @@ class _EagerForward:
 
 def _likeness(effort: _Effort, report: Report) -> list[Figure]:
     """What int8 in denoiser and decoder does to pictures of the shipped weights, and what fewer steps do."""
-    report(f"drawing {effort.num_pictures} held-out persons in three ways")
     networks = effort.drawing()
     conditions = list(held_out_conditions(networks, effort.num_pictures))
-    prediction = networks.variant.prediction
-    full = sampling_plan(effort.num_steps, _GUIDANCE, prediction=prediction)
-    short = sampling_plan(effort.num_draft_steps, _GUIDANCE, "dpmpp_2m", prediction)
+    samplers, decoders = _graphs(networks, networks)
 
-    def pictures(precision: Precision, plan: SamplingPlan) -> Pictures:
-        decoder = decoder_graph(networks, precision)
+    def pictures(precision: Precision, way: _Way) -> Pictures:
+        plan = sampling_plan(effort.num_steps[way.preset], _GUIDANCE, prediction=networks.variant.prediction)
+        decoder = decoders[way.decoder]
+        report(f"drawing {effort.num_pictures} held-out persons, {way}, steps in {precision}")
         return drawn(
-            sampler_graph(networks, precision),
-            lambda latents: np.asarray(decoder(latents=latents)[0], np.uint8),
-            conditions,
-            plan,
+            samplers[precision], lambda latents: np.asarray(decoder(latents=latents)[0], np.uint8), conditions, plan
         )
 
-    exact, fast, draft = pictures("fp32", full), pictures("int8", full), pictures("int8", short)
-    same_steps = pictures("fp32", short)
-    name = networks.variant.name
-    least = f"least PSNR of {effort.num_pictures}"
+    exact, fast, draft = _SERVED
+    found = {way: pictures(way.precision, way) for way in _WAYS}
+    same_steps = pictures(exact.precision, draft)
 
-    def least_psnr(found: Pictures, wanted: Pictures) -> list[float]:
-        return [min(psnr(*pair) for pair in zip(found, wanted, strict=True))]
+    def least_psnr(way: _Way, other: object, wanted: Pictures, target: Target | None = None) -> Figure:
+        least = min(psnr(*pair) for pair in zip(found[way], wanted, strict=True))
+        name = f"{way} against {other}, pictures of {networks.variant.name}, least PSNR of {effort.num_pictures}"
+        return Figure(name, [least], "dB", target)
 
     return [
-        Figure(f"{_FAST} against {_EXACT}, pictures of {name}, {least}", least_psnr(fast, exact), "dB", _MIN_PSNR_DB),
-        Figure(
-            f"{_DRAFT} against the same steps in float32, pictures of {name}, {least}",
-            least_psnr(draft, same_steps),
-            "dB",
-            _MIN_PSNR_DB,
-        ),
-        Figure(f"{_DRAFT} against {_EXACT}, pictures of {name}, {least}", least_psnr(draft, exact), "dB"),
+        least_psnr(fast, exact, found[exact], _MIN_PSNR_DB),
+        least_psnr(draft, "the same steps in float32", same_steps, _MIN_PSNR_DB),
+        *(least_psnr(way, exact, found[exact]) for way in _WAYS if way not in (exact, fast)),
     ]

@@ -106,11 +106,6 @@ def _encoder_models(frozen: Pipeline, precision: Precision) -> Mapping[str, onnx
         ),
     }
     return {
-        part: to_onnx(
-            module,
-            GraphSpec("part", takes, gives[part]),
-            precision=precision,
-            int8_convolutions=precision == "int8",
-        )
+        part: to_onnx(module, GraphSpec("part", takes, gives[part]), precision=precision)
         for part, module in _encoders(frozen).items()
     }

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
+from benchmarks.small_picture import save_small
 from loadtests.verdict import Verdict
 
 _COLOURS = {
@@ -18,23 +18,23 @@ _COLOURS = {
     "lost": "#000000",
 }
 _STEP_COLOURS = ("#4338ca", "#0e7490", "#b45309", "#9d174d")
-_DPI, _PALETTE = 90, 64
+_DPI = 90
 
 
 def save_chart(verdict: Verdict, path: Path) -> None:
     """Write one PNG file with three panels, one below the other."""
-    figure = Figure(figsize=(10, 8.2), layout="constrained")
+    figure = Figure(figsize=(10, 8.2), dpi=_DPI, layout="constrained")
     panels = figure.subplots(3)
     _draw(panels, verdict)
-    _save(figure, path)
+    save_small(figure, path)
 
 
 def save_summary(verdicts: Sequence[Verdict], path: Path) -> None:
     """Write one PNG file with a row of three panels for each run."""
-    figure = Figure(figsize=(13, 2.9 * len(verdicts)), layout="constrained")
+    figure = Figure(figsize=(13, 2.9 * len(verdicts)), dpi=_DPI, layout="constrained")
     for panels, verdict in zip(figure.subplots(len(verdicts), 3, squeeze=False), verdicts, strict=True):
         _draw(panels, verdict)
-    _save(figure, path)
+    save_small(figure, path)
 
 
 def _draw(panels: Sequence[Axes], verdict: Verdict) -> None:
@@ -64,9 +64,3 @@ def _draw(panels: Sequence[Axes], verdict: Verdict) -> None:
     for panel in panels:
         panel.grid(alpha=0.25)
         panel.legend(loc="upper left", fontsize=8)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=_DPI)
-    with Image.open(path) as image:
-        image.convert("RGB").quantize(_PALETTE).save(path, optimize=True)

@@ -68,6 +68,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first, the others as they were."""
     first = [Path(__file__).parent / name for name in _LONG_FILES]
+    if missing := [str(path) for path in first if not path.is_file()]:
+        raise pytest.UsageError(f"_LONG_FILES names what is not there: {', '.join(missing)}")
     items.sort(key=lambda item: first.index(item.path) if item.path in first else len(first))
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Chart
-from PIL import Image
 
 from benchmarks.engine import memory_growth, mixed_latency, worker_loss
 from benchmarks.figures import Result
 from benchmarks.policies.comparison import Policy, capacity, simulate
 from benchmarks.policies.stream import CURVE_L, CURVE_S
 from benchmarks.report import read_page
+from benchmarks.small_picture import save_small
 from service.domain.capacity import StepCurve
 
 LATENCY, MEMORY, WORKERS = "engine_latency.png", "engine_memory.png", "engine_workers.png"
@@ -29,7 +29,6 @@ _STYLES = {
     Policy.CONTINUOUS: ("#2a7f62", "shared steps (ours)", "stepwise"),
 }
 _LOADS = np.arange(0.05, 0.96, 0.05).round(2).tolist()
-_DPI = 100
 
 
 def main() -> None:
@@ -67,7 +66,7 @@ def save_latency(path: Path, real: Result | None, loads: Sequence[float] = _LOAD
     for panel in panels[-1]:
         panel.set_xlabel("load; 1: all slots always full")
     panels[0, 0].legend(fontsize=8)
-    chart.savefig(path, dpi=_DPI)
+    save_small(chart, path)
 
 
 def save_memory(path: Path, result: Result) -> None:
@@ -83,11 +82,11 @@ def save_memory(path: Path, result: Result) -> None:
     panel.set_ylabel("resident memory, MB")
     panel.grid(alpha=0.3)
     panel.legend(fontsize=8)
-    chart.savefig(path, dpi=_DPI)
+    save_small(chart, path)
 
 
 def save_workers(path: Path, result: Result) -> None:
-    """Write the throughput over time, when workers came and when one was killed; in few colours."""
+    """Write the throughput over time, when workers came and when one was killed."""
     figures = {figure.name: figure for figure in result.figures}
     rates, one = figures[worker_loss.OVER_TIME].values, figures[worker_loss.ONE].median
     chart = Chart(figsize=(8, 3.5), layout="constrained")
@@ -103,10 +102,7 @@ def save_workers(path: Path, result: Result) -> None:
     panel.set_ylim(bottom=0)
     panel.set_xlabel("seconds from the first worker's start on; dotted: one, two and three times one worker")
     panel.set_ylabel("row-steps a second")
-    chart.savefig(path, dpi=_DPI)
-    with Image.open(path) as drawn:
-        few = drawn.convert("RGB").quantize(32)
-    few.save(path, optimize=True)
+    save_small(chart, path)
 
 
 def _capacity(policy: Policy, curve: StepCurve, num_jobs: int) -> float:

@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from PIL import Image
 
 from benchmarks.peers.findings import OURS, Finding
+from benchmarks.small_picture import save_small
 from loadtests.peers.services import SERVICES
 
 _COLUMNS = {"mixed": "this computer's cores", "simulated": "simulated device, batches of 16"}
 _ROWS = {"p50": "p50, s", "p95": "p95, s", "goodput": "pictures/s in time"}
 _OURS_COLOUR, _PEER_COLOUR = "#2a7f62", "#8a8a8a"
-_DPI, _PALETTE = 90, 32
+_DPI = 90
 
 
 def save_chart(findings: Sequence[Finding], path: Path) -> None:
     """Write one PNG file; what was not measured is left out."""
-    figure = Figure(figsize=(9, 7.5), layout="constrained")
+    figure = Figure(figsize=(9, 7.5), dpi=_DPI, layout="constrained")
     panels = figure.subplots(len(_ROWS), len(_COLUMNS), squeeze=False)
     for column, (scenario, title) in enumerate(_COLUMNS.items()):
         found = [finding for finding in findings if finding.scenario == scenario and finding.values]
@@ -32,6 +32,4 @@ def save_chart(findings: Sequence[Finding], path: Path) -> None:
             panel.margins(x=0.15)
             panel.set_title(f"{label}: {title}", fontsize=9, loc="left")
             panel.tick_params(labelsize=8)
-    figure.savefig(path, dpi=_DPI)
-    with Image.open(path) as image:
-        image.convert("RGB").quantize(_PALETTE).save(path, optimize=True)
+    save_small(figure, path)

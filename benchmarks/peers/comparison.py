@@ -126,19 +126,19 @@ class Comparison:
                 except NotReadyError as error:
                     self._leave(service.name, str(error))
             idle = {name: await scenarios.settle(running.process) for name, running in up.items()}
-            seconds: dict[str, list[float]] = {name: [] for name in up}
+            by_round: dict[str, dict[int, float]] = {name: {} for name in up}
             for number in range(effort.lone_rounds + 1):
                 for name in reversed(list(up)) if number % 2 else up:
                     (record,) = await up[name].callers.one_by_one([job(number, 50)], 1)
                     # The first round warms up.
                     if number and record.outcome == "succeeded":
-                        seconds[name].append(record.seconds)
+                        by_round[name][number] = record.seconds
                 self._report(f"lone, round {number} of {effort.lone_rounds}")
-        for name, taken in seconds.items():
-            pairs = zip(seconds[OURS], taken, strict=len(taken) == effort.lone_rounds)
-            ratios = [] if name == OURS else [ours / theirs for ours, theirs in pairs]
-            remark = "" if taken else "made no picture"
-            self._add(Finding("lone", name, {"seconds": taken, "idle": [idle[name]]} if taken else {}, ratios, remark))
+        ours = by_round[OURS]
+        for name, taken in by_round.items():
+            ratios = [] if name == OURS else [ours[each] / taken[each] for each in ours if each in taken]
+            values = {"seconds": list(taken.values()), "idle": [idle[name]]} if taken else {}
+            self._add(Finding("lone", name, values, ratios, "" if taken else "made no picture"))
 
     async def _visit(self, service: Service, device: Device, wanted: Sequence[str]) -> None:
         """One service through some scenarios."""

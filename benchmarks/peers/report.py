@@ -30,8 +30,10 @@ class Run:
     is_quick: bool
 
     def to_json(self) -> str:
-        """Everything, for programs."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+        """Everything, for programs; a line for each finding."""
+        head = json.dumps({"occasion": dict(self.occasion), "is_quick": self.is_quick})
+        lines = ",\n".join(json.dumps(asdict(finding)) for finding in self.findings)
+        return f'{head[:-1]}, "findings": [\n{lines}\n]}}\n'
 
 
 def write_report(out: Path, run: Run) -> None:

@@ -30,8 +30,9 @@ _REFERENCE, _SATURATED, _MIXED, _CANCELS, _KILL, _WARM_UP, _PERSON = 0, 50, 100,
 _IDLE_CORES = 0.15
 _SETTLE_SECONDS = 30.0
 _LOOK_SECONDS = 0.2
-# After the kill; a job that then has not ended for so long is lost.
-_NO_MORE_SECONDS, _PATIENCE_SECONDS = 45.0, 60.0
+# Nobody asks anew so long after the kill. A job that takes longer than a caller's patience is lost: it is the same for
+# all, and many times what a restart takes, so that ours is followed behind its address.
+_NO_MORE_SECONDS, _PATIENCE_SECONDS = 45.0, 180.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ async def reference(running: Running, effort: Effort, num_callers: int, num_jobs
     slo_seconds, first = {}, _REFERENCE
     for steps in STEPS:
         alone = await running.callers.one_by_one(jobs(first, effort.alone_times, steps), 1)
+        _check(alone)
         slo_seconds[steps] = SLO_FACTOR * float(np.median([record.seconds for record in alone]))
         first += effort.alone_times
     begin = running.callers.now()
@@ -160,13 +162,15 @@ async def cancels(running: Running, effort: Effort) -> Values:
 async def kill(running: Running, effort: Effort) -> Values:
     """Kill the process with the model under load, restart what ends, and look when pictures come again."""
     callers, process = running.callers, running.process
-    killed_at = float("inf")
+    killed_at = over_at = float("inf")
 
     def is_over(records: Sequence[Record]) -> bool:
+        nonlocal over_at
+        now = callers.now()
         later = [r for r in records if r.outcome == "succeeded" and r.sent > killed_at]
-        return callers.now() > killed_at + _NO_MORE_SECONDS or (
-            callers.now() > killed_at + effort.kill_seconds and len(later) >= 8
-        )
+        if now > killed_at + _NO_MORE_SECONDS or (now > killed_at + effort.kill_seconds and len(later) >= 8):
+            over_at = min(over_at, now)
+        return over_at <= now
 
     async def strike() -> None:
         nonlocal killed_at
@@ -174,7 +178,7 @@ async def kill(running: Running, effort: Effort) -> Values:
         number = await asyncio.to_thread(running.service.model_process, process)
         os.kill(number, signal.SIGKILL)
         killed_at = callers.now()
-        while not is_over([]):
+        while True:
             process.keep_running()
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -183,17 +187,24 @@ async def kill(running: Running, effort: Effort) -> Values:
         records = await callers.endlessly(
             (job(number, _STEPS) for number in count(_KILL)), 8, _PATIENCE_SECONDS, is_over
         )
-        over_at = callers.now()
         striking.cancel()
     return {**after_a_kill(records, killed_at, over_at), "restarts": [float(process.num_restarts)]}
 
 
 def after_a_kill(records: Sequence[Record], killed_at: float, over_at: float) -> Values:
-    """What became of the jobs that were in flight at a time, and of those that were asked for after it."""
+    """What became of the jobs that were in flight at a time, and of those that were asked for after it.
+
+    Args:
+        records: of all calls.
+        killed_at: on the clock of the records, s.
+        over_at: from then on nobody asked anew. A pause that lasts then ends with the next picture, if there is one;
+            later ones may be few and far between, as fewer and fewer callers wait.
+    """
     in_flight = [record for record in records if record.sent < killed_at < record.ended]
     later = [record for record in records if record.sent >= killed_at]
     ended = sorted(r.ended for r in records if r.outcome == "succeeded" and r.ended > killed_at)
-    moments = [killed_at, *ended] if ended else [killed_at, over_at]
+    moments = [killed_at, *(each for each in ended if each < over_at)]
+    moments.append(next((each for each in ended if each >= over_at), over_at))
     return {
         "in_flight": [float(len(in_flight))],
         "lost": [float(sum(record.outcome != "succeeded" for record in in_flight))],

@@ -61,8 +61,11 @@ class ServiceProcess:
         return max(used, key=lambda number: used[number])
 
     def running(self, program: str) -> int:
-        """The process of a program, by the end of its path; StopIteration if there is none."""
-        return next(number for number in self._tree() if _program(number).endswith(program))
+        """The process of a program, by the end of its path; ProcessLookupError if there is none."""
+        for number in self._tree():
+            if _program(number).endswith(program):
+                return number
+        raise ProcessLookupError(f"no process runs {program}")
 
     def stop(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         """Ask it to end, again after a while, and then kill what is left; all of its processes are gone then.

@@ -30,7 +30,8 @@ from loadtests.peers.triton_repository import write_repository
 from loadtests.triton_request import request_of
 from xmdpt.sampler import initial_noise
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 20
+"""How long our callers have a call wait; then they follow the job behind its address."""
 _PICTURE_PX = 256
 _LOOK_SECONDS = 0.5
 
@@ -212,9 +213,6 @@ class RayServe(_JsonPeer):
     """Ray's."""
 
     name, title = "ray", "Ray Serve"
-    settings = (
-        "`@serve.batch` with `max_batch_size`, `batch_wait_timeout_s=0`, one replica, no limit of waiting requests"
-    )
 
     def variables(self, device: Device, port: int, folder: Path) -> Mapping[str, str]:
         # Only this computer can reach it.

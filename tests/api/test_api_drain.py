@@ -27,7 +27,7 @@ def intake() -> FakeIntake:
 
 @pytest.fixture
 def gateway(intake: FakeIntake) -> Iterator[RunningGateway]:
-    with running_gateway(intake, MemoryBlobs(), drain_seconds=20) as gateway:
+    with running_gateway(intake, MemoryBlobs(), drain_seconds=60) as gateway:
         yield gateway
 
 
@@ -88,7 +88,7 @@ def test_gateway_when_a_body_comes_while_it_drains_then_it_is_refused_unread(
 
     def slow_body() -> Iterator[bytes]:
         yield b'{"seed": 1, '
-        body_may_end.wait(20)
+        body_may_end.wait(30)
         yield b'"seed": 1}'
 
     headers = {"Content-Type": "application/json"}

@@ -12,6 +12,7 @@ from benchmarks.exact_speed_up import MAX_RELATIVE_ERROR
 from benchmarks.graphs import shipped
 from benchmarks.report import CHART, REPORT, RESULTS, section
 from tests.benchmarks.test_report import a_result
+from xmdpt.presets import Preset
 from xmdpt.spec import VARIANTS
 
 
@@ -61,10 +62,19 @@ def test_b3_when_run_then_int8_draws_almost_the_same_picture_and_not_the_same(re
     assert 25 < likeness["values"][0] < 70
 
 
-def test_b4_when_run_then_int8_in_denoiser_and_decoder_draws_almost_the_same_picture(results: dict[str, dict]) -> None:
-    likeness = next(figure for figure in results["B4"]["figures"] if "fast against exact" in figure["name"])
+@pytest.mark.parametrize("way", ["fast", "fast with int8 convolutions in the decoder"])
+def test_b4_when_run_then_int8_draws_almost_the_same_picture(results: dict[str, dict], way: str) -> None:
+    likeness = next(each for each in results["B4"]["figures"] if each["name"].startswith(f"{way} against exact"))
 
     assert 25 < likeness["values"][0] < 70
+
+
+def test_b4_when_run_then_presets_as_they_are_served_have_targets_and_what_no_repository_holds_has_none(
+    results: dict[str, dict],
+) -> None:
+    wanted = {figure["name"] for figure in results["B4"]["figures"] if figure["target"] and not figure["unit"]}
+
+    assert wanted == {f"published / {preset}, noise to pixels, tiny" for preset in Preset}
 
 
 def test_gpu_benchmarks_when_there_is_no_gpu_then_they_say_so_and_nothing_is_written(

@@ -22,6 +22,16 @@ def git(*words: str, **environment: str) -> str:
     return ended.stdout.strip()
 
 
+@pytest.fixture(autouse=True)
+def own_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test writes stays out of the checkout's own objects, which it reads."""
+    kept = ROOT / git("rev-parse", "--git-path", "objects")
+    monkeypatch.setenv("GIT_ALTERNATE_OBJECT_DIRECTORIES", str(kept))
+    own = tmp_path / "objects"
+    own.mkdir()
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(own))
+
+
 @pytest.fixture
 def this_tree(tmp_path: Path) -> str:
     """A commit of the files as they are here, which no branch holds."""

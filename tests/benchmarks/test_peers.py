@@ -108,8 +108,26 @@ def test_after_a_kill_when_jobs_were_in_flight_then_lost_ones_and_the_pause_are_
 
     values = after_a_kill(records, killed_at=2.0, over_at=20.0)
 
-    assert values == {"in_flight": [2.0], "lost": [1.0], "failed_later": [1.0], "pause": [7.0]}
-    assert after_a_kill(records[:1], 2.0, over_at=20.0)["pause"] == [18.0]
+    # Pictures end until 10, and nobody asks anew from 20 on.
+    assert values == {"in_flight": [2.0], "lost": [1.0], "failed_later": [1.0], "pause": [10.0]}
+
+
+@pytest.mark.parametrize(
+    ("ended", "over_at", "pause"),
+    [
+        pytest.param([], 20.0, 18.0, id="none comes"),
+        pytest.param([3.0, 4.0], 20.0, 16.0, id="none comes but those nearly done"),
+        pytest.param([3.0, 30.0], 20.0, 27.0, id="it is over before the next one comes"),
+        pytest.param([3.0, 9.0, 10.0, 11.0], 10.0, 6.0, id="they come again"),
+        pytest.param([3.0, 9.0, 9.5, 10.5, 90.0], 10.0, 6.0, id="they come again, and one waits long"),
+    ],
+)
+def test_after_a_kill_when_pictures_stay_away_then_the_pause_is_the_longest_while_callers_ask(
+    ended: list[float], over_at: float, pause: float
+) -> None:
+    records = [a_record(0, 1), *(a_record(1, each) for each in ended)]
+
+    assert after_a_kill(records, killed_at=2.0, over_at=over_at)["pause"] == [pause]
 
 
 def test_ratio_when_sides_took_turns_then_it_is_the_median_of_rounds() -> None:

@@ -41,6 +41,15 @@ def test_report_when_written_then_table_json_and_picture_are_there(tmp_path: Pat
         assert picture.width > 300
 
 
+def test_report_when_many_figures_are_drawn_then_the_picture_is_a_small_file(tmp_path: Path) -> None:
+    write_report(tmp_path, [a_result(f"B{number}") for number in range(20)])
+
+    assert (tmp_path / CHART).stat().st_size < 60_000
+    with Image.open(tmp_path / CHART) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "P")
+        assert len(picture.getcolors() or []) <= 64
+
+
 def test_report_when_a_target_is_missed_then_it_says_so(tmp_path: Path) -> None:
     write_report(tmp_path, [a_result(values=(1.9, 1.9))])
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.small_picture import save_small
 from tests.chaos.faults import Fault
 from tests.chaos.history import History
 
@@ -21,7 +22,7 @@ _MARKS = {
     "queue SIGKILL": ((Fault.KILL_QUEUE,), "#d98c2b"),
     "gateway SIGKILL": ((Fault.KILL_GATEWAY,), "#333333"),
 }
-_WIDTH_INCHES, _RUN_INCHES, _HISTOGRAM_INCHES, _DPI = 10.0, 3.4, 2.6, 100
+_WIDTH_INCHES, _RUN_INCHES, _HISTOGRAM_INCHES = 10.0, 3.4, 2.6
 _MAX_BINS = 150
 _LATENCY_BINS = np.geomspace(0.05, 100, 60)
 
@@ -37,7 +38,7 @@ def save_chart(histories: Mapping[str, History], path: Path) -> None:
         _draw_faults(panels[2 * index + 1], history)
         panels[2 * index].sharex(panels[2 * index + 1])
     _draw_latencies(panels[-1], list(histories.values()))
-    figure.savefig(path, dpi=_DPI)
+    save_small(figure, path)
 
 
 def _draw_ends(panel: Axes, name: str, history: History) -> None:

@@ -34,7 +34,7 @@ def weaknesses(workload: dict[str, Any]) -> list[str]:
             for each in every
         ),
         "probes": all(probe in only for probe in PROBES),
-        "grace": pod.get("terminationGracePeriodSeconds") >= 40,
+        "grace": pod.get("terminationGracePeriodSeconds", 0) >= 40,
         "tag": all(":" in each["image"] and not each["image"].endswith(":latest") for each in every),
         "history": workload["spec"].get("revisionHistoryLimit") == 3,
     }

@@ -21,8 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import FuncFormatter
-from PIL import Image
 
+from benchmarks.small_picture import save_small
 from tests.deployment.artifacts import DASHBOARDS, ROOT
 from tests.deployment.traffic import SETTINGS, Traffic, traffic
 from tests.deployment.watching import query_range, running_prometheus
@@ -33,7 +33,7 @@ _NUM_SECTIONS = {"overview": 3, "engine": 3, "queue": 2}
 _WIDTH_INCHES, _UNIT_INCHES, _MARGIN_INCHES, _DPI = 11.5, 0.26, 0.75, 84
 _COLOURS = ("#2f6fb0", "#d98c2b", "#2a7f62", "#c0504d", "#8064a2", "#5f9ea0", "#8a8f98", "#b0892f")
 _INK, _PALE, _RED, _GREEN = "#22262b", "#e4e7ea", "#c0504d", "#2a7f62"
-_NUM_SHADES, _MAX_LEGENDS, _MAX_LINES = 6, 6, 24
+_MAX_LEGENDS, _MAX_LINES = 6, 24
 # Clients at a time, by the share of the run in which there are so many.
 _LOAD = ((0.25, 2), (0.45, 14), (0.3, 4))
 # When the numbers are read.
@@ -71,7 +71,7 @@ def draw(
     num_units = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     busy_at = started + _BUSY * (ended - started)
     height = num_units * _UNIT_INCHES + _MARGIN_INCHES
-    figure = Figure(figsize=(_WIDTH_INCHES, height), facecolor="white")
+    figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=_DPI, facecolor="white")
     grid = GridSpec(num_units, 24, figure, 0.045, 0.1 / height, 0.985, 1 - _MARGIN_INCHES / height, 0.0, 0.0)
     figure.text(0.015, 1 - 0.26 / height, title, fontsize=12, color=_INK, weight="bold")
     note = (
@@ -92,7 +92,9 @@ def draw(
             first, last = place["y"] + 1, place["y"] + place["h"] - 2
             cells = grid[first:last, place["x"] + 1 : place["x"] + place["w"]]
             _draw_series(figure.add_subplot(cells), panel, prometheus, (started, ended))
-    return _png(figure)
+    file = io.BytesIO()
+    save_small(figure, file)
+    return file.getvalue()
 
 
 def _first_sections(panels: Sequence[Mapping[str, Any]], number: int) -> Sequence[Mapping[str, Any]]:
@@ -181,26 +183,6 @@ def _formatted(unit: str) -> Callable[[float, object], str]:
         return f"{value:.3g}/s" if unit in ("ops", "reqps") else f"{value:.3g}"
 
     return text
-
-
-def _png(figure: Figure) -> bytes:
-    drawn, packed = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, dpi=_DPI)
-    with Image.open(drawn) as image:
-        few = image.convert("RGB").quantize(palette=_palette(), dither=Image.Dither.NONE)
-    few.save(packed, "PNG", optimize=True)
-    return packed.getvalue()
-
-
-def _palette() -> Image.Image:
-    """Every colour that is drawn, in shades towards white: edges are smoothed, areas are pale."""
-    image = Image.new("P", (1, 1))
-    colours = [int(colour[i : i + 2], 16) for colour in (_INK, _RED, _GREEN, *_COLOURS) for i in (1, 3, 5)]
-    shades = [
-        round(255 + (part - 255) * shade / _NUM_SHADES) for shade in range(1, _NUM_SHADES + 1) for part in colours
-    ]
-    image.putpalette([255] * 3 + shades)
-    return image
 
 
 def _load(clients: Traffic, seconds: float) -> None:

@@ -221,6 +221,7 @@ def test_completeness_when_a_component_with_workers_comes_after_the_files_then_i
         ("resources", lambda p, _: p["initContainers"][0]["resources"]["requests"].pop("cpu")),
         ("probes", lambda _, c: c.pop("livenessProbe")),
         ("grace", lambda p, _: p.update(terminationGracePeriodSeconds=20)),
+        ("grace", lambda p, _: p.pop("terminationGracePeriodSeconds")),
         ("tag", lambda _, c: c.update(image="tritonserver")),
     ],
 )

@@ -11,8 +11,8 @@ from tests.api.bad_inputs import GOOD_BODY
 from tests.integration.lone_gateway import lone_gateway
 from tests.integration.processes import running_service, wait_until
 
-# Whoever shares a step: 40 steps take 1.6 s, 250 take 10 s.
-SLOW = {"XMDPT_BACKEND": "simulated", "XMDPT_SIMULATED__STEP_MS": "40", "XMDPT_SIMULATED__ROW_MS": "0"}
+# Whoever shares a step: 50 steps take 4 s, 250 take 20 s, so that a drain of 8 s is far from either.
+SLOW = {"XMDPT_BACKEND": "simulated", "XMDPT_SIMULATED__STEP_MS": "80", "XMDPT_SIMULATED__ROW_MS": "0"}
 
 
 def test_gateway_when_told_to_stop_then_it_says_so_until_the_last_answer_and_ends_with_status_0(tmp_path: Path) -> None:
@@ -34,10 +34,17 @@ def test_gateway_when_told_to_stop_then_who_waits_gets_a_picture_in_time_or_wher
     tmp_path: Path, photo: bytes, pose: dict
 ) -> None:
     with (
-        running_service(tmp_path, XMDPT_GATEWAY__DRAIN_SECONDS="4", XMDPT_WORKER__MAX_SLOTS="4", **SLOW) as service,
+        running_service(
+            tmp_path,
+            XMDPT_GATEWAY__DRAIN_SECONDS="8",
+            XMDPT_WORKER__MAX_SLOTS="4",
+            # The long job need not end.
+            XMDPT_WORKER__DRAIN_SECONDS="0",
+            **SLOW,
+        ) as service,
         ThreadPoolExecutor(2) as threads,
     ):
-        short, long = (threads.submit(service.generate, photo, pose, steps=steps) for steps in (40, 250))
+        short, long = (threads.submit(service.generate, photo, pose, steps=steps) for steps in (50, 250))
 
         def are_at_work() -> bool:
             jobs = service.client.get("/v1/jobs").json()["data"]
