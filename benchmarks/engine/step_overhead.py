@@ -35,7 +35,7 @@ class _Effort:
 
 
 _FULL = _Effort(num_together=20 * NUM_ROWS, num_alone=40, num_mixed=2000)
-_QUICK = _Effort(num_together=2 * NUM_ROWS, num_alone=1, num_mixed=20)
+_QUICK = _Effort(num_together=4 * NUM_ROWS, num_alone=1, num_mixed=20)
 
 
 def run(is_quick: bool, report: Report) -> list[Figure]:

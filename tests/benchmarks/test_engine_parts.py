@@ -102,7 +102,8 @@ def test_latency_plot_when_drawn_then_it_shows_models_and_what_was_measured(tmp_
         save_latency(path, real, loads=[0.1, 0.4], num_jobs=60)
 
     without, both = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in pictures)
-    assert 0 < (without != both).any(axis=2).sum() < 1000
+    # Either picture has a palette of its own.
+    assert 0 < (np.abs(without - both).max(axis=2) > 64).sum() < 1000
 
 
 def test_memory_plot_when_drawn_then_only_what_was_sampled_is_in_it(tmp_path: Path) -> None:

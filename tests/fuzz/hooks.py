@@ -115,7 +115,7 @@ def _mend_body(case: Any) -> None:
 
 def _mend_generation(body: dict[str, Any]) -> None:
     body["source"] = _DATA
-    body["pose"] = _POSES[int(body.get("steps", 0)) % len(_POSES)]
+    body["pose"] = _POSES[int(body.get("steps") or 0) % len(_POSES)]
     for name in ("model", "webhook", "seed"):
         body.pop(name, None)
     if isinstance(body.get("output"), dict):
