@@ -52,6 +52,7 @@ _MIXED = (
     Metric("in_time", "in time", share=True),
     Metric("goodput", "goodput, pictures/s"),
 )
+_RATE = (Metric("rate", "pictures/s"), Metric("p50", "p50, s"))
 SCENARIOS: Mapping[str, Scenario] = {
     "lone": Scenario(
         "One caller, 50 steps, a new person each time",
@@ -60,16 +61,14 @@ SCENARIOS: Mapping[str, Scenario] = {
         1.02,
         at_most=True,
     ),
-    "saturated": Scenario(
-        "16 callers, 20 steps", (Metric("rate", "pictures/s"), Metric("p50", "p50, s")), "rate", 0.98
-    ),
+    "saturated": Scenario("16 callers, 20 steps", _RATE, "rate", 0.98),
     "mixed": Scenario("10, 20 and 50 steps, at random times, 0.7 of our capacity", _MIXED, "goodput", 1.5),
     "simulated": Scenario(
         "The same on a simulated device: a step of b rows lasts 10 + 0.5 b ms", _MIXED, "goodput", 1.5
     ),
     "persons": Scenario(
         "4 callers, 20 steps, one person in many poses",
-        (Metric("rate", "pictures/s"), Metric("p50", "p50, s")),
+        _RATE,
         "rate",
         0.98,
     ),

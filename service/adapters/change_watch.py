@@ -72,9 +72,7 @@ class ChangeWatch:
     def wake_all(self) -> None:
         """Let all who wait for an end look again."""
         for waiters in self._waiters.values():
-            for ended in waiters:
-                if not ended.done():
-                    ended.set_result({})
+            _tell_all(waiters, {})
 
     async def _subscribed(self) -> PubSub:
         news = self._client.pubsub()
@@ -139,9 +137,7 @@ class ChangeWatch:
         changed = change.get("job") or change["batch"]
         _set_all(self._followers.get(changed, set()))
         if change["type"] in _ENDS:
-            for ended in self._waiters.get(changed, ()):
-                if not ended.done():
-                    ended.set_result(mapping(change.get("shown", ())))
+            _tell_all(self._waiters.get(changed, set()), mapping(change.get("shown", ())))
 
     def _wake_everybody(self) -> None:
         """The line has been mended: what was said meanwhile is not known."""
@@ -164,6 +160,12 @@ def _listed(lists: dict[JobId, set[Any]], job_id: JobId, one: object) -> Iterato
         lists[job_id].discard(one)
         if not lists[job_id]:
             del lists[job_id]
+
+
+def _tell_all(waiters: set[Ended], shown: Mapping[str, str]) -> None:
+    for ended in waiters:
+        if not ended.done():
+            ended.set_result(shown)
 
 
 def _set_all(events: set[asyncio.Event]) -> None:
