@@ -137,7 +137,7 @@ def graph_runner(root: Path, manifest: Mapping, name: str) -> Runner | None:
     if model is None:
         return None
     folder, max_rows = weights_folder(root, manifest, name), entry["max_batch_size"]
-    return GraphSession(model, folder, max_rows, num_threads=1, is_alone=False, device="cpu").run
+    return GraphSession(model, folder, max_rows, num_threads=1, device="cpu").run
 
 
 def torch_runner(module: nn.Module) -> Runner:

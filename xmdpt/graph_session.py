@@ -18,6 +18,7 @@ from xmdpt.repository import WEIGHTS_FOLDER_OPTION
 RUNTIME = f"onnxruntime-{onnxruntime.__version__}"
 Device = Literal["cpu", "cuda"]
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_SPIN_US = "20"
 # What goes wrong is an exception already.
 _ERRORS_ONLY = 3
 
@@ -56,7 +57,6 @@ class GraphSession:
         max_rows: int,
         *,
         num_threads: int = 0,
-        is_alone: bool = True,
         device: Device | None = None,
         captures: bool = False,
     ) -> None:
@@ -67,7 +67,6 @@ class GraphSession:
             weights_folder: where the file of weights is that it names, if it names one.
             max_rows: most rows of one call, >= 1.
             num_threads: of one run on CPUs; 0 takes the physical cores.
-            is_alone: nobody else wants the cores, so threads may wait by spinning.
             device: "cuda" must load; None takes it where it does, else the CPU.
             captures: on CUDA, record what a run launches and launch it at once from then on. Runs must bind all
                 arrays on the device, each set of them under a `gpu_graph_id` of its own.
@@ -80,7 +79,10 @@ class GraphSession:
             raise RuntimeError(fault)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(is_alone)))
+        # To wake a thread takes longer than most of a small graph's operations. Threads that spin for longer than their
+        # pauses, or between runs, take the cores from whoever shares them.
+        options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         # Graphs that share a file of weights name it without its folder, which is not theirs.
         options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder))
         options.log_severity_level = _ERRORS_ONLY

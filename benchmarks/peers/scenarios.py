@@ -20,8 +20,12 @@ from loadtests.peers.services import Service
 from loadtests.peers.traffic import STEPS, job, jobs, mixed, poisson
 from loadtests.records import Record
 
-LOAD = 0.7
+LOADS = (0.5, 0.7, 0.9)
 """Of our own capacity."""
+SHOWN_LOAD = 0.7
+"""The one whose latencies are told."""
+IN_TIME_SHARE = 0.9
+"""So many of 100 jobs must be in time where a service is said to bear a rate."""
 SLO_FACTOR = 6.0
 """A job is in time within so many times what one of as many steps takes alone, with us; as in loadtests."""
 _STEPS = 20
@@ -42,6 +46,7 @@ class Effort:
     lone_rounds: int
     saturated_jobs: int
     capacity_jobs: int
+    loads: Sequence[float]
     mixed_seconds: float
     simulated_seconds: float
     grace_seconds: float
@@ -52,8 +57,8 @@ class Effort:
     warm_up_jobs: int
 
 
-FULL = Effort(15, 48, 36, 60.0, 25.0, 30.0, 32, 4, 6.0, 3, 24)
-QUICK = Effort(1, 4, 4, 3.0, 2.0, 20.0, 4, 1, 2.0, 1, 2)
+FULL = Effort(15, 48, 36, LOADS, 45.0, 20.0, 30.0, 32, 4, 6.0, 3, 24)
+QUICK = Effort(1, 4, 4, (SHOWN_LOAD,), 3.0, 2.0, 20.0, 4, 1, 2.0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,11 @@ class Reference:
     """What all services are asked for and judged by, measured with ours.
 
     Attributes:
-        rate: jobs a second.
+        capacity: jobs a second.
         slo_seconds: by steps.
     """
 
-    rate: float
+    capacity: float
     slo_seconds: Mapping[int, float]
 
 
@@ -98,7 +103,7 @@ async def reference(running: Running, effort: Effort, num_callers: int, num_jobs
     done = await running.callers.one_by_one(mixed(first, num_jobs), num_callers)
     _check(done)
     capacity = num_jobs / (running.callers.now() - begin)
-    return Reference(LOAD * capacity, slo_seconds)
+    return Reference(capacity, slo_seconds)
 
 
 async def saturated(running: Running, effort: Effort) -> Values:
@@ -111,21 +116,48 @@ async def persons(running: Running, effort: Effort) -> Values:
     return await _closed_loop(running, jobs(_PERSON, effort.persons_jobs, _STEPS, person=_PERSON), 4)
 
 
-async def in_the_open(running: Running, known: Reference, seconds: float, grace_seconds: float) -> Values:
-    """Mixed steps, whatever became of the jobs before."""
-    records = await running.callers.when_due(poisson(_MIXED, known.rate, seconds), grace_seconds)
-    return judged(records, known, seconds)
+async def in_the_open(running: Running, known: Reference, effort: Effort, seconds: float) -> Values:
+    """Mixed steps, whatever became of the jobs before, at each of the loads."""
+    by_load = dict[float, Sequence[Record]]()
+    for load in effort.loads:
+        await settle(running.process)
+        stream = poisson(_MIXED, load * known.capacity, seconds)
+        by_load[load] = await running.callers.when_due(stream, effort.grace_seconds)
+    return judged(by_load, known)
 
 
-def judged(records: Sequence[Record], known: Reference, seconds: float) -> Values:
-    """Quantiles of jobs that ended well, and those in time; goodput counts these by the time in which jobs came."""
-    good = [record for record in records if record.outcome == "succeeded"]
-    in_time = sum(record.seconds <= known.slo_seconds[record.steps] for record in good)
-    found = {"in_time": [in_time / len(records)], "goodput": [in_time / seconds], "all": [float(len(records))]}
-    if not good:
-        return found
-    p50, p95 = np.quantile([record.seconds for record in good], (0.5, 0.95))
-    return found | {"p50": [float(p50)], "p95": [float(p95)], "ended": [float(len(good))]}
+def judged(by_load: Mapping[float, Sequence[Record]], known: Reference) -> Values:
+    """What share was in time at each load, quantiles of the shown load's jobs that ended well, and the goodput."""
+    values, shares = dict[str, Sequence[float]](), dict[float, float]()
+    for load, records in by_load.items():
+        good = [record for record in records if record.outcome == "succeeded"]
+        in_time = sum(record.seconds <= known.slo_seconds[record.steps] for record in good)
+        shares[load] = in_time / len(records)
+        values[in_time_key(load)] = [shares[load]]
+        if good and load == SHOWN_LOAD:
+            p50, p95 = np.quantile([record.seconds for record in good], (0.5, 0.95))
+            values |= {"p50": [float(p50)], "p95": [float(p95)]}
+    return values | {"goodput": [known.capacity * borne_load(shares)]}
+
+
+def in_time_key(load: float) -> str:
+    """Of a `Finding`'s values."""
+    return f"in_time_{load:g}"
+
+
+def borne_load(shares: Mapping[float, float]) -> float:
+    """The highest load at which IN_TIME_SHARE is in time, on straight lines between those that were tried.
+
+    Args:
+        shares: in time, by load, in ascending order. Nobody comes at a load of 0, and all of them are in time; above
+            the highest one nothing is known, so that this is the most that comes out.
+    """
+    before, share_before = 0.0, 1.0
+    for load, share in shares.items():
+        if share < IN_TIME_SHARE:
+            return before + (load - before) * (share_before - IN_TIME_SHARE) / (share_before - share)
+        before, share_before = load, share
+    return before
 
 
 async def cancels(running: Running, effort: Effort) -> Values:

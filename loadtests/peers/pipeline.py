@@ -81,7 +81,7 @@ class Graphs(Protocol):
 
 
 class OnnxGraphs:
-    """The shipped graphs on ONNX Runtime, with as many threads as there are cores, which don't spin; as our worker."""
+    """The shipped graphs on ONNX Runtime as our worker runs them: a thread for each core, the same waits."""
 
     def __init__(self, repository: Path = REPOSITORY) -> None:
         """Load the graphs."""
@@ -92,7 +92,6 @@ class OnnxGraphs:
                 repository / graph_path(name),
                 weights_folder(repository, manifest, name),
                 manifest["graphs"][name]["max_batch_size"],
-                is_alone=False,
             )
             for name in ("source_encoder", "pose_encoder", "canet", "tdnet_step", "vae_decoder")
         }

@@ -67,11 +67,21 @@ class ServiceProcess:
                 return number
         raise ProcessLookupError(f"no process runs {program}")
 
+    def pause(self) -> None:
+        """All of its processes stand still, and use no core, until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """They go on."""
+        self._signal(signal.SIGCONT)
+
     def stop(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         """Ask it to end, again after a while, and then kill what is left; all of its processes are gone then.
 
         Twice, as some wait for connections that nobody closes, and end at once when they are told again.
         """
+        # What stands still would not hear of it.
+        self.resume()
         left = set(self._tree())
         for _ in range(2):
             if not self.has_ended:
@@ -86,6 +96,11 @@ class ServiceProcess:
         self._process.wait()
         while left & _alive():
             time.sleep(_LOOK_SECONDS)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._tree():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def _start(self) -> None:
         with self._log.open("ab") as file:

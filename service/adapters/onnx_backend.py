@@ -112,8 +112,6 @@ class OnnxBackend(GraphMethods):
                 weights,
                 repository.max_batch_sizes[name],
                 num_threads=self._num_threads,
-                # Spinning threads would take the cores from the gateway and the queue, which share them.
-                is_alone=False,
                 device=self.device,
                 captures=self._is_resident and name == "tdnet_step",
             )

@@ -14,7 +14,7 @@ from benchmarks.peers.__main__ import main
 from benchmarks.peers.comparison import Choice, Comparison
 from benchmarks.peers.findings import SCENARIOS, Finding, is_met, ratio
 from benchmarks.peers.report import REPORT, RESULTS, Run, tables, write_page
-from benchmarks.peers.scenarios import QUICK, Reference, after_a_kill, judged
+from benchmarks.peers.scenarios import QUICK, Reference, after_a_kill, borne_load, judged
 from loadtests.peers.pipeline import Inputs, OnnxGraphs, Pipeline, SimulatedGraphs, decode_photo, draw_pose
 from loadtests.peers.processes import ServiceProcess
 from loadtests.peers.services import SERVICES, Device, Mosec
@@ -79,22 +79,36 @@ def test_traffic_when_made_twice_then_it_is_the_same_and_steps_are_in_equal_part
     assert len({each.photo for each in mixed(0, 100)}) == 100
 
 
-def test_judged_when_jobs_are_late_or_fail_then_only_those_in_time_are_goodput() -> None:
-    known = Reference(1.0, {10: 1.0, 50: 5.0})
+def test_judged_when_jobs_are_late_or_fail_then_they_are_not_in_time() -> None:
+    known = Reference(2.0, {10: 1.0, 50: 5.0})
     records = [a_record(0, 0.5, 10), a_record(1, 3, 10), a_record(2, 6, 50), a_record(3, 3.1, 10, "failed")]
 
-    values = judged(records, known, seconds=4.0)
+    values = judged({0.5: [a_record(0, 0.5, 10)], 0.7: records}, known)
 
-    assert values["goodput"] == [0.5]
-    assert values["in_time"] == [0.5]
-    assert values["p50"] == [2.0]
+    assert (values["in_time_0.5"], values["in_time_0.7"], values["p50"]) == ([1.0], [0.5], [2.0])
+    # From 0.5 to 0.7 the share falls from 1 to 0.5: a fifth of the way it is 0.9.
+    assert values["goodput"] == [pytest.approx(2.0 * 0.54)]
 
 
 def test_judged_when_nobody_gets_a_picture_then_there_is_no_latency() -> None:
-    values = judged([a_record(0, 1, 10, "lost")], Reference(1.0, {10: 1.0}), 1.0)
+    values = judged({0.7: [a_record(0, 1, 10, "lost")]}, Reference(1.0, {10: 1.0}))
 
     assert "p50" not in values
-    assert values["goodput"] == [0.0]
+    assert values["in_time_0.7"] == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("shares", "load"),
+    [
+        pytest.param({0.5: 1.0, 0.9: 0.95}, 0.9, id="all are borne, and more is not known"),
+        pytest.param({0.5: 0.8, 0.9: 0.1}, 0.25, id="none is: between nobody and the lowest"),
+        pytest.param({0.5: 0.92, 0.7: 0.88, 0.9: 0.95}, 0.6, id="the first one that is not borne counts"),
+    ],
+)
+def test_borne_load_when_shares_are_known_then_it_is_where_nine_of_ten_are_in_time(
+    shares: dict[float, float], load: float
+) -> None:
+    assert borne_load(shares) == pytest.approx(load)
 
 
 def test_after_a_kill_when_jobs_were_in_flight_then_lost_ones_and_the_pause_are_told() -> None:
@@ -148,16 +162,16 @@ def test_ratio_when_sides_took_turns_then_it_is_the_median_of_rounds() -> None:
 
 def test_tables_when_a_peer_failed_then_its_row_says_why() -> None:
     found = a_run(
-        Finding("mixed", "ours", {"p50": [0.5], "p95": [1.0], "in_time": [1.0], "goodput": [3.0]}),
-        Finding("mixed", "bentoml", {"p50": [0.9], "p95": [2.0], "in_time": [0.5], "goodput": [1.5]}),
+        Finding("mixed", "ours", {"p50": [0.5], "p95": [1.0], "in_time_0.7": [1.0], "goodput": [3.0]}),
+        Finding("mixed", "bentoml", {"p50": [0.9], "p95": [2.0], "in_time_0.7": [0.5], "goodput": [1.5]}),
         Finding("mixed", "mosec", remark="did not start: a | b"),
     )
 
     lines = tables(found)
 
-    assert "| **xmdpt-serve** | 0.5 | 1 | 100.0% | 3 |  |" in lines
-    assert "| BentoML | 0.9 | 2 | 50.0% | 1.5 | **2**, met |" in lines
-    assert "| mosec | did not start: a / b |  |  |  |  |" in lines
+    assert "| **xmdpt-serve** | none | 100.0% | none | 0.5 | 1 | 3 |  |" in lines
+    assert "| BentoML | none | 50.0% | none | 0.9 | 2 | 1.5 | **2**, met |" in lines
+    assert "| mosec | did not start: a / b |  |  |  |  |  |  |" in lines
 
 
 def test_page_when_written_twice_then_the_second_run_is_shown(tmp_path: Path) -> None:
@@ -205,6 +219,27 @@ def test_service_process_when_stopped_then_all_that_it_started_is_gone(tmp_path:
 
     assert "SIG_IGN" in words
     assert process.has_ended
+    assert not process.cpu_seconds()
+
+
+def test_service_process_when_paused_then_all_of_it_stands_still_until_it_is_resumed_or_stopped(tmp_path: Path) -> None:
+    process = ServiceProcess(["sh", "-c", "sleep 60 & sleep 60"], os.environ, tmp_path, tmp_path / "log")
+    while len(process.cpu_seconds()) < 3:
+        time.sleep(0.01)
+
+    def states() -> set[str]:
+        numbers = process.cpu_seconds()
+        return {Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] for number in numbers}
+
+    process.pause()
+    paused = states()
+    process.resume()
+    resumed = states()
+    process.pause()
+    process.stop()
+
+    assert paused == {"T"}
+    assert "T" not in resumed
     assert not process.cpu_seconds()
 
 

@@ -91,8 +91,10 @@ def _open_session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
     """Open a graph with so many threads, 0 for one a core."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
-    # Each model has threads of its own: spinning, they would take the cores from those of the model that runs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Each model has threads of its own: spinning for longer than an operation's pauses, or between runs, they would
+    # take the cores from those of the model that runs.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
