@@ -60,7 +60,7 @@ class Capacity:
         execution: step by step, or whole loops.
         max_batch: most rows of a call.
         num_slots: pictures in flight.
-        is_shortest_first: batching brings nothing here, so the job that needs least goes first.
+        is_shortest_first: batching brings little here, so the jobs that need least go first.
         low_step_ratio: time of a step in low precision over that of another one, both of the most rows that
             were timed, up to `max_batch`; 1 where there is none.
     """

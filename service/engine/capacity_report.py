@@ -88,7 +88,7 @@ def _why_slots(capacity: Capacity) -> str:
 
 def _why_order(capacity: Capacity) -> str:
     if capacity.is_shortest_first:
-        return "one job at a time, so the one with the least left goes first; who waits long moves up"
+        return "a row costs nearly as much as a call, so the least left goes first; who waits long moves up"
     return "jobs share their calls, so they go as they came"
 
 

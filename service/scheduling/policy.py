@@ -37,11 +37,11 @@ class BatchPolicy:
         max_batch: most rows of one batch, >= 1.
         max_slots: most jobs in flight, >= 1; below max_batch no batch can fill.
         max_attempts: failures of a job alone, since it last came forward, that end it, >= 1.
-        is_shortest_first: the job with the fewest steps left goes first, not the one that was served longest ago; for
-            a device on which batching brings nothing, so only with max_batch 1.
+        is_shortest_first: the jobs with the fewest steps left go first, not those that were served longest ago; for
+            a device on which batching brings little.
 
     Raises:
-        ValueError: a number is below 1, or is_shortest_first with larger batches.
+        ValueError: a number is below 1.
     """
 
     max_batch: int = 8
@@ -54,8 +54,6 @@ class BatchPolicy:
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name} is {value}, must be at least 1")
-        if self.is_shortest_first and self.max_batch > 1:
-            raise ValueError(f"max_batch is {self.max_batch}, must be 1 where the shortest job goes first")
 
 
 def workable_jobs(jobs: Iterable[JobProgress], max_slots: int) -> Sequence[JobProgress]:

@@ -61,8 +61,7 @@ def random_policy(seed: int) -> BatchPolicy:
     """Small bounds, so that they are reached often."""
     random = Random(seed)
     is_shortest_first = random.random() < 0.3
-    max_batch = 1 if is_shortest_first else random.randint(1, 8)
-    return BatchPolicy(max_batch, random.randint(1, 10), random.randint(1, 4), is_shortest_first)
+    return BatchPolicy(random.randint(1, 8), random.randint(1, 10), random.randint(1, 4), is_shortest_first)
 
 
 def walk(

@@ -96,7 +96,7 @@ def test_capacity_when_the_operator_chooses_then_that_is_taken(
 ) -> None:
     capacity = choose_capacity(curve, {}, 8, execution, num_slots)
     assert (capacity.execution, capacity.max_batch, capacity.num_slots) == (execution, batch, num_slots)
-    assert not capacity.is_shortest_first
+    assert capacity.is_shortest_first == (curve is CPU and execution is Execution.STEPWISE)
 
 
 def test_capacity_when_the_operator_wants_one_slot_then_one_row() -> None:
@@ -105,8 +105,18 @@ def test_capacity_when_the_operator_wants_one_slot_then_one_row() -> None:
 
 
 def test_capacity_when_batching_brings_little_then_there_is_none() -> None:
-    assert chosen(StepCurve(((1, 0.010), (8, 0.060)))).max_batch == 1
-    assert chosen(StepCurve(((1, 0.010), (8, 0.050)))).max_batch == 8
+    assert chosen(StepCurve(((1, 0.010), (8, 0.071)))).max_batch == 1
+    assert chosen(StepCurve(((1, 0.010), (8, 0.068)))).max_batch == 8
+
+
+@pytest.mark.parametrize(("of_eight", "num_slots"), [(0.041, 16), (0.039, 10)])
+def test_capacity_when_rows_cost_more_than_half_then_there_are_jobs_of_which_the_shortest_share_the_batch(
+    of_eight: float, num_slots: int
+) -> None:
+    capacity = chosen(StepCurve(((1, 0.010), (8, of_eight))))
+
+    assert (capacity.max_batch, capacity.num_slots) == (8, num_slots)
+    assert capacity.is_shortest_first == (num_slots == 16)
 
 
 def test_capacity_when_nothing_takes_time_then_is_chosen_all_the_same() -> None:

@@ -57,11 +57,6 @@ def test_policy_when_a_bound_is_below_one_then_refuses(name: str) -> None:
         replace(BatchPolicy(), **{name: 0})
 
 
-def test_policy_when_the_shortest_goes_first_in_larger_batches_then_refuses() -> None:
-    with pytest.raises(ValueError, match="max_batch"):
-        BatchPolicy(max_batch=2, is_shortest_first=True)
-
-
 def test_workable_jobs_when_there_are_more_than_slots_then_the_first_ones() -> None:
     assert ids(workable_jobs([a_job("a"), a_job("b"), a_job("c")], max_slots=2)) == "ab"
 
