@@ -22,6 +22,8 @@ NUM_JOBS = 4000
 # The first forecasts have no ratios to go by.
 NUM_LEFT_OUT = 100
 NUM_RATIOS = 200
+# A small model on two cores, in times of its single row.
+CURVE_SMALL = StepCurve(((1, 1.0), (2, 1.72), (4, 3.16), (8, 6.16)))
 STAGES = {"source_encoder": 0.0011, "pose_encoder": 0.0001, "canet": 0.0001, "vae_decoder": 0.0008}
 
 
@@ -107,9 +109,17 @@ def test_forecast_when_loops_are_whole_then_the_shares_hold_with_a_larger_error(
     assert error <= 0.35
 
 
-def test_forecast_when_the_shortest_goes_first_then_the_shares_hold() -> None:
-    stages = {"source_encoder": 7.0, "canet": 0.01, "vae_decoder": 6.0}
-    before_p50, before_p90, error = judge(Capacity(CURVE_CPU, stages, Execution.STEPWISE, 1, 2, True), 0.7)
+@pytest.mark.parametrize(
+    ("curve", "stages", "max_batch", "num_slots"),
+    [
+        pytest.param(CURVE_CPU, {"source_encoder": 7.0, "canet": 0.01, "vae_decoder": 6.0}, 1, 2, id="one_row"),
+        pytest.param(CURVE_SMALL, {"source_encoder": 2.6, "pose_encoder": 0.6, "vae_decoder": 1.2}, 4, 8, id="four"),
+    ],
+)
+def test_forecast_when_the_shortest_goes_first_then_the_shares_hold(
+    curve: StepCurve, stages: dict[str, float], max_batch: int, num_slots: int
+) -> None:
+    before_p50, before_p90, error = judge(Capacity(curve, stages, Execution.STEPWISE, max_batch, num_slots, True), 0.7)
     assert 0.45 <= before_p50 <= 0.55
     assert 0.87 <= before_p90 <= 0.92
     assert error <= 0.25
