@@ -108,6 +108,14 @@ class WorkerSettings(BaseModel):
 
     model_config = _FROZEN
 
+    name: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="Who this worker is across its restarts, such as its pod's name; up to 100 letters, digits, dots, "
+        "dashes and underscores. At its start, the jobs of an earlier process of that name wait again at once, not "
+        "when their leases run out. No two workers that live may share it. Empty: nobody's successor; `xmdpt-serve "
+        "all` names its worker by itself.",
+    )
     ops_host: str = Field(default="127.0.0.1", description="Address of the worker's health and metrics port.")
     ops_port: Port = Field(
         default=8082, description="Port of the worker's /livez, /readyz and /metrics; 0 takes a free one."

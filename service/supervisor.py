@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 
 from service.adapters.embedded_valkey import EmbeddedValkey
 from service.adapters.parent_death import dying_with_parent
@@ -64,7 +65,9 @@ def run_all(settings: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     with embedded_queue(settings) as queue:
         environment = os.environ | {"REDIS_URL": queue.url if queue else settings.redis_url}
-        worker, gateway = _Child("worker", environment), _Child("gateway", environment)
+        # Whoever follows a worker that has died takes its jobs over.
+        name = {"XMDPT_WORKER__NAME": settings.worker.name or f"all-{uuid.uuid4().hex}"}
+        worker, gateway = _Child("worker", environment | name), _Child("gateway", environment)
         status = _watch([worker, gateway], queue, stop)
         # The worker first: its last jobs are told to the queue, and clients that wait still get their pictures.
         worker.stop(settings.worker.drain_seconds + _STOP_MARGIN_SECONDS)

@@ -161,13 +161,21 @@ class RedisJobIntake:
 class RedisJobLeases:
     """JobLeases of one worker; `wait_for_news` belongs to one thread, the other calls to any."""
 
-    def __init__(self, url: str, keys: RedisKeys, policy: QueuePolicy) -> None:
-        """Each instance is a worker of its own to the queue; connects with the first call."""
+    def __init__(self, url: str, keys: RedisKeys, policy: QueuePolicy, name: str = "") -> None:
+        """Each instance is a worker of its own to the queue; connects with the first call.
+
+        Args:
+            url: of the server.
+            keys: of the queue.
+            policy: of the queue.
+            name: of no other worker that lives, for `bury_predecessor`; no colon.
+        """
         self._client = connect(url)
         heartbeat_timeout_seconds = min(CALL_TIMEOUT_SECONDS, _HEARTBEAT_OF_LEASE * policy.lease_seconds)
         self._heartbeat_client = connect(url, heartbeat_timeout_seconds)
         self._keys, self._policy = keys, policy
-        self._worker = uuid.uuid4().hex
+        self._name = name
+        self._worker = f"{name}:{uuid.uuid4().hex}" if name else uuid.uuid4().hex
         self._aside_ms = to_ms(_ASIDE_OF_LEASE * policy.lease_seconds)
         self._claim_number = 1
         self._news: PubSub | None = None
@@ -178,6 +186,18 @@ class RedisJobLeases:
             self._news.close()
         self._heartbeat_client.close()
         self._client.close()
+
+    def bury_predecessor(self) -> int:
+        """Have the jobs that an ended worker of this name held wait again; returns how many, 0 without a name.
+
+        Each counts as lost, as when its lease had run out.
+
+        Raises:
+            StorageError: `queue_unavailable`.
+        """
+        if not self._name:
+            return 0
+        return int(self._call("q1_bury", self._name, self._policy.max_deliveries))
 
     def claim(self, free_rows: int, num_running: int) -> Sequence[ClaimedJob]:
         """As the port says; after a claim that raised, the next one gets what that one took, also with no free rows.

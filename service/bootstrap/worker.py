@@ -56,12 +56,14 @@ def run_worker(settings: Settings) -> None:
     if gpu:
         metrics.tell_gpu(gpu.memory_bytes)
     prepare_queue(settings)
+    keys = RedisKeys(settings.queue.prefix)
+    leases = RedisJobLeases(settings.redis_url, keys, policy, own.name)
+    if num_buried := leases.bury_predecessor():
+        get_logger().warning("took over from an ended worker", name=own.name, jobs=num_buried)
     capacity = measure(settings, backend)
     metrics.tell_model(backend.variant)
     metrics.tell_capacity(capacity)
     listen_to_calls(metrics.note_call)
-    keys = RedisKeys(settings.queue.prefix)
-    leases = RedisJobLeases(settings.redis_url, keys, policy)
     vectors = RedisVectorCache(
         settings.redis_url,
         keys,

@@ -36,8 +36,8 @@ class Queue:
     client: redis.Redis
     workers: list[RedisJobLeases] = field(default_factory=list)
 
-    def worker(self, url: str = "") -> RedisJobLeases:
-        leases = RedisJobLeases(url or self.url, RedisKeys(), self.policy)
+    def worker(self, url: str = "", name: str = "") -> RedisJobLeases:
+        leases = RedisJobLeases(url or self.url, RedisKeys(), self.policy, name)
         self.workers.append(leases)
         return leases
 

@@ -20,6 +20,7 @@ VERSION = version_of(functions_source())
 DIGESTS = {
     1: "c4852a74c2da54f96ff682869bba8dfc87b2c60d898658e4f9c34e19ea3f4b4c",
     2: "a75084a330396d60f7bf37863e4030e4f74c310a67343905324d44f064331a08",
+    3: "1c75828d84132cc7ef6ead853a1680dee6848aa706ca7b7b0d883fa476268761",
 }
 
 
@@ -84,6 +85,7 @@ def test_functions_when_there_are_none_then_all_are_loaded(client: redis.Redis) 
         "hook_secrets",
         "hook_rotate",
         "version",
+        "bury",
     }
     assert names_in(client) == {f"q1_{name}" for name in verbs | others}
 

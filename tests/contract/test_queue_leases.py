@@ -233,6 +233,52 @@ async def test_cancel_when_it_races_the_finish_then_one_wins_and_all_agree(queue
     }
 
 
+async def test_bury_when_a_worker_of_that_name_has_ended_then_its_jobs_wait_again_and_nobody_elses(
+    queue: Queue,
+) -> None:
+    await queue.submit(1, 2, 3, 4)
+    ended, other = queue.worker(name="pod-1"), queue.worker(name="pod-10")
+    held = ended.claim(2, 0)
+    (unnamed,), (elsewhere,) = queue.leases.claim(1, 0), other.claim(1, 0)
+
+    heir = queue.worker(name="pod-1")
+    assert heir.bury_predecessor() == 2
+    assert heir.bury_predecessor() == 0
+
+    assert [await status_of(queue, number) for number in (1, 2, 3, 4)] == [
+        *[JobStatus.QUEUED] * 2,
+        *[JobStatus.RUNNING] * 2,
+    ]
+    assert ended.succeed(held[0].id, a_result(held[0].fence)) == "fenced"
+    # One after the other, alone: they may have killed their worker.
+    (first,) = heir.claim(4, 0)
+    assert (first.id, first.is_suspect, first.attempt) == (a_job_id(1), True, 2)
+    assert heir.succeed(first.id, a_result(first.fence)) == "succeeded"
+    assert [job.id for job in heir.claim(4, 0)] == [a_job_id(2)]
+    assert other.succeed(elsewhere.id, a_result(elsewhere.fence)) == "succeeded"
+    assert queue.leases.succeed(unnamed.id, a_result(unnamed.fence)) == "succeeded"
+
+
+async def test_bury_when_a_worker_has_no_name_then_it_is_nobodys_successor(queue: Queue) -> None:
+    await queue.submit(1)
+    queue.leases.claim(1, 0)
+
+    assert queue.worker().bury_predecessor() == 0
+    assert await status_of(queue, 1) is JobStatus.RUNNING
+
+
+async def test_bury_when_a_job_has_ended_its_last_worker_then_it_fails(queue: Queue) -> None:
+    await queue.submit(1)
+    for _ in range(POLICY.max_deliveries):
+        assert await status_of(queue, 1) is JobStatus.QUEUED
+        queue.worker(name="pod").claim(1, 0)
+        assert queue.worker(name="pod").bury_predecessor() == 1
+
+    job = await queue.intake.read(a_job_id(1))
+    assert job is not None
+    assert (job.status, job.failure and job.failure.code) == (JobStatus.FAILED, "attempts_exhausted")
+
+
 async def test_release_when_the_job_is_no_longer_wanted_then_it_ends(queue: Queue) -> None:
     await queue.submit(1)
     (job,) = queue.leases.claim(1, 0)

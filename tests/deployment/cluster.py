@@ -65,7 +65,12 @@ class Cluster:
 
     def variables(self, workload: str) -> dict[str, str]:
         """What stands in the manifests of the environment of its container; secrets are not there."""
-        own = {entry["name"]: entry["value"] for entry in container(self.workloads[workload]).get("env", [])}
+        # What a pod says of itself is its name, nowhere more.
+        of_pod = {"fieldRef": {"fieldPath": "metadata.name"}}
+        own = {
+            entry["name"]: f"{workload}-0" if entry.get("valueFrom") == of_pod else entry["value"]
+            for entry in container(self.workloads[workload]).get("env", [])
+        }
         return self.settings | own if is_our_role(self.workloads[workload]) else own
 
     def pod(self, workload: str) -> Endpoint:

@@ -56,6 +56,10 @@ def only(cluster: Cluster, name: str) -> dict[str, Any]:
     return container(cluster.workloads[name])
 
 
+def variable(cluster: Cluster, workload: str, name: str) -> dict[str, Any]:
+    return next(entry for entry in only(cluster, workload)["env"] if entry["name"] == name)
+
+
 def spec(cluster: Cluster, kind: str, name: str) -> dict[str, Any]:
     return cluster.of_kind(kind)[name]["spec"]
 
@@ -117,7 +121,7 @@ MISTAKES: list[tuple[str, Change]] = [
     ("settings", lambda c: c.settings.update(XMDPT_GATEWAY__AUTH="off")),
     ("settings", lambda c: c.settings.update(XMDPT_WORKER__NUM_THREADS="4")),
     ("settings", lambda c: c.settings.update(REDIS_URL="redis://queue:6380/0")),
-    ("settings", lambda c: only(c, "worker-triton")["env"][1].update(value="triton:8000")),
+    ("settings", lambda c: variable(c, "worker-triton", "XMDPT_TRITON__URL").update(value="triton:8000")),
     ("settings", lambda c: only(c, "gateway")["volumeMounts"][0].update(mountPath="/pictures")),
     ("ports", lambda c: only(c, "worker")["livenessProbe"]["httpGet"].update(path="/healthz")),
     ("ports", lambda c: only(c, "triton")["readinessProbe"]["httpGet"].update(port="http")),

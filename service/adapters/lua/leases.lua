@@ -1,5 +1,5 @@
 
--- The worker's functions: claim, heartbeat, finish, release.
+-- The worker's functions: claim, heartbeat, finish, release, and the burial of its predecessor.
 --
 -- leases zset            running jobs, by ms when the lease ends
 -- fence                  the number of the last delivery of any job
@@ -314,7 +314,23 @@ local function release(keys, args)
   return {verdict}
 end
 
+-- name, max_deliveries -> how many jobs no longer run
+-- Of a worker that has ended, whose successor of the same name knows it: its jobs don't wait for their leases to run out.
+local function bury(keys, args)
+  local p, prefix, max_deliveries = keys[1], args[1] .. ':', tonumber(args[2])
+  local now, buried = now_ms(), 0
+  for _, id in ipairs(redis.call('ZRANGE', p .. 'leases', 0, -1)) do
+    local job = read_job(p, id)
+    if job.state and string.sub(job.owner, 1, #prefix) == prefix then
+      lose_delivery(p, job, now, max_deliveries)
+      buried = buried + 1
+    end
+  end
+  return buried
+end
+
 redis.register_function{function_name = 'q1_claim', callback = claim, flags = {'allow-oom'}}
 redis.register_function{function_name = 'q1_heartbeat', callback = heartbeat, flags = {'allow-oom'}}
 redis.register_function{function_name = 'q1_finish', callback = finish, flags = {'allow-oom'}}
 redis.register_function{function_name = 'q1_release', callback = release, flags = {'allow-oom'}}
+redis.register_function{function_name = 'q1_bury', callback = bury, flags = {'allow-oom'}}

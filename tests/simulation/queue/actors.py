@@ -249,9 +249,14 @@ class _Worker:
 
 
 def worker(world: World, slot: int) -> Actor:
-    """One worker after the other."""
-    incarnation = 0
+    """One worker after the other; some know that they follow another one, which has ended."""
+    incarnation, name = 0, f"worker {slot}"
     while True:
         incarnation += 1
-        yield from _Worker(world, f"worker {slot}.{incarnation}").life()
+        yield from _Worker(world, f"{name}:{incarnation}").life()
         yield world.random.randrange(10_000)
+        if slot % 2:
+            for claim in world.history.of("claim"):
+                if claim.worker == f"{name}:{incarnation}":
+                    world.note("bury", int(claim.job[4:], 16), fence=claim.fence)
+            yield from world.ask(partial(world.lab.call, "q1_bury", name, MAX_DELIVERIES))

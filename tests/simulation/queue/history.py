@@ -129,7 +129,7 @@ class History:
     def _check_leases(self) -> None:
         """No delivery begins while another one of the job may believe in its lease."""
         # Of a call that was made again, the first one counts.
-        ends = {(entry.job, entry.fence): entry.at_ms for entry in reversed(self.of("end", "lost"))}
+        ends = {(entry.job, entry.fence): entry.at_ms for entry in reversed(self.of("end", "lost", "bury"))}
         last_sign = {(entry.job, entry.fence): entry.at_ms for entry in self.of("claim", "hold")}
         for job, claims in self.by_job("claim").items():
             in_order = sorted(claims, key=lambda entry: entry.fence)
