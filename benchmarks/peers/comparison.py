@@ -127,7 +127,7 @@ class Comparison:
                     up[service.name] = await stack.enter_async_context(self._started(service, device))
                 except NotReadyError as error:
                     self._leave(service.name, str(error))
-            idle = {name: await scenarios.settle(running.process) for name, running in up.items()}
+            idle = {name: await scenarios.settle(running) for name, running in up.items()}
             for running in up.values():
                 running.process.pause()
             by_round: dict[str, dict[int, float]] = {name: {} for name in up}
@@ -180,7 +180,7 @@ class Comparison:
 
     async def _one(self, running: Running, name: str, device: Device) -> None:
         try:
-            await scenarios.settle(running.process)
+            await scenarios.settle(running)
             async with asyncio.timeout(_SCENARIO_SECONDS):
                 values = await self._values(running, name, device)
         except* Exception as group:

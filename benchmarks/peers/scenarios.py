@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
@@ -57,7 +57,7 @@ class Effort:
     warm_up_jobs: int
 
 
-FULL = Effort(15, 48, 36, LOADS, 45.0, 20.0, 30.0, 32, 4, 6.0, 3, 24)
+FULL = Effort(15, 48, 36, LOADS, 40.0, 20.0, 30.0, 32, 4, 6.0, 3, 24)
 QUICK = Effort(1, 4, 4, (SHOWN_LOAD,), 3.0, 2.0, 20.0, 4, 1, 2.0, 1, 2)
 
 
@@ -76,11 +76,19 @@ class Reference:
 
 @dataclass(frozen=True)
 class Running:
-    """A service that is ready, and its callers."""
+    """A service that is ready, and its callers.
+
+    Attributes:
+        service: which one.
+        process: all of it.
+        callers: of it.
+        idle_cores: what it uses while nobody asks, as it waits busily; learnt by the first `settle`.
+    """
 
     service: Service
     process: ServiceProcess
     callers: Callers
+    idle_cores: list[float] = field(default_factory=list[float])
 
 
 Values = Mapping[str, Sequence[float]]
@@ -120,7 +128,7 @@ async def in_the_open(running: Running, known: Reference, effort: Effort, second
     """Mixed steps, whatever became of the jobs before, at each of the loads."""
     by_load = dict[float, Sequence[Record]]()
     for load in effort.loads:
-        await settle(running.process)
+        await settle(running)
         stream = poisson(_MIXED, load * known.capacity, seconds)
         by_load[load] = await running.callers.when_due(stream, effort.grace_seconds)
     return judged(by_load, known)
@@ -168,11 +176,11 @@ async def cancels(running: Running, effort: Effort) -> Values:
         asked = [callers.call(job(next(numbers), _STEPS), patience=each) for each in patience]
         return list(await asyncio.gather(*asked))
 
-    await settle(process)
+    await settle(running)
     before, begin = _cpu_seconds(process), callers.now()
     _check(await wave([None] * 10))
     wave_seconds = callers.now() - begin
-    await settle(process)
+    await settle(running)
     cpu_of_a_picture = (_cpu_seconds(process) - before) / 10
     before, records = _cpu_seconds(process), list[Record]()
     for _ in range(effort.cancel_waves):
@@ -180,7 +188,7 @@ async def cancels(running: Running, effort: Effort) -> Values:
         patience += [random.uniform(0.05, 0.7) * wave_seconds for _ in range(4)]
         random.shuffle(patience)
         records += await wave(patience)
-    await settle(process)
+    await settle(running)
     used = _cpu_seconds(process) - before
     num_pictures = sum(record.outcome == "succeeded" for record in records)
     stayed = [record for record in records if record.kind == "wait"]
@@ -245,14 +253,16 @@ def after_a_kill(records: Sequence[Record], killed_at: float, over_at: float) ->
     }
 
 
-async def settle(process: ServiceProcess) -> float:
+async def settle(running: Running) -> float:
     """Wait until a service has nothing to do any more; returns the cores that it uses then."""
     give_up_at = asyncio.get_running_loop().time() + _SETTLE_SECONDS
+    enough = _IDLE_CORES + min(running.idle_cores, default=0.0)
     while True:
-        before = _cpu_seconds(process)
+        before = _cpu_seconds(running.process)
         await asyncio.sleep(1.0)
-        cores = max(0.0, _cpu_seconds(process) - before)
-        if cores < _IDLE_CORES or asyncio.get_running_loop().time() > give_up_at:
+        cores = max(0.0, _cpu_seconds(running.process) - before)
+        if cores < enough or asyncio.get_running_loop().time() > give_up_at:
+            running.idle_cores.append(cores)
             return cores
 
 
