@@ -12,8 +12,8 @@ from benchmarks.engine.deployment import Deployment
 from benchmarks.figures import BrokenRunError
 from service.adapters.file_blobs import FileBlobs
 from service.adapters.queue_policy import QueuePolicy
+from service.adapters.redis_intake import RedisJobIntake
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_queue import RedisJobIntake
 from service.adapters.redis_workers import RedisWorkerRegistry
 from service.domain.capacity import Eta
 from service.domain.job import DEFAULT_TENANT, Job, JobStatus

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.adapters.redis_queue import RedisJobLeases
+from service.adapters.redis_leases import RedisJobLeases
 from service.adapters.simulated_backend import SimulatedBackend
 from service.bootstrap.worker import run_worker
 from service.ports.queue import LeaseVerdict

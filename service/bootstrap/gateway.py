@@ -16,9 +16,10 @@ from service.adapters.queue_calls import listen_to_calls
 from service.adapters.queue_functions import RedisQueueFunctions
 from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_batches import RedisBatchBooks
+from service.adapters.redis_intake import RedisJobIntake
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_library import RedisPictureLibrary
-from service.adapters.redis_queue import RedisJobIntake, RedisJobUpkeep
+from service.adapters.redis_upkeep import RedisJobUpkeep
 from service.adapters.redis_vectors import RedisKnownVectors
 from service.adapters.redis_workers import RedisWorkerRegistry
 from service.adapters.task_end import end_task

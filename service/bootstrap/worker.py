@@ -9,7 +9,7 @@ from service.adapters.gpu_memory import open_gpu
 from service.adapters.queue_calls import listen_to_calls
 from service.adapters.queue_functions import RedisQueueFunctions
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_queue import RedisJobLeases
+from service.adapters.redis_leases import RedisJobLeases
 from service.adapters.redis_vectors import RedisVectorCache
 from service.adapters.redis_workers import RedisWorkerAnnouncements
 from service.bootstrap.backend import measure, open_backend

@@ -18,7 +18,7 @@ from typing import Any
 
 from service.__main__ import main as serve
 from service.adapters.file_blobs import FileBlobs
-from service.adapters.redis_queue import RedisJobLeases
+from service.adapters.redis_leases import RedisJobLeases
 from service.adapters.simulated_backend import SimulatedBackend
 from tests.chaos.pictures import poison_of
 

@@ -10,9 +10,11 @@ import redis
 
 from service.adapters.queue_functions import load_functions
 from service.adapters.queue_policy import QueuePolicy
+from service.adapters.redis_intake import RedisJobIntake
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases, RedisJobUpkeep
+from service.adapters.redis_leases import RedisJobLeases
 from service.adapters.redis_server import connect
+from service.adapters.redis_upkeep import RedisJobUpkeep
 from service.ports.queue import Enqueued
 from tests.unit.builders import a_job_id, a_new_job
 

@@ -10,8 +10,8 @@ import pytest
 import structlog
 
 from service.adapters.redis_archive import RedisJobArchive
+from service.adapters.redis_intake import RedisJobIntake
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_queue import RedisJobIntake
 from service.domain.job import DEFAULT_TENANT, IdempotencyKey, JobFailure, JobStatus, NewJob, Priority, Progress
 from service.ports.archive import JobChoice
 from service.ports.queue import Enqueued

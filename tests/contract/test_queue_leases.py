@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_queue import RedisJobUpkeep
+from service.adapters.redis_upkeep import RedisJobUpkeep
 from service.domain.job import DEFAULT_TENANT, ClaimedJob, JobFailure, JobStatus, Priority, Progress
 from tests.contract.queue_parts import POLICY, Queue, open_queue
 from tests.fakes.redis_process import RedisProcess
@@ -66,7 +66,7 @@ async def test_claim_when_a_request_is_of_a_newer_version_then_its_job_waits_unh
 
     # A worker of the newer version.
     queue.client.hset(key, "request", known)
-    monkeypatch.setattr("service.adapters.redis_queue.reader_name", lambda: "newer")
+    monkeypatch.setattr("service.adapters.redis_leases.reader_name", lambda: "newer")
     queue.client.zadd("{xmdpt}:delayed", {a_job_id(1): 1})
     await queue.reap_until(lambda _: not queue.client.zcard("{xmdpt}:delayed"))
     (job,) = queue.worker().claim(1, 0)

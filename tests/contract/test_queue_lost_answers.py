@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from service.adapters.redis_intake import RedisJobIntake
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases
+from service.adapters.redis_leases import RedisJobLeases
 from service.domain.errors import StorageError
 from service.domain.job import DEFAULT_TENANT, JobStatus, Progress
 from service.ports.queue import Enqueued

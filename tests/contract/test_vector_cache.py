@@ -14,7 +14,7 @@ import redis
 from service.adapters.queue_functions import load_functions
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_queue import RedisJobLeases
+from service.adapters.redis_leases import RedisJobLeases
 from service.adapters.redis_server import connect
 from service.adapters.redis_vectors import RedisKnownVectors, RedisVectorCache
 from service.ports.backend import F32

@@ -12,9 +12,10 @@ import redis
 from service.adapters.queue_functions import load_functions
 from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_batches import RedisBatchBooks
+from service.adapters.redis_intake import RedisJobIntake
 from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_leases import RedisJobLeases
 from service.adapters.redis_library import RedisPictureLibrary
-from service.adapters.redis_queue import RedisJobIntake, RedisJobLeases
 from service.adapters.redis_server import connect
 from service.adapters.redis_vectors import RedisKnownVectors
 from service.domain.job import ClaimedJob, Progress

@@ -17,8 +17,8 @@ from service.adapters.blazepose_pool import BlazePosePool
 from service.adapters.pillow_pool import PillowPool
 from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_batches import RedisBatchBooks
+from service.adapters.redis_intake import RedisJobIntake
 from service.adapters.redis_library import RedisPictureLibrary
-from service.adapters.redis_queue import RedisJobIntake
 from service.adapters.redis_vectors import RedisKnownVectors
 from service.adapters.task_end import end_task
 from service.api.app import create_app

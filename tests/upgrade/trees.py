@@ -32,7 +32,7 @@ _NEXT: dict[str, dict[str, str]] = {
     "adapters/lua/intake.lua": {
         "'failures', 0, 'suspect', 0)\n": "'failures', 0, 'suspect', 0, 'novelty', args[19] or 'none')\n"
     },
-    "adapters/redis_queue.py": {
+    "adapters/redis_intake.py": {
         "            trace_to_text(job.trace),\n        )\n        return Enqueued": (
             '            trace_to_text(job.trace),\n            "some",\n        )\n        return Enqueued'
         )
