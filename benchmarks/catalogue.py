@@ -17,6 +17,7 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "B3": "int8 on a CPU",
         "B4": "a whole picture on a CPU",
         "B5": "overhead of the loop",
+        "B8": "a row in a batch and alone",
     }
 )
 """Of the graphs."""
@@ -55,6 +56,7 @@ _MODULES = {
     "B5": "loop_overhead",
     "B6": "engine.mixed_capacity",
     "B7": "engine.mixed_latency",
+    "B8": "isolation",
     "B9": "engine.service_overhead",
     "B10": "engine.vector_reuse",
     "B13": "engine.step_overhead",

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.drawing import drawn, held_out_conditions
 from benchmarks.figures import Figure, Target, ratios
-from benchmarks.frozen_parts import DECODER, PHOTO, REST, SHARE_OF_BLOCKS, frozen_networks, part_runs
+from benchmarks.frozen_parts import DECODER, ENCODER, PHOTO, POSE, SHARE_OF_BLOCKS, frozen_networks, part_runs
 from benchmarks.graphs import (
     Float32,
     Graph,
@@ -139,7 +139,8 @@ def _ratios(pictures: Seconds, parts: Seconds, size: str) -> list[Figure]:
 
 
 def _encoders(parts: Seconds, name: str) -> list[float]:
-    return list(SHARE_OF_BLOCKS * np.array(parts[f"{PHOTO}, {name}"]) + parts[f"{REST}, {name}"])
+    photo, pose, encoder = (np.array(parts[f"{part}, {name}"]) for part in (PHOTO, POSE, ENCODER))
+    return list(SHARE_OF_BLOCKS * photo + pose + encoder)
 
 
 def _ways(effort: _Effort, frozen: Pipeline) -> dict[str, Callable[[int], object]]:

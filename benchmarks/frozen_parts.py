@@ -19,8 +19,8 @@ from xmdpt.repository import Precision
 from xmdpt.sampler import initial_noise
 from xmdpt.spec import IMAGE_SIZE, LATENT_SHAPE, VARIANTS, Dinov2Config, GraphSpec, TensorSpec, Variant
 
-PHOTO, REST, DECODER = "photo extractor", "other encoders", "decoder"
-"""Parts: the photo's extractor by a share of its blocks; the pose's extractor and the autoencoder's encoder."""
+PHOTO, POSE, ENCODER, DECODER = "photo extractor", "pose extractor", "encoder", "decoder"
+"""Parts: the photo's extractor by a share of its blocks, the pose's, and both halves of the autoencoder."""
 
 SHARE_OF_BLOCKS = 10
 """As many times PHOTO is the whole extractor, whose weights would take 4.5 GB."""
@@ -37,15 +37,15 @@ class _Tokens(nn.Module):
         return self.extractor(self.extractor.shrink(picture))
 
 
-class _PoseAndLatents(nn.Module):
-    """What else encodes."""
+class _Latents(nn.Module):
+    """The autoencoder's encoder alone."""
 
     def __init__(self, networks: Pipeline) -> None:
         super().__init__()
-        self.tokens, self.vae = _Tokens(networks.pose_extractor), networks.vae
+        self.vae = networks.vae
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        return self.tokens(picture), self.vae.encode_mode(picture)
+    def forward(self, picture: Tensor) -> Tensor:
+        return self.vae.encode_mode(picture)
 
 
 def frozen_networks(variant: Variant) -> Pipeline:
@@ -91,7 +91,11 @@ def part_runs(
 
 
 def _encoders(frozen: Pipeline) -> Mapping[str, nn.Module]:
-    return {PHOTO: _Tokens(frozen.photo_extractor), REST: _PoseAndLatents(frozen)}
+    return {
+        PHOTO: _Tokens(frozen.photo_extractor),
+        POSE: _Tokens(frozen.pose_extractor),
+        ENCODER: _Latents(frozen),
+    }
 
 
 @cache
@@ -99,13 +103,11 @@ def _encoder_models(frozen: Pipeline, precision: Precision) -> Mapping[str, onnx
     pose, photo = frozen.variant.pose_extractor, frozen.variant.photo_extractor
     takes = (TensorSpec("picture", "f32", (3, IMAGE_SIZE, IMAGE_SIZE)),)
     gives = {
-        PHOTO: (TensorSpec("photo_tokens", "f32", (photo.num_tokens, photo.width)),),
-        REST: (
-            TensorSpec("pose_tokens", "f32", (pose.num_tokens, pose.width)),
-            TensorSpec("mode", "f32", LATENT_SHAPE),
-        ),
+        PHOTO: TensorSpec("photo_tokens", "f32", (photo.num_tokens, photo.width)),
+        POSE: TensorSpec("pose_tokens", "f32", (pose.num_tokens, pose.width)),
+        ENCODER: TensorSpec("mode", "f32", LATENT_SHAPE),
     }
     return {
-        part: to_onnx(module, GraphSpec("part", takes, gives[part]), precision=precision)
+        part: to_onnx(module, GraphSpec("part", takes, (gives[part],)), precision=precision)
         for part, module in _encoders(frozen).items()
     }

@@ -25,7 +25,7 @@ from xmdpt.spec import VARIANTS, Dinov2Config, Variant, graph_specs
 
 Float32 = NDArray[np.float32]
 
-_REPOSITORY = Path(__file__).resolve().parents[1] / "model_repository"
+REPOSITORY = Path(__file__).resolve().parents[1] / "model_repository"
 
 
 class Graph:
@@ -67,7 +67,7 @@ def untrained(name: str) -> Pipeline:
 @cache
 def shipped() -> Pipeline:
     """The networks of `demo` with the weights that the project ships."""
-    return load_bundle(VARIANTS["demo"], _REPOSITORY / shared_weights_path("demo"))
+    return load_bundle(VARIANTS["demo"], REPOSITORY / shared_weights_path("demo"))
 
 
 @cache

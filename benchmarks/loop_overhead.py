@@ -16,7 +16,7 @@ from xmdpt.sampler import initial_noise, sampling_plan
 
 _GUIDANCE = 2.0
 _SAMPLER, _STEPS, _PYTHON = "sampler", "steps alone", "loop in Python"
-_MAX_RATIO = Target(1.02, "at most")
+_MAX_RATIO = Target(1.01, "at most")
 
 
 @dataclass(frozen=True)

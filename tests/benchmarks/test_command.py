@@ -77,6 +77,10 @@ def test_b4_when_run_then_presets_as_they_are_served_have_targets_and_what_no_re
     assert wanted == {f"published / {preset}, noise to pixels, tiny" for preset in Preset}
 
 
+def test_b8_when_run_then_no_row_differs_by_a_bit(results: dict[str, dict]) -> None:
+    assert [figure["values"] for figure in results["B8"]["figures"]] == [[0], [0], [0], [0]]
+
+
 def test_gpu_benchmarks_when_there_is_no_gpu_then_they_say_so_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
