@@ -27,9 +27,9 @@ REPOSITORY ?= model_repository
 HOST ?=
 LOAD ?= poisson
 BASE ?= HEAD
-# Two processes: many tests wait more than they compute. A file's tests stay together, as they share what they start;
-# files come in the order of tests/conftest.py, in which long ones are first.
-PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Three processes on what are often two cores: many tests wait more than they compute. A file's tests stay together, as
+# they share what they start; files come in the order of tests/conftest.py, in which long ones are first.
+PYTEST ?= -n 3 --dist loadfile --no-loadscope-reorder
 FLOORS ?= $(PYTEST) tests/api tests/client tests/contract tests/unit tests/integration/test_straight_line.py tests/integration/test_tracing.py
 
 WEIGHT_FILES = $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(VAE),--vae "$(VAE)") $(if $(DINO),--dino "$(DINO)")
@@ -85,8 +85,8 @@ export: $(DEV)  ## build and verify a model repository (VARIANT= REPOSITORY= WEI
 	$(BIN)/python -m export build --variant $(VARIANT) --out "$(REPOSITORY)" $(WEIGHT_FILES) \
 	  $(if $(LOW_PRECISION),--low-precision $(LOW_PRECISION))
 
-verify: $(DEV)  ## compare the graphs of a model repository with torch (REPOSITORY= WEIGHTS= VAE= DINO=)
-	$(BIN)/python -m export verify --repository "$(REPOSITORY)" $(WEIGHT_FILES)
+verify: $(DEV)  ## compare the graphs of a model repository with torch (REPOSITORY= WEIGHTS= VAE= DINO= VERIFY="--quick")
+	$(BIN)/python -m export verify --repository "$(REPOSITORY)" $(WEIGHT_FILES) $(VERIFY)
 
 triton: $(BIN)/python  ## install and start a real Triton on a model repository, CPU (REPOSITORY= TRITON="--http-port 9000")
 	$(BIN)/python deploy/triton/server.py install

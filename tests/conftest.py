@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tests.fakes.triton_process import TritonProcess
     from xmdpt.nn.pipeline import Pipeline
 
-# Two files are tested at a time on what are often two cores. OpenMP's threads wait by spinning, and took four times the
-# CPU time to spin against those of the other file. Torch is loaded later; other processes begin with this.
+# More files are tested at a time than there often are cores. OpenMP's threads wait by spinning, and took four times the
+# CPU time to spin against those of another file. Torch is loaded later; other processes begin with this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Before other processes of the run are started.
@@ -35,16 +35,22 @@ SHIPPED = Path(__file__).resolve().parents[1] / "model_repository"
 # Files of half a minute and more begin first: one that begins last leaves the other process without work.
 _LONG_FILES = (
     "export/test_precision.py",
-    "training/test_demo_run.py",
-    "parity/test_golden_numbers.py",
-    "benchmarks/test_engine_command.py",
-    "integration/test_straight_line.py",
-    "chaos/test_chaos.py",
     "docs/test_readme.py",
+    "export/test_official_served.py",
+    "training/test_demo_run.py",
+    "benchmarks/test_engine_command.py",
+    "chaos/test_chaos.py",
+    "export/test_shipped_repository.py",
+    "simulation/engine/test_batch_equality.py",
     "fuzz/test_fuzz.py",
     "benchmarks/test_command.py",
-    "parity/test_encoders.py",
+    "export/test_command.py",
+    "export/test_command_official.py",
+    "export/test_tensorrt.py",
+    "integration/test_straight_line.py",
     "deployment/test_dist.py",
+    "parity/test_golden_numbers.py",
+    "upgrade/test_rolling_upgrade.py",
     "browser/test_playground.py",
     "browser/test_status_page.py",
 )

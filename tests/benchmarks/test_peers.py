@@ -21,6 +21,7 @@ from loadtests.peers.services import SERVICES, Device, Mosec
 from loadtests.peers.traffic import STEPS, job, mixed, poisson
 from loadtests.peers.triton_repository import write_repository
 from loadtests.records import Record
+from tests.integration.processes import wait_until
 from xmdpt.repository import check_files, load_manifest
 
 _SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
@@ -231,15 +232,14 @@ def test_service_process_when_paused_then_all_of_it_stands_still_until_it_is_res
         numbers = process.cpu_seconds()
         return {Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] for number in numbers}
 
+    # A signal is sent before it has done anything.
     process.pause()
-    paused = states()
+    wait_until(lambda: states() == {"T"}, 10, "all of it stands still")
     process.resume()
-    resumed = states()
+    wait_until(lambda: "T" not in states(), 10, "all of it goes on")
     process.pause()
     process.stop()
 
-    assert paused == {"T"}
-    assert "T" not in resumed
     assert not process.cpu_seconds()
 
 

@@ -10,6 +10,7 @@ import pytest
 from export.graphs import GRAPHS
 from export.to_onnx import to_onnx
 from tests.built_repositories import demo_networks, demo_repository, tiny_networks, tiny_repository
+from tests.run_folder import made_once
 from xmdpt.nn.pipeline import Pipeline, build_pipeline
 from xmdpt.nn.untrained import fill_untrained
 from xmdpt.spec import VARIANTS, Variant, graph_specs
@@ -76,5 +77,9 @@ def size_s_pipeline(size_s: Variant) -> Pipeline:
 @pytest.fixture(scope="session")
 def size_s_step(size_s_pipeline: Pipeline) -> onnx.ModelProto:
     """The denoiser's step at size S, exported; about 15 s."""
-    spec = graph_specs(size_s_pipeline.variant)["tdnet_step"]
-    return to_onnx(GRAPHS["tdnet_step"](size_s_pipeline), spec)
+
+    def make(path: Path) -> None:
+        spec = graph_specs(size_s_pipeline.variant)["tdnet_step"]
+        onnx.save(to_onnx(GRAPHS["tdnet_step"](size_s_pipeline), spec), path)
+
+    return onnx.load(made_once("size_s_step.onnx", make))

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from export.__main__ import main
+from export.graphs import GRAPHS
 from tests.parity.damaged_files import Command
 from tests.parity.official_files import write_files
+from xmdpt.sampler import SAMPLERS
 from xmdpt.spec import VARIANTS
 
 Files = dict[str, Path]
@@ -37,26 +39,18 @@ def arguments(files: Files) -> list[str]:
 def test_build_when_of_official_files_then_a_verified_repository_that_names_them(
     given: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "models"
+    out, page = tmp_path / "models", tmp_path / "page.md"
+    page.write_text("<!-- verified: begin; `python -m export verify --page` -->\n<!-- verified: end -->\n")
+    build = ["build", "--variant", "tiny", *arguments(given), "--out", str(out), "--half-weights"]
 
-    status = main(
-        [
-            "build",
-            "--variant",
-            "tiny",
-            *arguments(given),
-            "--out",
-            str(out),
-            "--half-weights",
-            "--batch-sizes",
-            "1",
-            "2",
-        ]
-    )
+    status = main([*build, "--batch-sizes", "1", "2", "--preset-pictures", "1", "--page", str(page)])
 
     printed = capsys.readouterr().out
-    weights = json.loads((out / "MANIFEST.json").read_text())["weights"]
+    manifest = json.loads((out / "MANIFEST.json").read_text())
+    weights, found = manifest["weights"], manifest["verification"]
     assert status == 0
+    assert (set(found["graphs"]), set(found["runs"])) == (set(GRAPHS), set(SAMPLERS))
+    assert page.read_text().count("| tiny | fp32 |") == len(GRAPHS) + len(SAMPLERS)
     assert (weights["is_trained"], weights["is_rounded"]) == (True, True)
     assert list(weights["files"]) == sorted(["xmdpt", "pose_extractor", "photo_extractor", "vae"])
     assert all(file["sha256"] in printed for file in weights["files"].values())

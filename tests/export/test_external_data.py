@@ -69,13 +69,6 @@ def test_service_when_the_graph_is_in_two_files_then_the_same_picture(split: Pat
     assert (split_picture == picture).all()
 
 
-def test_repository_when_built_over_two_files_then_the_second_file_is_gone(tiny: Pipeline, damaged: Path) -> None:
-    build_repository(tiny.variant, lambda: tiny, read_origin(tiny.variant, WeightPaths()), damaged, lambda _line: None)
-
-    assert not list(damaged.rglob("*.data"))
-    read_manifest(damaged)
-
-
 def test_digest_when_only_the_weights_differ_then_another(split: Path) -> None:
     graphs = json.loads((split / "MANIFEST.json").read_text())["graphs"]
     before = repository_digest(graphs)

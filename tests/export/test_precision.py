@@ -17,7 +17,6 @@ from export.figures import write_page
 from export.graphs import GRAPHS
 from export.precision import lowered, parts_to_lower, quantise
 from export.storage import store_compactly
-from export.to_onnx import to_onnx
 from export.verify import MAX_RELATIVE_ERRORS, check_graph, graph_runner
 from export.verify_command import REJECTED_NAME
 from export.weights import networks_of, own_weights
@@ -25,8 +24,8 @@ from export.whole_run import MIN_PSNR_DB, check_runs, psnr
 from tests.built_repositories import lowered_repository, tiny_networks
 from tests.export.planted_mistakes import changed_input
 from xmdpt.nn.pipeline import Networks, Pipeline
-from xmdpt.repository import PRECISIONS, Precision, load_manifest
-from xmdpt.spec import VARIANTS, graph_specs
+from xmdpt.repository import PRECISIONS, Precision, graph_path, load_manifest
+from xmdpt.spec import VARIANTS
 
 LOW: tuple[Precision, ...] = ("fp16", "bf16", "int8")
 FLOATS = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
@@ -41,35 +40,32 @@ def shipped_networks() -> Networks:
 NETWORKS: dict[str, Callable[[], Networks]] = {"tiny": tiny_networks, "shipped": shipped_networks}
 
 
-def step_of(networks: Pipeline, precision: Precision) -> onnx.GraphProto:
-    spec = graph_specs(networks.variant)["tdnet_step"]
-    return to_onnx(GRAPHS["tdnet_step"](networks), spec, precision=precision).graph
+def lowered_step(precision: Precision) -> onnx.ModelProto:
+    return onnx.load(lowered_repository("tiny", precision) / graph_path("tdnet_step"))
 
 
-def types_of_products(graph: onnx.GraphProto, op_type: str) -> list[int]:
+def types_of_products(model: onnx.ModelProto, op_type: str) -> list[int]:
     """The type that each product gives, by shape inference."""
-    model = onnx.shape_inference.infer_shapes(
-        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 22)])
-    )
+    model = onnx.shape_inference.infer_shapes(model)
     types = {value.name: value.type.tensor_type.elem_type for value in (*model.graph.value_info, *model.graph.output)}
-    return [types[node.output[0]] for node in graph.node if node.op_type == op_type]
+    return [types[node.output[0]] for node in model.graph.node if node.op_type == op_type]
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_step_when_lowered_then_attention_and_mlps_are_low_and_the_control_stays_float32(
     tiny: Pipeline, precision: Precision
 ) -> None:
-    graph = step_of(tiny, precision)
+    model = lowered_step(precision)
 
     # In each of the blocks six products of tokens; then the final layer. All Gemm is timestep and modulation.
-    assert types_of_products(graph, "MatMul") == [FLOATS[precision]] * 6 * tiny.variant.depth + [TensorProto.FLOAT]
-    assert set(types_of_products(graph, "Gemm")) == {TensorProto.FLOAT}
-    assert len(types_of_products(graph, "Gemm")) == 2 + tiny.variant.depth + 1
-    assert set(types_of_products(graph, "LayerNormalization")) == {TensorProto.FLOAT}
+    assert types_of_products(model, "MatMul") == [FLOATS[precision]] * 6 * tiny.variant.depth + [TensorProto.FLOAT]
+    assert set(types_of_products(model, "Gemm")) == {TensorProto.FLOAT}
+    assert len(types_of_products(model, "Gemm")) == 2 + tiny.variant.depth + 1
+    assert set(types_of_products(model, "LayerNormalization")) == {TensorProto.FLOAT}
 
 
 def test_step_when_int8_then_four_products_a_block_are_and_each_activation_is_quantised_once(tiny: Pipeline) -> None:
-    graph = step_of(tiny, "int8")
+    graph = lowered_step("int8").graph
     depth = tiny.variant.depth
 
     ops = [node.op_type for node in graph.node]
@@ -213,14 +209,13 @@ def test_build_when_a_graph_is_over_the_bound_then_1_and_nothing_is_published(
     assert main(["verify", "--repository", str(out)]) == 1
 
 
-def test_build_when_verified_then_manifest_and_page_say_what_was_found(tmp_path: Path) -> None:
-    out, page = tmp_path / "models", tmp_path / "page.md"
+def test_verify_when_recorded_then_manifest_and_page_say_what_was_found(tmp_path: Path) -> None:
+    out, page = Path(shutil.copytree(lowered_repository("tiny", "int8"), tmp_path / "models")), tmp_path / "page.md"
     page.write_text(
         "above\n<!-- verified: begin; `python -m export verify --page` -->\n<!-- verified: end -->\nbelow\n"
     )
-    command = ["build", "--variant", "tiny", "--precision", "int8", "--out", str(out), "--batch-sizes", "1"]
 
-    assert main([*command, "--page", str(page)]) == 0
+    assert main(["verify", "--repository", str(out), "--batch-sizes", "1", "--page", str(page)]) == 0
     manifest = json.loads((out / "MANIFEST.json").read_text())
     write_page(page, manifest)
 

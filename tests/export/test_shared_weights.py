@@ -130,16 +130,6 @@ def test_graphs_when_run_then_they_agree_with_torch(demo_built: Path, demo: Pipe
     assert [row for row in rows if not row.is_within_tolerance] == []
 
 
-def test_command_when_the_repository_holds_its_weights_then_it_needs_no_names_and_writes_the_same_bytes(
-    sharing: Path, demo_built: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["build", "--variant", "demo", "--out", str(sharing), "--no-verify"]) == 0
-    assert main(["verify", "--repository", str(sharing), "--batch-sizes", "1", "--quick"]) == 0
-
-    assert contents(sharing) == contents(demo_built)
-    assert capsys.readouterr().out.endswith("every graph agrees with torch\n")
-
-
 def test_verify_when_other_weights_are_named_then_2(
     sharing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,8 @@ FLAT = StepCurve(((1, 0.01), (16, 0.01)))
 STAGES = {Stage.ENCODE_SOURCE.value: 0.1, Stage.ENCODE_POSE.value: 0.02, Stage.DECODE.value: 0.05}
 BATCHED = Capacity(FLAT, {}, Execution.STEPWISE, 16, 18)
 ONE_BY_ONE = Capacity(StepCurve(((1, 0.01),)), {}, Execution.STEPWISE, 1, 1)
+# A job of ten of these steps is as long as one of a hundred of those, and is rehearsed in a tenth of the time.
+LONG_STEPS = Capacity(StepCurve(((1, 0.1),)), {}, Execution.STEPWISE, 1, 1)
 
 
 @pytest.mark.parametrize(("num_workers", "expected"), [(1, [1, 2, 3, 4]), (2, [1, 1, 2, 2]), (4, [1, 1, 1, 1])])
@@ -47,9 +49,9 @@ def test_rehearsal_when_the_person_is_known_then_no_encoder_takes_time() -> None
 
 @pytest.mark.parametrize("rate", [0.5, 3.0, 9.5])
 def test_plan_when_jobs_go_one_by_one_then_the_smallest_fleet_that_keeps_the_promise_is_found(rate: float) -> None:
-    load = Load(rate, (100,), num_jobs=1500)
+    load = Load(rate, (10,), num_jobs=1500)
 
-    tried = fleets(ONE_BY_ONE, load, 2.0)
+    tried = fleets(LONG_STEPS, load, 2.0)
     enough = next(fleet for fleet in tried if keeps(fleet, 2.0))
 
     # Below one worker per unit of work the queue grows for ever.
@@ -61,7 +63,7 @@ def test_plan_when_jobs_go_one_by_one_then_the_smallest_fleet_that_keeps_the_pro
 
 
 def test_plan_when_one_worker_takes_jobs_in_turn_then_as_many_are_there_as_the_formula_says() -> None:
-    tried = fleets(ONE_BY_ONE, Load(0.5, (100,), num_jobs=20_000), 5.0)
+    tried = fleets(LONG_STEPS, Load(0.5, (10,), num_jobs=20_000), 5.0)
 
     # One server, jobs of equal length, half of its time busy: 0.5 + 0.5**2 / (2 * (1 - 0.5)).
     assert tried[-1].num_workers == 1
@@ -114,7 +116,7 @@ def test_plan_when_only_known_persons_can_be_in_time_then_it_depends_on_how_many
 
 
 def test_plan_when_the_promise_is_just_the_time_alone_then_a_fleet_is_found() -> None:
-    tried = fleets(ONE_BY_ONE, Load(1.0, (100,), num_jobs=500), 1.0)
+    tried = fleets(LONG_STEPS, Load(1.0, (10,), num_jobs=500), 1.0)
 
     assert keeps(tried[-1], 1.0)
 

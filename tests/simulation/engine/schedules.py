@@ -5,7 +5,7 @@ The scheduler, the working set and the executor are the service's; only the queu
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from random import Random
 
 import numpy as np
@@ -60,6 +60,7 @@ class Wish:
         return PreparedJob(pictures, noise, plan, self.is_low)
 
 
+@cache
 def picture(number: int) -> U8:
     """[256,256,3] uint8: smooth, and another one for each number."""
     coarse = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -25,10 +25,15 @@ SHIPPED = Path(__file__).resolve().parents[3] / "model_repository"
 Backends = Mapping[Execution, InferenceBackend]
 
 
+@cache
+def solo(wish: Wish, backend: InferenceBackend, execution: Execution) -> np.ndarray:
+    """The picture of a job alone, [256,256,3] int16, drawn once for all schedules of a backend."""
+    return alone(wish, backend, execution).astype(np.int16)
+
+
 def check_schedules(seeds: range, backends: Backends, tolerance: int, of_solos: Backends | None = None) -> int:
     """Run the schedules and compare every picture with that of a job of its seed alone; returns how many there were."""
     of_solos = of_solos or backends
-    solo = lru_cache(None)(lambda wish, execution: alone(wish, of_solos[execution], execution).astype(np.int16))
     num_pictures = 0
     for seed in seeds:
         device = run_random_schedule(Random(seed), backends, MOST_ROWS)
@@ -38,7 +43,8 @@ def check_schedules(seeds: range, backends: Backends, tolerance: int, of_solos: 
             assert len(pictures) == wish.num_images
             for index, picture in enumerate(pictures):
                 one = replace(wish, seed=wish.seed + index, num_images=1)
-                assert np.abs(picture - solo(one, device.execution)).max() <= tolerance, (seed, key, index, wish)
+                expected = solo(one, of_solos[device.execution], device.execution)
+                assert np.abs(picture - expected).max() <= tolerance, (seed, key, index, wish)
                 if device.execution is Execution.STEPWISE:
                     assert device.steps[f"{key}/{index}"] == list(range(wish.num_steps)), (seed, key, index)
             num_pictures += len(pictures)
@@ -92,6 +98,7 @@ class Resident(DenoiserOnly):
         raise AssertionError("steps are resident")
 
 
+@cache
 def backends_of(kind: type[OnnxBackend]) -> dict[Execution, InferenceBackend]:
     repository = open_model_repository(tiny_repository())
     return {execution: kind(repository, 1, execution) for execution in Execution}
