@@ -83,12 +83,16 @@ def _why_slots(capacity: Capacity) -> str:
         return "as many jobs in flight as rows in a batch"
     if capacity.execution is Execution.WHOLE_LOOP:
         return "several batches of jobs in flight, so that those of equal steps meet"
+    if capacity.is_shortest_first:
+        return "more jobs in flight than rows in a batch, so that there are short ones to choose"
     return "more jobs in flight than rows in a batch, so that the next one is ready"
 
 
 def _why_order(capacity: Capacity) -> str:
+    if capacity.is_shortest_first and capacity.max_batch == 1:
+        return "one job at a time, so the one with the least left goes first; who waits long moves up"
     if capacity.is_shortest_first:
-        return "a row costs nearly as much as a call, so the least left goes first; who waits long moves up"
+        return "a row more costs nearly as much as a step, so the least left goes first; who waits long moves up"
     return "jobs share their calls, so they go as they came"
 
 

@@ -19,12 +19,12 @@ MAX_CALL_SHARE = 0.15
 # The smallest batch within this of the best throughput: rows beyond it cost latency and bring next to nothing.
 THROUGHPUT_TOLERANCE = 0.05
 # A device on which the best batch brings less than this is as good as one that brings nothing: it takes one row at a
-# time, and what a busy machine's clock makes of equal times decides nothing.
+# time. A busy machine's clock may make so much of equal times, which costs short jobs some of their lead.
 MIN_GAIN = 1.15
 # Where the best batch brings less than this, a row of it is dear, and the jobs with the fewest steps left share it
 # first: on a device with rows of 1, 0.86 and 0.79 in batches of 1, 2 and 4 (a small model on two cores) nine of ten
-# jobs of 10, 20 and 50 steps are within six times their time alone up to a load of 1.0 of single rows; one row at a
-# time, shortest first, bears 0.85, and batches of 8 that go as they came 0.66.
+# jobs of 10, 20 and 50 steps end within six times their time alone up to a load of 0.97 of single rows; one row at a
+# time, the shorter of two, bears 0.74, and batches of 8 that are answered together 0.64.
 SHORTEST_FIRST_GAIN = 2.0
 # So many jobs for each row of a batch are at hand there, so that there are short ones to choose: at a load of 1.0 of
 # single rows 0.88 of those jobs are in time with eight slots, 0.83 with six, 0.90 with sixteen. More would keep from
@@ -68,8 +68,9 @@ def choose_capacity(
     is_whole = execution is Execution.WHOLE_LOOP
     seconds = curve.network_seconds if is_whole else curve.seconds
     batch = _best_batch(sizes, seconds) if num_slots is None else min(max_batch, num_slots)
-    # Whole loops meet only by equal steps, and would wait for ever behind shorter ones.
-    is_shortest_first = batch == 1 or (not is_whole and _gain(sizes, seconds) < SHORTEST_FIRST_GAIN)
+    # Loops of several rows go as they came: what shares one is of equal steps.
+    made = [rows for rows in sizes if rows <= batch] or sizes[:1]
+    is_shortest_first = batch == 1 or (not is_whole and _gain(made, seconds) < SHORTEST_FIRST_GAIN)
     if num_slots is None:
         num_slots = batch * SLOTS_PER_ROW_OF_LOOPS if is_whole else batch + CLAIMED_AHEAD
         num_slots = batch * SHORTEST_FIRST_SLOTS_PER_ROW if is_shortest_first else num_slots
@@ -215,10 +216,14 @@ def _seconds_in_slot(
     own_seconds = _other_seconds(capacity, num_images)
     # Calls that a step of all its pictures takes.
     num_calls = max(1.0, num_images / capacity.max_batch)
+    # While it makes a step the others in its batch make theirs, and their other stages come between.
+    between = (rows - 1) * _other_seconds(capacity) / mean_steps
+    shared = steps_left * num_calls * (_step_seconds(capacity, rows) + between)
     if capacity.is_shortest_first:
         # What is left of another job is anything up to its steps, and goes first if it is less than this one's.
         ahead = min(steps_left, mean_steps) ** 2 / (2 * mean_steps) * others
-        return (ahead + steps_left * num_images) * _row_step_seconds(capacity, mean_steps) + own_seconds
+        in_turn = (ahead + steps_left * num_images) * _row_step_seconds(capacity, mean_steps)
+        return max(in_turn, shared) + own_seconds
     if capacity.execution is Execution.WHOLE_LOOP:
         # Equal steps share a loop. Of the loops that this makes of the jobs in flight half go first.
         num_loops = min(num_in_flight, max(SLOTS_PER_ROW_OF_LOOPS, num_in_flight / capacity.max_batch))
@@ -226,9 +231,7 @@ def _seconds_in_slot(
         ahead = num_loops / 2 * mean_steps if others else 0.0
         steps_seconds = (ahead + steps_left * num_calls) * _step_seconds(capacity, rows)
         return steps_seconds + others * _other_seconds(capacity) + own_seconds
-    # While it makes a step the others make theirs, and their other stages come between.
-    between = (rows - 1) * _other_seconds(capacity) / mean_steps
-    return steps_left * num_calls * (_step_seconds(capacity, rows) + between) + own_seconds
+    return shared + own_seconds
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

@@ -125,7 +125,8 @@ def choose_jobs(
 
     Where the shortest goes first, a job that needs s more steps lets newcomers pass for PATIENCE * s batches; after
     that those who are still before it end, and their successors are admitted. That is at most
-    PATIENCE * s + (max_slots - 1 + d) * (r + 3) batches, where no job takes more than r rows from arrival to end.
+    PATIENCE * s + (max_slots - 1 + d) * (r + 3) batches, where no job takes more than r rows from arrival to end; d
+    counts those, too, that come later and leave sooner as company in batches of others.
 
     Args:
         jobs: the workable jobs, in order of arrival; at least one.

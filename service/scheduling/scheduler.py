@@ -40,8 +40,13 @@ class Scheduler:
         self._running: RunBatch | None = None
         self._last_batch_id = 0
         # By stage, because a decoder that doesn't fit says nothing about a step.
-        self._limits = dict.fromkeys(Stage, policy.max_batch)
+        self._limits = {stage: self._most_rows(stage) for stage in Stage}
         self._is_draining = False
+
+    def _most_rows(self, stage: Stage) -> int:
+        # Where the shortest goes first, on a CPU, low precision is int8, whose graph takes one row a call: rows that
+        # share its batch would only wait for each other.
+        return 1 if stage is Stage.DENOISE_LOW and self._policy.is_shortest_first else self._policy.max_batch
 
     @property
     def is_idle(self) -> bool:
@@ -142,7 +147,7 @@ class Scheduler:
             if job.is_complete:
                 self._exits.setdefault(job.job_id, EndJob(job.job_id))
         if len(batch.rows) == self._limits[batch.stage]:
-            self._limits[batch.stage] = min(len(batch.rows) + 1, self._policy.max_batch)
+            self._limits[batch.stage] = min(len(batch.rows) + 1, self._most_rows(batch.stage))
 
     def _fail(self, batch: RunBatch, event: BatchFailed) -> None:
         if event.is_device_gone:

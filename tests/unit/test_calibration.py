@@ -235,7 +235,8 @@ def test_page_when_printed_then_it_has_the_curve_and_a_reason_for_each_choice() 
     [
         (a_capacity(Execution.WHOLE_LOOP), "whole_loop  a call costs 10.00 ms, 2% of a step"),
         (a_capacity(Execution.STEPWISE, 1), "1           2 rows together take 1.97 times as long as one"),
-        (a_capacity(Execution.STEPWISE, 1, is_shortest_first=True), "shortest    "),
+        (a_capacity(Execution.STEPWISE, 1, is_shortest_first=True), "shortest    one job at a time"),
+        (a_capacity(Execution.STEPWISE, 2, is_shortest_first=True), "shortest    a row more costs nearly as much"),
     ],
 )
 def test_page_when_the_choice_is_another_then_so_is_the_reason(capacity: Capacity, words: str) -> None:

@@ -99,6 +99,13 @@ def test_capacity_when_the_operator_chooses_then_that_is_taken(
     assert capacity.is_shortest_first == (curve is CPU and execution is Execution.STEPWISE)
 
 
+def test_capacity_when_the_operator_bounds_the_slots_then_batches_beyond_them_say_nothing_of_the_order() -> None:
+    curve = StepCurve(((1, 1.0), (2, 1.8), (16, 5.0)))
+
+    assert choose_capacity(curve, {}, 16, None, 2).is_shortest_first
+    assert not choose_capacity(curve, {}, 16, None, 16).is_shortest_first
+
+
 def test_capacity_when_the_operator_wants_one_slot_then_one_row() -> None:
     capacity = choose_capacity(GPU, {}, 8, None, 1)
     assert (capacity.max_batch, capacity.num_slots, capacity.is_shortest_first) == (1, 1, True)
@@ -129,6 +136,25 @@ def test_forecast_when_no_worker_is_calibrated_then_none() -> None:
 
 def test_forecast_when_nobody_is_there_then_the_stages_and_steps_of_the_job() -> None:
     assert forecast_seconds(reports(stepwise(vae_decoder=0.5, canet=0.1)), 10, 0, 0, 0) == pytest.approx(1.6)
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "num_others", "seconds"),
+    [
+        pytest.param(50, 0, 50 * 1.0, id="alone, at the pace of one row"),
+        pytest.param(10, 3, 10 * 3.16, id="a short one, in the batches of longer ones"),
+        pytest.param(50, 7, (50 + 7 * 25) * 3.16 / 4, id="a long one, behind half of what is there"),
+    ],
+)
+def test_forecast_when_the_shortest_share_small_batches_then_a_step_takes_as_long_as_its_batch(
+    num_steps: int, num_others: int, seconds: float
+) -> None:
+    curve = StepCurve(((1, 1.0), (2, 1.72), (4, 3.16)))
+    capacity = Capacity(curve, {}, Execution.STEPWISE, 4, 8, is_shortest_first=True)
+
+    forecast = forecast_seconds(reports(capacity), num_steps, 0, 50 * num_others, num_others)
+
+    assert forecast == pytest.approx(seconds)
 
 
 def test_forecast_when_a_slot_is_free_then_only_the_steps_are_longer() -> None:
