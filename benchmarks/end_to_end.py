@@ -1,10 +1,9 @@
 """B4: how many times faster a whole picture is on a CPU than in the released code's structure in torch.
 
 Theirs is the structure of `benchmarks.published_structure`, uncompiled and in float32, 50 steps, and the decoder. Ours
-are the presets as they are served: steps as `xmdpt.presets` says, in float32 or int8, decoder and encoders in float32.
-Beside them are `fast` and `draft` with a decoder whose convolutions are in int8, which no repository has. All of a
-picture from noise to pixels is one measured run. The encoders of photo and skeleton are measured beside it, the photo's
-extractor by a tenth of its blocks: what they add is a sum of parts, and labelled so.
+are the presets as they are served: steps and decoder as `xmdpt.presets` says, in float32 or int8, encoders in float32.
+All of a picture from noise to pixels is one measured run. The encoders of photo and skeleton are measured beside it,
+the photo's extractor by a tenth of its blocks: what they add is a sum of parts, and labelled so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,26 +55,6 @@ Seconds = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
-class _Way:
-    """One of ours from noise to pixels: a preset as it is served, or with a decoder in int8."""
-
-    preset: Preset
-    decoder: Precision = "fp32"
-
-    @property
-    def precision(self) -> Precision:
-        """Of its steps."""
-        return "int8" if PRESETS[self.preset].wants_low_precision else "fp32"
-
-    def __str__(self) -> str:
-        return self.preset + (" with int8 convolutions in the decoder" if self.decoder == "int8" else "")
-
-
-_SERVED = [_Way(preset) for preset in Preset]
-_WAYS = [*_SERVED, *(_Way(way.preset, "int8") for way in _SERVED if way.precision == "int8")]
-
-
-@dataclass(frozen=True)
 class _Effort:
     """How much is run."""
 
@@ -101,8 +80,7 @@ def run(is_quick: bool, report: Report) -> list[Figure]:
         report("warming up")
         for way in ways.values():
             way(2)
-        num_steps = {str(way): effort.num_steps[way.preset] for way in _WAYS}
-        num_steps[_PUBLISHED] = effort.num_steps[Preset.EXACT]
+        num_steps = {**effort.num_steps, _PUBLISHED: effort.num_steps[Preset.EXACT]}
         sides = {name: partial(way, num_steps[name]) for name, way in ways.items()}
         pictures = take_turns(sides, effort.num_rounds, report, is_warm=True)
         report(f"exporting encoders, {size}")
@@ -123,17 +101,17 @@ def _ratios(pictures: Seconds, parts: Seconds, size: str) -> list[Figure]:
     published = np.add(pictures[_PUBLISHED], _encoders(parts, _PUBLISHED))
     figures = [
         Figure(
-            f"{_PUBLISHED} / {way}, noise to pixels, {size}",
-            ratios(pictures[_PUBLISHED], pictures[str(way)]),
-            target=_TARGETS[way.preset] if way in _SERVED else None,
+            f"{_PUBLISHED} / {preset}, noise to pixels, {size}",
+            ratios(pictures[_PUBLISHED], pictures[preset]),
+            target=_TARGETS[preset],
         )
-        for way in _WAYS
+        for preset in Preset
     ]
     encoders = _encoders(parts, _OURS)
-    for way in _SERVED:
-        known = np.array(pictures[str(way)])
+    for preset in Preset:
+        known = np.array(pictures[preset])
         for who, ours in (("new", known + encoders), ("known", known)):
-            title = f"{_PUBLISHED} / {way}, with encoders, a {who} person, {size}, sum of parts"
+            title = f"{_PUBLISHED} / {preset}, with encoders, a {who} person, {size}, sum of parts"
             figures.append(Figure(title, list(published / ours)))
     return figures
 
@@ -159,16 +137,21 @@ def _ways(effort: _Effort, frozen: Pipeline) -> dict[str, Callable[[int], object
 
     samplers, decoders = _graphs(networks, frozen)
 
-    def ours(way: _Way, num_steps: int) -> None:
+    def ours(preset: Preset, num_steps: int) -> None:
         plan = plan_inputs(sampling_plan(num_steps, _GUIDANCE))
-        (latents,) = samplers[way.precision](noise=noise, condition=condition, **plan)
-        decoders[way.decoder](latents=latents)
+        (latents,) = samplers[_precision(preset)](noise=noise, condition=condition, **plan)
+        decoders[_precision(preset)](latents=latents)
 
-    return {_PUBLISHED: published, **{str(way): partial(ours, way) for way in _WAYS}}
+    return {_PUBLISHED: published, **{preset.value: partial(ours, preset) for preset in Preset}}
+
+
+def _precision(preset: Preset) -> Precision:
+    """Of a preset's steps and decoder."""
+    return "int8" if PRESETS[preset].wants_low_precision else "fp32"
 
 
 def _graphs(networks: Pipeline, frozen: Pipeline) -> tuple[Mapping[Precision, Graph], Mapping[Precision, Graph]]:
-    """Sampler and decoder in each precision that a way has, loaded once for all ways."""
+    """Sampler and decoder in each precision that a preset has, loaded once for all presets."""
     precisions: tuple[Precision, ...] = ("fp32", "int8")
     samplers: dict[Precision, Graph] = {precision: sampler_graph(networks, precision) for precision in precisions}
     decoders: dict[Precision, Graph] = {precision: decoder_graph(frozen, precision) for precision in precisions}
@@ -193,25 +176,27 @@ def _likeness(effort: _Effort, report: Report) -> list[Figure]:
     conditions = list(held_out_conditions(networks, effort.num_pictures))
     samplers, decoders = _graphs(networks, networks)
 
-    def pictures(precision: Precision, way: _Way) -> Pictures:
-        plan = sampling_plan(effort.num_steps[way.preset], _GUIDANCE, prediction=networks.variant.prediction)
-        decoder = decoders[way.decoder]
-        report(f"drawing {effort.num_pictures} held-out persons, {way}, steps in {precision}")
+    def pictures(precision: Precision, preset: Preset) -> Pictures:
+        plan = sampling_plan(effort.num_steps[preset], _GUIDANCE, prediction=networks.variant.prediction)
+        report(f"drawing {effort.num_pictures} held-out persons, {preset}, in {precision}")
         return drawn(
-            samplers[precision], lambda latents: np.asarray(decoder(latents=latents)[0], np.uint8), conditions, plan
+            samplers[precision],
+            lambda latents: np.asarray(decoders[precision](latents=latents)[0], np.uint8),
+            conditions,
+            plan,
         )
 
-    exact, fast, draft = _SERVED
-    found = {way: pictures(way.precision, way) for way in _WAYS}
-    same_steps = pictures(exact.precision, draft)
+    found = {preset: pictures(_precision(preset), preset) for preset in Preset}
+    same_steps = pictures("fp32", Preset.DRAFT)
 
-    def least_psnr(way: _Way, other: object, wanted: Pictures, target: Target | None = None) -> Figure:
-        least = min(psnr(*pair) for pair in zip(found[way], wanted, strict=True))
-        name = f"{way} against {other}, pictures of {networks.variant.name}, least PSNR of {effort.num_pictures}"
+    def least_psnr(preset: Preset, other: str, wanted: Pictures, target: Target | None = None) -> Figure:
+        least = min(psnr(*pair) for pair in zip(found[preset], wanted, strict=True))
+        name = f"{preset} against {other}, pictures of {networks.variant.name}, least PSNR of {effort.num_pictures}"
         return Figure(name, [least], "dB", target)
 
+    exact = found[Preset.EXACT]
     return [
-        least_psnr(fast, exact, found[exact], _MIN_PSNR_DB),
-        least_psnr(draft, "the same steps in float32", same_steps, _MIN_PSNR_DB),
-        *(least_psnr(way, exact, found[exact]) for way in _WAYS if way not in (exact, fast)),
+        least_psnr(Preset.FAST, Preset.EXACT, exact, _MIN_PSNR_DB),
+        least_psnr(Preset.DRAFT, "the same steps in float32", same_steps, _MIN_PSNR_DB),
+        least_psnr(Preset.DRAFT, Preset.EXACT, exact),
     ]

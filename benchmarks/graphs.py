@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.graphs import GRAPHS
+from export.graphs import GRAPHS, module_of
 from export.loop import sampler_model
 from export.to_onnx import to_onnx
 from xmdpt.graph_session import Device, GraphSession
@@ -21,7 +21,7 @@ from xmdpt.nn.pipeline import Pipeline, build_pipeline
 from xmdpt.nn.untrained import fill_untrained
 from xmdpt.repository import Precision, shared_weights_path
 from xmdpt.sampler import SamplingPlan, stack_plans
-from xmdpt.spec import VARIANTS, Dinov2Config, Variant, graph_specs
+from xmdpt.spec import LOW_DECODER, VARIANTS, Dinov2Config, Variant, graph_specs, low_specs
 
 Float32 = NDArray[np.float32]
 
@@ -89,10 +89,13 @@ def sampler_graph(networks: Pipeline, precision: Precision = "fp32") -> Graph:
 
 @cache
 def decoder_graph(networks: Pipeline, precision: Precision = "fp32", device: Device = "cpu") -> Graph:
-    """The graph `vae_decoder`, loaded; in int8 its convolutions are, too."""
-    spec = graph_specs(networks.variant)["vae_decoder"]
-    model = to_onnx(GRAPHS["vae_decoder"](networks), spec, precision=precision, int8_convolutions=precision == "int8")
-    return Graph(model, device)
+    """The graph `vae_decoder`, or in int8 `vae_decoder_low`, loaded."""
+    spec = (
+        low_specs(networks.variant)[LOW_DECODER]
+        if precision == "int8"
+        else graph_specs(networks.variant)["vae_decoder"]
+    )
+    return Graph(to_onnx(module_of(spec.name)(networks), spec, precision=precision), device)
 
 
 def plan_inputs(plan: SamplingPlan) -> dict[str, Float32]:

@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--low-precision",
         choices=PRECISIONS[1:],
-        help="add a step in this precision, for the presets fast and draft; int8 is for CPUs (default: none)",
+        help="add step and decoder in this precision, for the presets fast and draft; int8 is for CPUs (default: none)",
     )
     build.add_argument("--half-weights", action="store_true", help="round weights to float16: half the bytes, lossy")
     build.add_argument("--no-verify", action="store_true", help="leave out the comparison with torch at the end")

@@ -12,7 +12,7 @@ from export.preset_quality import PresetQuality
 from export.verify import GraphCheck
 from export.whole_run import NUM_STEPS, RunCheck
 from xmdpt.repository import PRECISIONS, write_manifest
-from xmdpt.spec import LOW_STEP, VARIANTS, graph_specs
+from xmdpt.spec import LOW_DECODER, LOW_GRAPHS, VARIANTS, graph_specs
 
 _BEGIN, _END = "<!-- verified: begin; `python -m export verify --page` -->", "<!-- verified: end -->"
 _HEAD = (
@@ -43,7 +43,7 @@ def record(
         graphs[name] = {
             "error": float(f"{worst.error:.2g}"),
             "tolerance": worst.tolerance,
-            "unit": "grey levels" if name == "vae_decoder" else "relative",
+            "unit": "grey levels" if name in ("vae_decoder", LOW_DECODER) else "relative",
             "speed": round(check.speed, 2),
             "runtime": check.runtime,
         }
@@ -141,6 +141,6 @@ def _cells(line: str) -> list[str]:
 
 def _place(cells: Sequence[str]) -> tuple:
     """Variants as they are listed, then precisions, then graphs in the order of a request and whole runs."""
-    graphs = [*graph_specs(VARIANTS[cells[0]]), LOW_STEP]
+    graphs = [*graph_specs(VARIANTS[cells[0]]), *LOW_GRAPHS]
     place = graphs.index(cells[2]) if cells[2] in graphs else len(graphs)
     return list(VARIANTS).index(cells[0]), PRECISIONS.index(cells[1]), place

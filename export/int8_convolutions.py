@@ -4,21 +4,28 @@ ONNX Runtime's own `ConvInteger` is slower than float32. Does not choose a preci
 it does to pictures (`export.verify`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-_INT8_MAX = 127
+from export.precision import QUANTISATION_CONSTANTS, quantisation, quantised
+
 # With fewer there is little to compute, and what sees latents or makes colours stays exact.
-_MIN_CHANNELS = 32
+_MIN_CHANNELS = 64
 _LARGEST_KERNEL = 3
 _KERNEL_AXES = "conv.axes"
+# Of a weight: rows, columns, what goes in, what comes out.
+_CHANNELS_LAST = [2, 3, 1, 0]
 
 
-def quantise_convolutions(model: onnx.ModelProto, weights: dict[str, np.ndarray]) -> None:
+def quantise_convolutions(
+    model: onnx.ModelProto,
+    weights: dict[str, np.ndarray],
+    is_shared: Callable[[np.ndarray], bool] = lambda _values: False,
+) -> None:
     """Let convolutions of kernels up to 3 x 3 between many channels compute in int8, in place.
 
     A weight gets a scale for each channel that comes out; what goes in gets one for each call, from the call's own
@@ -27,6 +34,7 @@ def quantise_convolutions(model: onnx.ModelProto, weights: dict[str, np.ndarray]
     Args:
         model: just traced.
         weights: values of the model's initializers, by name; those that are quantised become int8.
+        is_shared: as for `export.precision.quantise`: of such a weight the graph makes integers and scales itself.
     """
     graph = model.graph
     nodes: list[NodeProto] = []
@@ -34,7 +42,12 @@ def quantise_convolutions(model: onnx.ModelProto, weights: dict[str, np.ndarray]
     gone: set[str] = set()
     for node in graph.node:
         if node.op_type == "Conv" and _is_worth_it(node, weights):
-            nodes += _as_product(node, weights[node.input[1]], weights, constants)
+            weight = weights[node.input[1]]
+            if is_shared(weight):
+                nodes += _quantisation(node.input[1], weight, constants)
+            else:
+                _quantise(node.input[1], weight, weights, constants)
+            nodes += _as_product(node, weight, constants)
             gone.add(node.input[1])
         else:
             nodes.append(node)
@@ -67,20 +80,31 @@ def _is_worth_it(node: NodeProto, weights: dict[str, np.ndarray]) -> bool:
     return is_dense and min(weight.shape[:2]) >= _MIN_CHANNELS
 
 
-def _as_product(
-    node: NodeProto, weight: np.ndarray, weights: dict[str, np.ndarray], constants: dict[str, np.ndarray]
-) -> Iterator[NodeProto]:
+def _quantise(name: str, weight: np.ndarray, weights: dict[str, np.ndarray], constants: dict[str, np.ndarray]) -> None:
+    """[out, in, rows, columns] to integers [rows * columns * in, out], and the scales [out]."""
+    integers, scale = quantised(weight.transpose(_CHANNELS_LAST).reshape(-1, len(weight)))
+    weights[f"{name}.rows.int8"] = constants[f"{name}.rows.int8"] = integers
+    constants[f"{name}.rows.scale"] = scale
+
+
+def _quantisation(name: str, weight: np.ndarray, constants: dict[str, np.ndarray]) -> Iterator[NodeProto]:
+    """What `_quantise` computes."""
+    constants |= QUANTISATION_CONSTANTS
+    shape = _constant(constants, "shape", [-1, len(weight)])
+    yield helper.make_node("Transpose", [name], [f"{name}.last"], perm=_CHANNELS_LAST)
+    yield helper.make_node("Reshape", [f"{name}.last", shape], [f"{name}.rows"])
+    yield from quantisation(f"{name}.rows")
+
+
+def _as_product(node: NodeProto, weight: np.ndarray, constants: dict[str, np.ndarray]) -> Iterator[NodeProto]:
     """Bytes, channels last; the neighbours of each pixel in one row, times integers, and the scales."""
     (x, name, *bias), y = node.input, node.output[0]
-    integers, scale = _quantised(weight)
-    weights[f"{name}.int8"] = constants[f"{name}.int8"] = integers
-    constants[f"{name}.scale"] = scale
     yield helper.make_node("DynamicQuantizeLinear", [x], [f"{y}.int8", f"{y}.scale", f"{y}.zero"])
     yield helper.make_node("Transpose", [f"{y}.int8"], [f"{y}.pixels"], perm=[0, 2, 3, 1])
     yield from _neighbours(node, weight.shape[2:], constants)
-    yield helper.make_node("MatMulInteger", [f"{y}.columns", f"{name}.int8", f"{y}.zero"], [f"{y}.int32"])
+    yield helper.make_node("MatMulInteger", [f"{y}.columns", f"{name}.rows.int8", f"{y}.zero"], [f"{y}.int32"])
     yield helper.make_node("Cast", [f"{y}.int32"], [f"{y}.integers"], to=TensorProto.FLOAT)
-    yield helper.make_node("Mul", [f"{y}.scale", f"{name}.scale"], [f"{y}.scales"])
+    yield helper.make_node("Mul", [f"{y}.scale", f"{name}.rows.scale"], [f"{y}.scales"])
     yield helper.make_node("Mul", [f"{y}.integers", f"{y}.scales"], [f"{y}.products"])
     if bias:
         yield helper.make_node("Add", [f"{y}.products", *bias], [f"{y}.sums"])
@@ -115,13 +139,6 @@ def _constant(constants: dict[str, np.ndarray], kind: str, values: object) -> st
     name = ".".join(["conv", kind, *map(str, array)])
     constants[name] = array
     return name
-
-
-def _quantised(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[out, in, rows, columns] to integers [rows * columns * in, out], and the scales [out]."""
-    rows = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
-    scale = np.maximum(np.abs(rows).max(axis=0), np.finfo(np.float32).tiny) / np.float32(_INT8_MAX)
-    return np.round(rows / scale).astype(np.int8), scale.astype(np.float32)
 
 
 def _settings(node: NodeProto) -> dict:

@@ -22,12 +22,12 @@ from xmdpt.repository import Precision
 _FLOATS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _TRANSFORMER_PARTS = (layers.Attention, layers.Mlp, dinov2.Attention, dinov2.Mlp, dinov2.SwiGlu)
 _INT8_MAX = 127
-# Of the nodes that quantise a weight; every product shares them.
-_CONSTANTS = {
+QUANTISATION_CONSTANTS = {
     "columns": np.array([0], np.int64),
     "least_scale": np.array(np.finfo(np.float32).tiny, np.float32),
     "int8_max": np.array(_INT8_MAX, np.float32),
 }
+"""What the nodes of `quantisation` take, by name; every product shares them."""
 # Where torch's exporter writes to which modules a node belongs, as the text of a list of their names.
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -129,7 +129,7 @@ def quantise(
                 outputs = [f"{activation}.int8", f"{activation}.scale", f"{activation}.zero"]
                 nodes.append(make_node("DynamicQuantizeLinear", [activation], outputs))
             if is_shared(weights[weight]):
-                nodes += _quantisation(weight)
+                nodes += quantisation(weight)
                 constants = True
             else:
                 _quantise_weight(graph, weights, weight)
@@ -139,7 +139,9 @@ def quantise(
     del graph.node[:]
     graph.node.extend(nodes)
     if constants:
-        graph.initializer.extend(numpy_helper.from_array(values, name) for name, values in _CONSTANTS.items())
+        graph.initializer.extend(
+            numpy_helper.from_array(values, name) for name, values in QUANTISATION_CONSTANTS.items()
+        )
 
 
 def _belongs_to(node: NodeProto, parts: Sequence[str]) -> bool:
@@ -149,19 +151,23 @@ def _belongs_to(node: NodeProto, parts: Sequence[str]) -> bool:
 
 def _quantise_weight(graph: onnx.GraphProto, weights: dict[str, np.ndarray], name: str) -> None:
     """Put integers and scales in the place of a weight [K, N] that one product uses."""
-    values = weights.pop(name)
-    scale = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float32).tiny) / np.float32(_INT8_MAX)
-    integers = np.round(values / scale).astype(np.int8)
+    integers, scale = quantised(weights.pop(name))
     place = next(tensor for tensor in graph.initializer if tensor.name == name)
     graph.initializer.remove(place)
-    for part, array in ((f"{name}.int8", integers), (f"{name}.scale", scale.astype(np.float32))):
+    for part, array in ((f"{name}.int8", integers), (f"{name}.scale", scale)):
         weights[part] = array
         graph.initializer.append(TensorProto(name=part, dims=array.shape, data_location=TensorProto.EXTERNAL))
         graph.initializer[-1].data_type = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
 
 
-def _quantisation(weight: str) -> list[NodeProto]:
-    """What `_quantise_weight` computes, operation by operation in float32."""
+def quantised(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[K, N] float32 to integers [K, N] int8 and the scale of each column [N] float32."""
+    scale = np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny) / np.float32(_INT8_MAX)
+    return np.round(weight / scale).astype(np.int8), scale.astype(np.float32)
+
+
+def quantisation(weight: str) -> list[NodeProto]:
+    """What `quantised` computes of a weight of this name, operation by operation: `<name>.int8` and `<name>.scale`."""
     return [
         make_node("Abs", [weight], [f"{weight}.sizes"]),
         make_node("ReduceMax", [f"{weight}.sizes", "columns"], [f"{weight}.largest"], keepdims=0),

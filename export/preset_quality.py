@@ -16,7 +16,7 @@ from xmdpt.evaluation.metrics import psnr, ssim
 from xmdpt.presets import PRESETS, Preset
 from xmdpt.quality.held_out import Pictures, held_out_pairs
 from xmdpt.sampler import initial_noise, sampling_plan, stack_plans
-from xmdpt.spec import LOW_STEP
+from xmdpt.spec import LOW_DECODER, LOW_STEP
 
 EXACT = Preset.EXACT.value
 
@@ -90,9 +90,11 @@ class _Drawing:
         meaning = PRESETS[preset]
         plan = sampling_plan(meaning.num_steps, GUIDANCE, prediction=self._manifest["prediction"])
         plans = vars(stack_plans([plan] * len(self._noise)))
-        sample = looped(self._runner(LOW_STEP if self._is_low(preset) else "tdnet_step"))
+        is_low = self._is_low(preset)
+        sample = looped(self._runner(LOW_STEP if is_low else "tdnet_step"))
         (latents,) = sample({"noise": self._noise, "condition": self._condition, **plans})
-        return self._run("vae_decoder", latents=latents)
+        decoder = LOW_DECODER if is_low and LOW_DECODER in self._manifest["graphs"] else "vae_decoder"
+        return self._run(decoder, latents=latents)
 
     def min_psnr_db(self, preset: Preset) -> float:
         """What is asked of its pictures: as much as of whole runs in its precision."""

@@ -34,7 +34,7 @@ from xmdpt.repository import (
     shared_weights_path,
     write_manifest,
 )
-from xmdpt.spec import LOW_STEP, GraphSpec, Variant, graph_specs, low_step_spec
+from xmdpt.spec import LOW_GRAPHS, GraphSpec, Variant, graph_specs, low_specs
 
 
 def build_repository(
@@ -59,21 +59,22 @@ def build_repository(
         max_inline_bytes: weights beyond these go into a second file beside the graph.
         bundle: the file of all of the networks' weights; the repository gets it as it is, and the graphs point to it.
         precision: of the large products of the graphs that have any.
-        low_precision: of one more graph, for steps that may be less exact; only beside float32. None for no such graph.
+        low_precision: of two more graphs, a step and a decoder that may be less exact; only beside float32. None for
+            neither.
 
     Raises:
         ValueError: low_precision is float32, or beside another precision.
     """
     if low_precision is not None and (precision != "fp32" or low_precision == "fp32"):
-        raise ValueError(f"a step in {low_precision} beside graphs in {precision}: low precision goes beside fp32 only")
+        raise ValueError(f"graphs in {low_precision} beside graphs in {precision}: low precision goes beside fp32 only")
     shared = _shared_weights(out, variant, bundle, report) if bundle else None
     specs = graph_specs(variant)
     entries, builder = {}, _GraphBuilder(out, networks, max_inline_bytes, shared, precision, low_precision)
-    low = [low_step_spec(variant)] if low_precision else []
-    if not low:
+    low = low_specs(variant) if low_precision else {}
+    for name in LOW_GRAPHS.keys() - low.keys():
         # A server that looks at folders, not at the manifest, would load what an earlier build has left.
-        shutil.rmtree(out / LOW_STEP, ignore_errors=True)
-    for name, spec in ((spec.name, spec) for spec in (*specs.values(), *low)):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name, spec in {**specs, **low}.items():
         start = time.monotonic()
         report(f"{name}: loading its networks and tracing")
         entries[name] = entry = builder.write(spec)
@@ -152,8 +153,10 @@ class _GraphBuilder:
         if spec.name == "sampler":
             return self._sampler(spec, data), self._step_precision
         graph = module_of(spec.name)(self._networks())
-        asked = self._precision if spec.name != LOW_STEP or self._low_precision is None else self._low_precision
-        precision: Precision = asked if parts_to_lower(graph, asked) else "fp32"
+        if spec.name in LOW_GRAPHS and self._low_precision:
+            precision: Precision = self._low_precision
+        else:
+            precision = self._precision if parts_to_lower(graph, self._precision) else "fp32"
         model = to_onnx(graph, spec, data, self._max_inline_bytes, self._shared, precision)
         if spec.name == "tdnet_step":
             self._step, self._step_precision = model, precision

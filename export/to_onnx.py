@@ -20,7 +20,7 @@ from export.precision import lowered, parts_to_lower, quantise
 from export.shared_weights import SharedWeights, with_weights_inside
 from export.storage import MIN_NUMBERS, store_compactly
 from xmdpt.repository import Precision
-from xmdpt.spec import GraphSpec
+from xmdpt.spec import LOW_DECODER, GraphSpec
 
 OPSETS: Mapping[Precision, int] = {"fp32": 20, "fp16": 20, "bf16": 22, "int8": 20}
 """Old enough for the servers in use. In all of them attention still decomposes into products: TensorRT refuses opset
@@ -40,7 +40,6 @@ def to_onnx(
     max_inline_bytes: int = MAX_INLINE_BYTES,
     shared: SharedWeights | None = None,
     precision: Precision = "fp32",
-    int8_convolutions: bool = False,
 ) -> onnx.ModelProto:
     """Trace a graph with a batch axis of any size.
 
@@ -50,8 +49,7 @@ def to_onnx(
         data: where to write the weights of a graph that has more of them than `max_inline_bytes`.
         max_inline_bytes: of weights in the type that they are computed in.
         shared: a file that holds the module's weights already; what is folded of them goes into the model.
-        precision: of the large products.
-        int8_convolutions: with the precision int8, let convolutions compute in it too, as no repository does yet.
+        precision: of the large products; in int8 of convolutions only those of the low decoder.
 
     Returns:
         The model, free of everything that names the computer or the source it was traced on; checked, unless its
@@ -81,8 +79,8 @@ def to_onnx(
     if precision == "int8":
         is_shared = (lambda values: shared.find(values) is not None) if shared else (lambda _values: False)
         quantise(model, detached, parts_to_lower(module, precision), is_shared)
-        if int8_convolutions:
-            quantise_convolutions(model, detached)
+        if spec.name == LOW_DECODER:
+            quantise_convolutions(model, detached, is_shared)
     model = _anonymous(model, spec.name)
     if shared:
         onnx.checker.check_model(

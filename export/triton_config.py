@@ -12,7 +12,7 @@ from tritonclient.grpc import model_config_pb2
 
 from export.triton_policy import profile_sizes, set_for_cpu, set_for_gpu
 from xmdpt.repository import CPU_CONFIG, ONNX, TENSORRT, Precision, config_paths
-from xmdpt.spec import LOW_STEP, STEPS_AXIS, GraphSpec, TensorSpec, ensemble_spec
+from xmdpt.spec import LOW_DECODER, LOW_STEP, STEPS_AXIS, GraphSpec, TensorSpec, ensemble_spec
 
 _HEADER = """\
 # Written by `python -m export {command}`; MANIFEST.json holds this file's digest. To be tuned: batching, queues,
@@ -29,6 +29,7 @@ _MAX_BATCH_SIZES = {
     LOW_STEP: 32,
     "sampler": 32,
     "vae_decoder": 8,
+    LOW_DECODER: 8,
 }
 _TRITON_TYPES = {"f32": _pb.TYPE_FP32, "u8": _pb.TYPE_UINT8}
 

@@ -20,7 +20,7 @@ from xmdpt.persons.render import render_pair
 from xmdpt.repository import Precision
 from xmdpt.sampler import SAMPLERS, initial_noise, sampling_plan, stack_plans
 from xmdpt.skeleton import draw_skeleton
-from xmdpt.spec import LOW_STEP, Variant
+from xmdpt.spec import LOW_DECODER, LOW_STEP, Variant
 
 NUM_STEPS = 50
 GUIDANCE = 2.0
@@ -35,7 +35,7 @@ class RunCheck:
     """What a run with one sampler showed.
 
     Attributes:
-        sampler: its name, and that of the low step if that one made the run.
+        sampler: its name, and that of the low step if low graphs made the run.
         latents_error: max|a - b| / max|b| of the finished latents.
         psnr: of the pictures against torch's, in dB; infinite if they are equal.
         min_psnr: below this the repository is refused.
@@ -79,13 +79,15 @@ def check_runs(
         # Where ONNX Runtime would round nothing, torch shows what rounding does to a picture.
         return run or torch_runner(lowered(module_of(name)(networks()).eval(), precision, sums_in_float32=True))
 
-    def of_low_step(name: str) -> Runner:
-        return looped(of_repository(LOW_STEP)) if name == "sampler" else of_repository(name)
+    def of_low_graphs(name: str) -> Runner:
+        if name == "sampler":
+            return looped(of_repository(LOW_STEP))
+        return of_repository(LOW_DECODER if name == "vae_decoder" and LOW_DECODER in manifest["graphs"] else name)
 
     photos, skeletons = _persons()
     sources = [(of_repository, manifest["precision"], "")]
     if LOW_STEP in manifest["graphs"]:
-        sources.append((of_low_step, manifest["graphs"][LOW_STEP]["precision"], f" of {LOW_STEP}"))
+        sources.append((of_low_graphs, manifest["graphs"][LOW_STEP]["precision"], f" of {LOW_STEP}"))
     wanted = _run(of_torch, variant, num_steps, photos, skeletons)
     for source, precision, whose in sources:
         found = _run(source, variant, num_steps, photos, skeletons)

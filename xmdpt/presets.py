@@ -24,8 +24,8 @@ class PresetMeaning:
 
     Attributes:
         num_steps: denoising steps, where a request does not say otherwise.
-        wants_low_precision: its steps are computed in low precision by a model that has a graph for that.
-        needs_low_precision: a model without such a graph does not offer it.
+        wants_low_precision: steps and decoder compute in low precision, each by a model that has a graph for that.
+        needs_low_precision: a model without such a step does not offer it.
     """
 
     num_steps: int

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from xmdpt.spec import ENSEMBLE, LOW_STEP, VARIANTS, GraphSpec, Variant, graph_specs, low_step_spec
+from xmdpt.spec import ENSEMBLE, LOW_GRAPHS, LOW_STEP, VARIANTS, GraphSpec, Variant, graph_specs, low_specs
 
 MANIFEST_NAME = "MANIFEST.json"
 MANIFEST_FORMAT = 2
@@ -27,7 +27,7 @@ GPU_CONFIG, CPU_CONFIG = "config.pbtxt", "configs/cpu.pbtxt"
 """Where in a graph's folder Triton looks for its description, without and with `--model-config-name=cpu`."""
 _CONFIG_NAMES = {ONNX: (GPU_CONFIG, CPU_CONFIG), TENSORRT: (GPU_CONFIG,)}
 
-# Seven graphs need 8 kB.
+# Eight graphs need 9 kB.
 _MAX_MANIFEST_BYTES = 1_000_000
 _REBUILD = "build it again with `python -m export build`"
 
@@ -106,7 +106,7 @@ def load_manifest(root: Path) -> dict:
         _check_constants(path, manifest, variant)
         _check_weights(path, manifest["weights"])
         entries, names = manifest["graphs"], tuple(graph_specs(variant))
-        if set(entries) - {LOW_STEP} != set(names):
+        if set(entries) - set(LOW_GRAPHS) != set(names):
             raise RepositoryError(f"{path}: the graphs are not {', '.join(names)}; {_REBUILD}")
         if manifest["platform"] not in _FILE_NAMES:
             raise RepositoryError(f"{path}: platform is not one of {', '.join(_FILE_NAMES)}; {_REBUILD}")
@@ -125,9 +125,9 @@ def load_manifest(root: Path) -> dict:
 
 
 def manifest_specs(manifest: Mapping) -> Mapping[str, GraphSpec]:
-    """The contract of every graph that a manifest names, in their order: those of its variant, then the low step."""
+    """The contract of every graph that a manifest names, in their order: those of its variant, then the low ones."""
     variant = VARIANTS[manifest["variant"]]
-    low = {LOW_STEP: low_step_spec(variant)} if LOW_STEP in manifest["graphs"] else {}
+    low = {name: spec for name, spec in low_specs(variant).items() if name in manifest["graphs"]}
     return {**graph_specs(variant), **low}
 
 
@@ -201,16 +201,18 @@ def _check_weights(path: Path, weights: dict) -> None:
 def _check_precisions(path: Path, manifest: dict) -> None:
     """A graph computes in the repository's precision or, where nothing of it may be low, in float32.
 
-    But for the low step, which computes low where all others compute in float32.
+    But for the low graphs, which all compute in one low precision where the others compute in float32; the low step is
+    always among them.
     """
     precision = manifest["precision"]
     if precision not in PRECISIONS:
         raise RepositoryError(f"{path}: precision is not one of {', '.join(PRECISIONS)}; {_REBUILD}")
     for name, entry in manifest["graphs"].items():
-        if name == LOW_STEP:
-            if precision != PRECISIONS[0] or entry["precision"] not in PRECISIONS[1:]:
-                hint = f"{LOW_STEP} must be in {' or '.join(PRECISIONS[1:])}, beside graphs in {PRECISIONS[0]}"
-                raise RepositoryError(f"{path}: {hint}; {_REBUILD}")
+        if name in LOW_GRAPHS:
+            low = manifest["graphs"][LOW_STEP]["precision"]
+            if precision != PRECISIONS[0] or low not in PRECISIONS[1:] or entry["precision"] != low:
+                hint = f"must be in {' or '.join(PRECISIONS[1:])}, as {LOW_STEP} is, beside graphs in {PRECISIONS[0]}"
+                raise RepositoryError(f"{path}: {name} {hint}; {_REBUILD}")
         elif entry["precision"] not in (precision, PRECISIONS[0]):
             raise RepositoryError(f"{path}: {name} must be in {precision} or {PRECISIONS[0]}; {_REBUILD}")
 

@@ -33,8 +33,9 @@ STEPS_AXIS = "steps"
 ENSEMBLE = "xmdpt"
 """Triton's name for all graphs in a row: `ensemble_spec`."""
 
-LOW_STEP = "tdnet_step_low"
-"""The graph for steps in low precision, which not every repository has."""
+LOW_STEP, LOW_DECODER = "tdnet_step_low", "vae_decoder_low"
+LOW_GRAPHS: Mapping[str, str] = MappingProxyType({LOW_STEP: "tdnet_step", LOW_DECODER: "vae_decoder"})
+"""The graphs in low precision, which not every repository has, and what each of them stands in for."""
 
 Dtype = Literal["u8", "f32"]
 Prediction = Literal["epsilon", "v", "x0"]
@@ -248,13 +249,14 @@ def graph_specs(variant: Variant) -> Mapping[str, GraphSpec]:
     return MappingProxyType({graph.name: graph for graph in graphs})
 
 
-def low_step_spec(variant: Variant) -> GraphSpec:
-    """The step in low precision, which a repository may hold beside the others: that of `tdnet_step`, for its rows."""
-    return replace(graph_specs(variant)["tdnet_step"], name=LOW_STEP)
+def low_specs(variant: Variant) -> Mapping[str, GraphSpec]:
+    """The graphs in low precision, which a repository may hold beside the others: they take and give what those do."""
+    specs = graph_specs(variant)
+    return {low: replace(specs[graph], name=low) for low, graph in LOW_GRAPHS.items()}
 
 
 def ensemble_spec() -> GraphSpec:
-    """The graph that Triton makes of all others but the steps: pictures in, picture out."""
+    """The graph that Triton makes of all others but the steps and the low ones: pictures in, picture out."""
     picture = (IMAGE_SIZE, IMAGE_SIZE, 3)
     return GraphSpec(
         ENSEMBLE,

@@ -16,7 +16,7 @@ from export.graphs.source_encoder import SourceEncoderGraph
 from export.graphs.tdnet_step import TdnetStepGraph
 from export.graphs.vae_decoder import VaeDecoderGraph
 from xmdpt.nn.pipeline import Networks
-from xmdpt.spec import LOW_STEP
+from xmdpt.spec import LOW_GRAPHS
 
 GRAPHS: Mapping[str, Callable[[Networks], nn.Module]] = MappingProxyType(
     {
@@ -32,5 +32,5 @@ GRAPHS: Mapping[str, Callable[[Networks], nn.Module]] = MappingProxyType(
 
 
 def module_of(graph: str) -> Callable[[Networks], nn.Module]:
-    """How a graph of a repository is made; the low step is the step in another precision."""
-    return GRAPHS["tdnet_step" if graph == LOW_STEP else graph]
+    """How a graph of a repository is made; a low one is another in low precision."""
+    return GRAPHS[LOW_GRAPHS.get(graph, graph)]

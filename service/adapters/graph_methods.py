@@ -103,3 +103,7 @@ class GraphMethods(ABC):
     def decode(self, latents: F32) -> U8:
         """See InferenceBackend."""
         return self.run_graph("vae_decoder", latents=latents)[0]
+
+    def decode_low(self, latents: F32) -> U8:
+        """See InferenceBackend."""
+        return self.run_graph("vae_decoder_low", latents=latents)[0]

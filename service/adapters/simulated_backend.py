@@ -28,7 +28,7 @@ _FORMAT_VERSION = 1
 _CELLS = (slice(None), slice(None), slice(None, None, 4), slice(None, None, 4))
 _CELLS_SIDE = LATENT_SHAPE[1] // 4
 _BLOCK_PX = IMAGE_SIZE // _CELLS_SIDE
-# Of the time of a step: what int8 takes of float32 on CPUs, about.
+# Of the time of a step, or of the decoder: what int8 takes of float32 on CPUs, about.
 _LOW_SHARE = 0.5
 # A sleep lasts longer than asked for by up to this; the rest of a call is waited for awake, so that it ends on time.
 _OVERSLEEP_SECONDS = 0.0003
@@ -59,6 +59,7 @@ class SimulatedBackend:
     runtime = "simulated"
     precision = "fp32"
     low_precision: str | None = "fp16"
+    has_low_decoder = True
 
     def __init__(self, variant: str, times: SimulatedTimes, profile_sizes: Sequence[int] = ()) -> None:
         """Nothing is loaded.
@@ -67,7 +68,7 @@ class SimulatedBackend:
             variant: a name in `xmdpt.spec.VARIANTS`; it decides width and prediction.
             times: of the calls.
             profile_sizes: numbers of rows that a call may have, growing; any other is refused, but of
-                steps in low precision. Empty: all.
+                calls in low precision. Empty: all.
         """
         self.variant = variant
         self.model_digest = content_digest(f"simulated {_FORMAT_VERSION} {variant}".encode())
@@ -123,13 +124,18 @@ class SimulatedBackend:
         with self._call(Stage.DECODE, latents, self._times.decoder_seconds):
             return _pictures(latents)
 
+    def decode_low(self, latents: F32) -> U8:
+        """See InferenceBackend; the very pictures of `decode`."""
+        with self._call(Stage.DECODE_LOW, latents, _LOW_SHARE * self._times.decoder_seconds):
+            return _pictures(latents)
+
     def _step_seconds(self, num_rows: int) -> float:
         return self._times.step_seconds + self._times.row_seconds * num_rows
 
     @contextmanager
     def _call(self, stage: Stage, rows: np.ndarray, seconds: float) -> Iterator[None]:
         """Let the block last so long, or as long as it needs if that is longer."""
-        if stage is not Stage.DENOISE_LOW and self.profile_sizes and len(rows) not in self.profile_sizes:
+        if not stage.is_low and self.profile_sizes and len(rows) not in self.profile_sizes:
             raise BackendError("backend_error", f"{stage}: {len(rows)} rows are not one of its profiles' sizes")
         until = time.monotonic() + self._times.call_seconds + seconds
         yield

@@ -15,7 +15,7 @@ from service.adapters.triton_tensors import check_config, infer_requests, output
 from service.domain.errors import BackendError, BackendUnavailableError, ModelRepositoryError, ServiceError
 from service.domain.execution import Execution
 from service.ports.backend import F32, U8
-from xmdpt.spec import GraphSpec
+from xmdpt.spec import LOW_DECODER, GraphSpec
 
 # No server starts within this time: who was right so shortly before an answer has given it. Only a model that explicit
 # control loads anew may be up sooner, and answer for this long before it is found out.
@@ -43,6 +43,7 @@ class TritonBackend(GraphMethods):
         self.variant = repository.variant.name
         self.model_digest = repository.model_digest
         self.precision, self.low_precision = repository.precision, repository.low_precision
+        self.has_low_decoder = LOW_DECODER in repository.graphs
         self._repository, self._url = repository, server.url
         self._specs: dict[str, GraphSpec] = {}
         self._checked_at: dict[str, float] = {}

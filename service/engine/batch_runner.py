@@ -140,7 +140,7 @@ class BatchRunner:
                 for flight in flights:
                     flight.advance(num_steps)
                 self._count_steps(len(flights), num_steps)
-            case Stage.CONDITION | Stage.DECODE:
+            case Stage.CONDITION | Stage.DECODE | Stage.DECODE_LOW:
                 pass
 
     def _count_steps(self, num_rows: int, num_steps: int) -> None:

@@ -19,7 +19,7 @@ from service.scheduling.cost_model import choose_capacity
 
 # The median of so many is steady; more would only cost time.
 _MAX_REPETITIONS = 31
-# Of the budget, for the four other stages together.
+# Of the budget, for all other stages together.
 _STAGES_SHARE = 0.2
 # Likewise for steps in low precision.
 _LOW_SHARE = 0.1

@@ -54,9 +54,9 @@ class Executor:
         rows = sorted((self._set.slot(row.job_id), row.job_id, row.step_index) for row in batch.rows)
         own_slots = [slot for slot, _, _ in rows]
         slots = _index(own_slots)
-        # A backend with profiles takes only certain numbers of rows: the rows beyond ours are nobody's. Steps in low
+        # A backend with profiles takes only certain numbers of rows: the rows beyond ours are nobody's. Graphs in low
         # precision have no profiles, and each row may cost a call.
-        padding = 0 if batch.stage is Stage.DENOISE_LOW else self._padded(len(rows)) - len(rows)
+        padding = 0 if batch.stage.is_low else self._padded(len(rows)) - len(rows)
         match batch.stage:
             case Stage.ENCODE_SOURCE:
                 pictures = self._pictures(batch.stage, rows, padding)
@@ -78,12 +78,12 @@ class Executor:
                 )
             case Stage.SAMPLE:
                 self._sample(slots, self._jobs(rows), padding)
-            case Stage.DECODE:
+            case Stage.DECODE | Stage.DECODE_LOW:
                 if self._residents:
                     self._residents.fetch([key for _, key, _ in rows])
                 latents = _pad(self._set.latents[slots], padding)
-                pictures = self._call(batch.stage, self._backend.decode, latents)
-                pictures = _checked_pictures(pictures, len(rows))
+                graph = self._backend.decode_low if batch.stage.is_low else self._backend.decode
+                pictures = _checked_pictures(batch.stage, self._call(batch.stage, graph, latents), len(rows))
                 self._set.pictures.update((key, picture) for (_, key, _), picture in zip(rows, pictures, strict=True))
 
     def encode(self, stage: Stage, picture: U8) -> F32:
@@ -114,7 +114,7 @@ class Executor:
     def _denoise(self, stage: Stage, slots: Slots, numbers: F32, padding: int) -> None:
         """One step of every row, each with the numbers of its own step, [B,7]."""
         num_rows = len(numbers)
-        graph = self._backend.denoise_step_low if stage is Stage.DENOISE_LOW else self._backend.denoise_step
+        graph = self._backend.denoise_step_low if stage.is_low else self._backend.denoise_step
         if padding:
             numbers = np.concatenate([numbers, np.tile(NOBODYS_STEP, (padding, 1))])
         latents, denoised = self._call(
@@ -169,7 +169,7 @@ def _checked(stage: Stage, output: F32, num_rows: int, shape: tuple[int, ...]) -
     return output
 
 
-def _checked_pictures(output: U8, num_rows: int) -> U8:
+def _checked_pictures(stage: Stage, output: U8, num_rows: int) -> U8:
     if output.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE, 3) or len(output) < num_rows or output.dtype != np.uint8:
-        raise BackendError("backend_error", f"{Stage.DECODE}: the output is {output.dtype} of shape {output.shape}")
+        raise BackendError("backend_error", f"{stage}: the output is {output.dtype} of shape {output.shape}")
     return output[:num_rows]

@@ -49,6 +49,8 @@ def stage_calls(backend: InferenceBackend, num_rows: int, execution: Execution) 
     step = noise, noise, vectors, plan.timesteps[:, :1], plan.guidance[:, :1], plan.coefficients[:, 0]
     if backend.low_precision is not None:
         calls |= {Stage.DENOISE_LOW: partial(backend.denoise_step_low, *step)}
+    if backend.has_low_decoder:
+        calls |= {Stage.DECODE_LOW: partial(backend.decode_low, noise)}
     if execution is Execution.WHOLE_LOOP:
         loop = partial(backend.sample, noise, vectors, plan.timesteps, plan.guidance, plan.coefficients)
         return calls | {Stage.SAMPLE: loop}

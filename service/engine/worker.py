@@ -109,7 +109,7 @@ class Worker:
         self._backend, self._times, self._metrics = backend, times, metrics
         self._max_batch, self._num_slots = capacity.max_batch, capacity.num_slots
         policy = BatchPolicy(capacity.max_batch, capacity.num_slots, is_shortest_first=capacity.is_shortest_first)
-        self._scheduler = Scheduler(policy, capacity.execution)
+        self._scheduler = Scheduler(policy, capacity.execution, has_low_decoder=backend.has_low_decoder)
         # An empty worker is given a job of any size.
         working_set = WorkingSet(max(capacity.num_slots, MAX_IMAGES), variant.width)
         self._images = Images(self._scheduler, working_set)

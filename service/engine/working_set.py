@@ -24,7 +24,7 @@ class PreparedJob:
         pictures: [256,256,3] uint8 RGB for each encoder that has to run.
         noise: [images,4,32,32] float32, drawn from the seed, the seed + 1, and so on.
         plan: timesteps, guidance weights and coefficient rows.
-        is_low: its steps are computed in low precision.
+        is_low: its steps are computed in low precision, and its picture if it can be.
     """
 
     pictures: Mapping[Stage, U8]

@@ -28,10 +28,12 @@ class InferenceBackend(Protocol):
     """What the products of its graphs are computed in, such as `fp32`."""
     low_precision: str | None
     """Likewise of its graph for steps in low precision, such as `int8`; None if it has none."""
+    has_low_decoder: bool
+    """It also has a graph that decodes in that precision."""
     profile_sizes: Sequence[int]
     """Numbers of rows that a call may have, growing from 1; empty: any, up to the graph's largest batch.
 
-    A call of `denoise_step_low` may have any number: its rows may be computed one by one.
+    A call of `denoise_step_low` or `decode_low` may have any number: its rows may be computed one by one.
     """
 
     def choose(self, execution: Execution) -> None:
@@ -68,6 +70,10 @@ class InferenceBackend(Protocol):
 
     def decode(self, latents: F32) -> U8:
         """[B,4,32,32] scaled latents -> [B,256,256,3] uint8 RGB."""
+        ...
+
+    def decode_low(self, latents: F32) -> U8:
+        """As `decode`, in low precision; only where there is a graph for that."""
         ...
 
 

@@ -118,7 +118,7 @@ def forecast_seconds(
         steps_done: denoising steps of the job that are done.
         is_running: it has a slot.
         num_images: that it makes, each with a row and a slot of its own.
-        is_low: its steps are computed in low precision, where the worker has a graph for that.
+        is_low: its steps and its decoder are computed in low precision, where the worker has graphs for that.
     """
     if not reports:
         return None
@@ -140,6 +140,7 @@ def forecast_seconds(
             num_images,
             mean_steps,
             share * report.capacity.num_slots,
+            is_low=is_low,
         )
         for report in reports
     )
@@ -200,20 +201,22 @@ def _step_seconds(capacity: Capacity, rows: float) -> float:
     return curve.network_seconds(rows) if capacity.execution is Execution.WHOLE_LOOP else curve.seconds(rows)
 
 
-def _other_seconds(capacity: Capacity, num_images: int = 1) -> float:
+def _other_seconds(capacity: Capacity, num_images: int = 1, *, is_low: bool = False) -> float:
     """A job's rows of all stages but the denoising: encoded once, decoded as often as it has pictures."""
-    decode_seconds = capacity.stage_seconds.get(Stage.DECODE, 0.0)
-    return sum(capacity.stage_seconds.values()) + (num_images - 1) * decode_seconds
+    seconds = dict(capacity.stage_seconds)
+    decode = seconds.pop(Stage.DECODE, 0.0)
+    decode_low = seconds.pop(Stage.DECODE_LOW, decode)
+    return sum(seconds.values()) + num_images * (decode_low if is_low else decode)
 
 
 def _seconds_in_slot(
-    capacity: Capacity, steps_left: float, num_images: int, mean_steps: float, num_in_flight: float
+    capacity: Capacity, steps_left: float, num_images: int, mean_steps: float, num_in_flight: float, *, is_low: bool
 ) -> float:
     """From the claim, or from now, to the end of a job among so many pictures in flight at its worker, its included."""
     num_in_flight = max(num_in_flight, num_images)
     rows = max(1.0, min(capacity.max_batch, num_in_flight))
     others = max(0.0, num_in_flight - num_images)
-    own_seconds = _other_seconds(capacity, num_images)
+    own_seconds = _other_seconds(capacity, num_images, is_low=is_low)
     # Calls that a step of all its pictures takes.
     num_calls = max(1.0, num_images / capacity.max_batch)
     # While it makes a step the others in its batch make theirs, and their other stages come between.

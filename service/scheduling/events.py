@@ -20,7 +20,7 @@ class JobArrived:
         is_suspect: it must never share a batch, because an earlier delivery ended with its worker.
         priority: its class.
         deadline: monotonic seconds; not ended by then, it leaves at the next step.
-        is_low: its steps are computed in low precision, one by one in any execution.
+        is_low: its steps are computed in low precision, one by one in any execution; so is its picture, if it can be.
     """
 
     job_id: JobId

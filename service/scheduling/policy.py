@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from service.domain.job import Priority
 from service.domain.stage import Stage
-from service.scheduling.progress import STEPS, JobProgress
+from service.scheduling.progress import DECODES, STEPS, JobProgress
 
 # Decode first: it frees a slot. Then admit, the earliest stage first, so that late-comers catch up and share the
 # stages after it. Only then step, or loop: each is as full as the jobs in flight allow. Steps and loops take turns: the
 # one that is due has the job that ranks first among all of them.
-STAGE_PRIORITY = (Stage.DECODE, Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION)
+STAGE_PRIORITY = (Stage.DECODE, Stage.DECODE_LOW, Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION)
 
 # Jobs of the class BATCH end one by one between the steps of an interactive job, and each decode holds that up: so many
 # share one. Fewer would not do for long what the two slots beyond the rows of a step do, to keep those rows taken.
@@ -88,16 +88,16 @@ def rank(job: JobProgress, is_shortest_first: bool) -> float:
     return job.served + (BATCH_CLASS_LAG if job.priority is Priority.BATCH else 0)
 
 
-def _must_gather(waiting: Mapping[Stage, Sequence[JobProgress]], limit: int) -> bool:
-    """Whether the decodes that wait are put off until more are there.
+def _must_gather(decodes: Sequence[JobProgress], waiting: Mapping[Stage, Sequence[JobProgress]], limit: int) -> bool:
+    """Whether the decodes of one precision that wait are put off until more are there.
 
     So it is while they are few, all of the class BATCH, and a step of an interactive job ranks before them all.
 
     Args:
+        decodes: the jobs that wait for one.
         waiting: the workable jobs by stage.
         limit: most rows of a decode.
     """
-    decodes = waiting.get(Stage.DECODE, ())
     if len(decodes) >= min(DECODES_TOGETHER, limit) or any(job.priority is not Priority.BATCH for job in decodes):
         return False
     steps = [job.served for stage in STEPS for job in waiting.get(stage, ()) if job.priority is Priority.INTERACTIVE]
@@ -136,9 +136,12 @@ def choose_jobs(
     waiting = defaultdict[Stage, list[JobProgress]](list)
     for job in jobs:
         waiting[job.stage].append(job)
-    is_decode_put_off = not is_shortest_first and _must_gather(waiting, limits[Stage.DECODE])
-    stages = STAGE_PRIORITY[1:] if is_decode_put_off else STAGE_PRIORITY
-    stage = next((stage for stage in stages if stage in waiting), None)
+    put_off = {
+        stage
+        for stage in DECODES & waiting.keys()
+        if not is_shortest_first and _must_gather(waiting[stage], waiting, limits[stage])
+    }
+    stage = next((stage for stage in STAGE_PRIORITY if stage in waiting and stage not in put_off), None)
     if stage is None:
         # Only steps and loops are left: the first of all of them says which.
         stage = min(jobs, key=lambda job: rank(job, is_shortest_first)).stage

@@ -13,6 +13,7 @@ from service.domain.stage import Stage
 
 STEPS = frozenset({Stage.DENOISE, Stage.DENOISE_LOW})
 """Those of one denoising step a row."""
+DECODES = frozenset({Stage.DECODE, Stage.DECODE_LOW})
 SKIPPABLE = frozenset({Stage.ENCODE_SOURCE, Stage.ENCODE_POSE, Stage.CONDITION})
 
 
@@ -22,6 +23,7 @@ def stage_table(
     execution: Execution = Execution.STEPWISE,
     *,
     is_low: bool = False,
+    has_low_decoder: bool = False,
 ) -> tuple[tuple[Stage, int], ...]:
     """Every row that the job will take in a batch, in order, as (stage, step index).
 
@@ -30,6 +32,7 @@ def stage_table(
         skipped: stages whose output is already at hand; only those before the steps can be.
         execution: whether each step is a row of its own, or all of them together are one.
         is_low: the steps are computed in low precision, for which there is no loop: each is a row of its own.
+        has_low_decoder: what then follows is decoded in low precision, too.
 
     Raises:
         ValueError: num_steps is below 1, or a stage is skipped that is not before the steps.
@@ -43,7 +46,8 @@ def stage_table(
         steps = [(Stage.SAMPLE, 0)]
     else:
         steps = [(Stage.DENOISE_LOW if is_low else Stage.DENOISE, index) for index in range(num_steps)]
-    return (*((stage, 0) for stage in before if stage not in skipped), *steps, (Stage.DECODE, 0))
+    decode = Stage.DECODE_LOW if is_low and has_low_decoder else Stage.DECODE
+    return (*((stage, 0) for stage in before if stage not in skipped), *steps, (decode, 0))
 
 
 @dataclass

@@ -31,10 +31,12 @@ class Scheduler:
     for company.
     """
 
-    def __init__(self, policy: BatchPolicy, execution: Execution = Execution.STEPWISE) -> None:
-        """Start empty; every job that arrives takes its steps as the execution says."""
+    def __init__(
+        self, policy: BatchPolicy, execution: Execution = Execution.STEPWISE, *, has_low_decoder: bool = False
+    ) -> None:
+        """Start empty; every job that arrives takes its steps and its decoder as the device has them."""
         self._policy = policy
-        self._execution = execution
+        self._execution, self._has_low_decoder = execution, has_low_decoder
         self._jobs: dict[JobId, JobProgress] = {}  # in order of arrival
         self._exits: dict[JobId, Action] = {}  # how a job of the above leaves, once that is decided
         self._running: RunBatch | None = None
@@ -44,9 +46,9 @@ class Scheduler:
         self._is_draining = False
 
     def _most_rows(self, stage: Stage) -> int:
-        # Where the shortest goes first, on a CPU, low precision is int8, whose graph takes one row a call: rows that
+        # Where the shortest goes first, on a CPU, low precision is int8, whose graphs take one row a call: rows that
         # share its batch would only wait for each other.
-        return 1 if stage is Stage.DENOISE_LOW and self._policy.is_shortest_first else self._policy.max_batch
+        return 1 if stage.is_low and self._policy.is_shortest_first else self._policy.max_batch
 
     @property
     def is_idle(self) -> bool:
@@ -114,7 +116,13 @@ class Scheduler:
 
     def _arrive(self, event: JobArrived) -> None:
         if event.job_id not in self._jobs:
-            table = stage_table(event.num_steps, event.skipped, self._execution, is_low=event.is_low)
+            table = stage_table(
+                event.num_steps,
+                event.skipped,
+                self._execution,
+                is_low=event.is_low,
+                has_low_decoder=self._has_low_decoder,
+            )
             self._jobs[event.job_id] = JobProgress(
                 event.job_id,
                 table,

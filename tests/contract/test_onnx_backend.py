@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.adapters.model_repository import open_model_repository
 from service.adapters.onnx_backend import OnnxBackend
 from service.domain.errors import BackendError, ModelRepositoryError
-from xmdpt.spec import VARIANTS, low_step_spec
+from xmdpt.spec import LATENT_SHAPE, LOW_GRAPHS, VARIANTS, low_specs
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
 ROWS = 3
@@ -87,7 +87,7 @@ def test_graph_when_it_does_not_load_then_one_line_names_the_file(tmp_path: Path
 
 def test_low_step_when_rows_share_a_call_then_each_is_what_it_is_alone_and_not_that_of_float32() -> None:
     backend = OnnxBackend(open_model_repository(SHIPPED), num_threads=1)
-    spec = low_step_spec(VARIANTS[backend.variant])
+    spec = low_specs(VARIANTS[backend.variant])["tdnet_step_low"]
     generator = np.random.default_rng(3)
     step = [generator.standard_normal(tensor.sizes(ROWS)).astype(np.float32) for tensor in spec.inputs]
 
@@ -101,11 +101,26 @@ def test_low_step_when_rows_share_a_call_then_each_is_what_it_is_alone_and_not_t
     assert 1e-4 < np.abs(together[1] - exact).max() / np.abs(exact).max() < 0.1
 
 
-def test_low_step_when_the_repository_has_none_then_it_is_not_loaded() -> None:
+def test_low_decoder_when_rows_share_a_call_then_each_is_what_it_is_alone_and_not_that_of_float32() -> None:
+    backend = OnnxBackend(open_model_repository(SHIPPED), num_threads=1)
+    # Of such different sizes that one scale for all of them would tell.
+    latents = np.random.default_rng(3).standard_normal((ROWS, *LATENT_SHAPE), np.float32)
+    latents *= np.array([0.3, 1, 2], np.float32).reshape(ROWS, 1, 1, 1)
+
+    together = backend.decode_low(latents)
+
+    assert backend.has_low_decoder
+    assert np.array_equal(together, np.concatenate([backend.decode_low(row[None]) for row in latents]))
+    assert 0 < np.abs(together.astype(int) - backend.decode(latents)).mean() < 1
+
+
+@pytest.mark.parametrize("missing", [["vae_decoder_low"], [*LOW_GRAPHS]])
+def test_low_graph_when_the_repository_has_none_then_it_is_not_loaded_and_the_others_are(missing: list[str]) -> None:
     shipped = open_model_repository(SHIPPED)
-    graphs = {name: path for name, path in shipped.graphs.items() if name != "tdnet_step_low"}
+    graphs = {name: path for name, path in shipped.graphs.items() if name not in missing}
+    low_precision = shipped.low_precision if "tdnet_step_low" in graphs else None
 
-    backend = OnnxBackend(replace(shipped, graphs=graphs, low_precision=None))
+    backend = OnnxBackend(replace(shipped, graphs=graphs, low_precision=low_precision))
 
-    assert "tdnet_step_low" not in backend._sessions
-    assert backend.low_precision is None
+    assert set(backend._sessions) == graphs.keys() - {"sampler"}
+    assert (backend.low_precision, backend.has_low_decoder) == (low_precision, False)

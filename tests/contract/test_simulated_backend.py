@@ -192,6 +192,7 @@ def test_calls_when_times_are_set_then_they_last_at_least_so_long(pixels: NDArra
         (lambda: backend.denoise_step(*step), 0.01 + 0.02 + ROWS * 0.005),
         (lambda: backend.sample(*loop), 0.01 + NUM_STEPS * (0.02 + ROWS * 0.005)),
         (lambda: backend.decode(latents), 0.01 + 0.04),
+        (lambda: backend.decode_low(latents), 0.01 + 0.04 / 2),
     ):
         started = time.monotonic()
         call()

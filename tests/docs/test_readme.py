@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.integration.processes import running_service
 from xmdpt.sampler import SAMPLERS
-from xmdpt.spec import LOW_STEP, VARIANTS, graph_specs
+from xmdpt.spec import LOW_GRAPHS, VARIANTS, graph_specs
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -92,7 +92,7 @@ def test_make_verify_when_run_then_every_graph_and_both_loops_agree() -> None:
 
     # Pictures of 50 steps in float32 are compared here only; tests/export/test_precision.py has the other precisions.
     agreeing = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" ok")}
-    assert agreeing == {*graph_specs(VARIANTS["demo"]), LOW_STEP, *SAMPLERS, "fast", "draft"}
+    assert agreeing == {*graph_specs(VARIANTS["demo"]), *LOW_GRAPHS, *SAMPLERS, "fast", "draft"}
     assert "every graph agrees with torch\n" in done.stdout
 
 

@@ -5,14 +5,22 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from export.graphs import module_of
 from export.int8_convolutions import quantise_convolutions
+from export.shared_weights import SharedWeights
 from export.storage import store_compactly
+from export.to_onnx import to_onnx
+from tests.built_repositories import demo_networks, demo_weights
 from xmdpt.graph_session import GraphSession
+from xmdpt.repository import WEIGHTS_FOLDER_OPTION
+from xmdpt.sampler import initial_noise
+from xmdpt.spec import LOW_DECODER, VARIANTS, low_specs
 
-CHANNELS, SIDE = 32, 12
+CHANNELS, SIDE = 64, 12
 # A byte has 127 levels on either side of zero, and sums of many products round less than one of them.
 MAX_RELATIVE_ERROR = 0.02
 
@@ -40,6 +48,16 @@ def outputs(model: onnx.ModelProto, weights: dict[str, np.ndarray]) -> np.ndarra
     stored = store_compactly(model, weights).SerializeToString()
     (y,) = GraphSession(stored, Path(), 1, num_threads=1, device="cpu").run({"x": x})
     return y
+
+
+def optimised(model: onnx.ModelProto, weights_folder: Path, path: Path) -> list[str]:
+    """The operations that ONNX Runtime runs of a graph once it has loaded it."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder))
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return operations(onnx.load(path))
 
 
 def operations(model: onnx.ModelProto) -> list[str]:
@@ -92,3 +110,26 @@ def test_convolution_when_it_has_few_channels_or_another_form_then_it_stays(
 
     assert operations(model) == ["Conv"]
     assert set(weights) == {"weight"}
+
+
+def test_low_decoder_when_its_weights_are_shared_then_it_holds_none_and_runs_what_it_runs_of_stored_integers(
+    tmp_path: Path,
+) -> None:
+    spec, module = low_specs(VARIANTS["demo"])[LOW_DECODER], module_of(LOW_DECODER)(demo_networks())
+    stored = to_onnx(module, spec, precision="int8")
+    shared = to_onnx(module, spec, shared=SharedWeights(demo_weights()), precision="int8")
+
+    assert len(stored.SerializeToString()) > 700_000
+    assert len(shared.SerializeToString()) < 30_000
+    folder = demo_weights().parent
+    found = [optimised(model, folder, tmp_path / "optimised.onnx") for model in (stored, shared)]
+    assert sorted(found[0]) == sorted(found[1])
+    # All but the convolutions that see latents or make colours, which have few channels.
+    assert [found[0].count(kind) for kind in ("Conv", "MatMulIntegerToFloat")] == [2, 7]
+    pictures = [
+        GraphSession(model.SerializeToString(), folder, 1, num_threads=1, device="cpu").run(
+            {"latents": initial_noise(0)[None]}
+        )
+        for model in (stored, shared)
+    ]
+    assert np.array_equal(*pictures)

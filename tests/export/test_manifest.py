@@ -12,7 +12,7 @@ from export.manifest import read_manifest
 from service.adapters.model_repository import open_model_repository
 from service.domain.errors import ModelRepositoryError
 from tests.export.repository_edits import edit_graph, edit_manifest, replace_text, sign
-from xmdpt.repository import RepositoryError
+from xmdpt.repository import RepositoryError, config_paths, graph_path
 from xmdpt.spec import VARIANTS, graph_specs
 
 Damage = Callable[[Path], object]
@@ -40,17 +40,21 @@ def state(**values: object) -> Damage:
     return lambda root: edit_manifest(root, lambda manifest: manifest.update(values))
 
 
-def low_step(precision: str) -> Damage:
-    """A step beside the others, whose files are another graph's."""
+def low_graphs(**precisions: str) -> Damage:
+    """Graphs beside the others, in the places where they belong."""
 
     def change(manifest: dict) -> None:
-        manifest["graphs"]["tdnet_step_low"] = {**manifest["graphs"]["tdnet_step"], "precision": precision}
-        if precision == "fp32":
-            paths = [f"tdnet_step_low/{name}" for name in ("config.pbtxt", "configs/cpu.pbtxt")]
-            files = [{"path": path, "sha256": ""} for path in paths]
-            manifest["graphs"]["tdnet_step_low"].update(path="tdnet_step_low/1/model.onnx", configs=files)
+        for name, precision in precisions.items():
+            configs = [{"path": path, "sha256": ""} for path in config_paths(name)]
+            files = {"path": graph_path(name), "configs": configs, "precision": precision}
+            manifest["graphs"][name] = manifest["graphs"]["canet"] | files
 
     return lambda root: edit_manifest(root, change)
+
+
+def low_step_elsewhere(manifest: dict) -> None:
+    """Its files are another graph's."""
+    manifest["graphs"]["tdnet_step_low"] = {**manifest["graphs"]["tdnet_step"], "precision": "int8"}
 
 
 def rename_an_input(model: onnx.ModelProto) -> None:
@@ -165,8 +169,22 @@ CASES: dict[str, tuple[Damage, str, str]] = {
         MANIFEST,
         "canet must be in fp32",
     ),
-    "low step in float32": (low_step("fp32"), MANIFEST, "tdnet_step_low must be in fp16 or bf16 or int8"),
-    "low step of another place": (low_step("int8"), MANIFEST, "the file of tdnet_step_low is not tdnet_step_low/1/"),
+    "low step in float32": (
+        low_graphs(tdnet_step_low="fp32"),
+        MANIFEST,
+        "tdnet_step_low must be in fp16 or bf16 or int8",
+    ),
+    "low step of another place": (
+        lambda root: edit_manifest(root, low_step_elsewhere),
+        MANIFEST,
+        "the file of tdnet_step_low is not tdnet_step_low/1/",
+    ),
+    "low decoder without a low step": (low_graphs(vae_decoder_low="int8"), MANIFEST, "'tdnet_step_low' is missing"),
+    "low graphs in two precisions": (
+        low_graphs(tdnet_step_low="int8", vae_decoder_low="fp16"),
+        MANIFEST,
+        "vae_decoder_low must be in fp16 or bf16 or int8, as tdnet_step_low is",
+    ),
     "other latent scale": (state(latent_scale=0.5), MANIFEST, "latent_scale is 0.5"),
     "other prediction": (state(prediction="v"), MANIFEST, "prediction is 'v'"),
     "no word on the weights": (state(weights={}), MANIFEST, "'is_trained'"),

@@ -7,6 +7,7 @@ import pytest
 from export.preset_quality import PresetQuality, compare_presets
 from export.verify_command import faults_of
 from xmdpt.repository import load_manifest
+from xmdpt.spec import LOW_DECODER
 
 SHIPPED = Path(__file__).resolve().parents[2] / "model_repository"
 
@@ -22,6 +23,16 @@ def test_presets_when_compared_then_fast_is_nearer_than_draft_and_both_are_other
     assert fast.num_pictures == draft.num_pictures == 1
     assert fast.min_psnr_db == draft.min_psnr_db == 40
     assert faults_of({}, [], found) == []
+
+
+def test_presets_when_there_is_no_low_decoder_then_their_pictures_are_decoded_in_float32() -> None:
+    manifest = load_manifest(SHIPPED)
+    low = compare_presets(SHIPPED, manifest, num_pictures=1)
+
+    del manifest["graphs"][LOW_DECODER]
+    exact = compare_presets(SHIPPED, manifest, num_pictures=1)
+
+    assert all(exact[preset].psnr_db > low[preset].psnr_db + 0.3 for preset in ("fast", "draft"))
 
 
 @pytest.mark.parametrize("least", [39.9, float("nan")])

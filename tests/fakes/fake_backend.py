@@ -18,6 +18,7 @@ class FakeBackend:
     model_digest = "sha256:fake"
     precision = "fp32"
     low_precision: str | None = None
+    has_low_decoder = False
     profile_sizes = ()
     width = 64
 
@@ -65,7 +66,14 @@ class FakeBackend:
         return latents
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
-        self._note("vae_decoder", latents)
+        return self._pictures("vae_decoder", latents)
+
+    def decode_low(self, latents: np.ndarray) -> np.ndarray:
+        """Half as bright."""
+        return self._pictures("vae_decoder_low", latents) // 2
+
+    def _pictures(self, graph: str, latents: np.ndarray) -> np.ndarray:
+        self._note(graph, latents)
         level = np.clip(np.abs(latents.reshape(len(latents), -1).mean(axis=1)) * 100, 0, 255)
         return np.repeat(level, 256 * 256 * 3).reshape(-1, 256, 256, 3).astype(np.uint8)
 

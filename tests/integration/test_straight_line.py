@@ -71,6 +71,9 @@ def test_picture_when_a_preset_is_named_then_it_is_near_the_exact_one_and_says_w
         assert headers == [name, offered[name]["precision"], steps] == [name, "int8", steps]
         assert first.content == second.content
         assert Image.open(BytesIO(first.content)).info["Preset"] == name
+        timings = service.job(first.headers["x-xmdpt-job-id"])["timings_ms"].keys()
+        assert {"tdnet_step_low", "vae_decoder_low"} <= timings
+        assert timings.isdisjoint({"tdnet_step", "vae_decoder"})
         picture = pixels(first.content)
         assert not np.array_equal(picture, exact)
         assert 10 * np.log10(255**2 / np.square(picture - exact.astype(float)).mean()) > 35

@@ -61,6 +61,7 @@ def test_picture_when_triton_draws_it_then_it_is_that_of_the_graphs_in_process(
         assert np.abs(pixels(there.content) - pixels(here.content)).max() <= 1
         job = triton_service.job(there.headers["x-xmdpt-job-id"])
         assert job["engine"]["runtime"].startswith("triton-")
+        assert ("vae_decoder_low" in job["timings_ms"]) == (case.get("preset") == "draft")
         assert job["engine"]["model_digest"] == service.job(here.headers["x-xmdpt-job-id"])["engine"]["model_digest"]
 
 

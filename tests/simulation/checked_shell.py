@@ -25,7 +25,7 @@ ENCODERS = frozenset({Stage.ENCODE_SOURCE, Stage.ENCODE_POSE})
 
 
 class CheckedShell:
-    """Tells events, collects actions; raises BrokenInvariantError as soon as a rule is broken."""
+    """Tells events, collects actions; raises BrokenInvariantError as soon as a rule is broken. It has a low decoder."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class CheckedShell:
         execution: Execution = Execution.STEPWISE,
         kind: type[Scheduler] = Scheduler,
     ) -> None:
-        self.scheduler = kind(policy, execution)
+        self.scheduler = kind(policy, execution, has_low_decoder=True)
         self.checker = Checker(policy, execution)
         self.now = 0.0
 

@@ -30,22 +30,22 @@ from tests.simulation.walk import random_moves, random_policy, walk
 class OverTheLimit(Scheduler):
     """Takes one row more than fits."""
 
-    def __init__(self, policy: BatchPolicy, execution: Execution) -> None:
-        super().__init__(replace(policy, max_batch=policy.max_batch + 1, is_shortest_first=False), execution)
+    def __init__(self, policy: BatchPolicy, execution: Execution, **others: bool) -> None:
+        super().__init__(replace(policy, max_batch=policy.max_batch + 1, is_shortest_first=False), execution, **others)
 
 
 class MoreSlots(Scheduler):
     """Claims one job more than there are slots."""
 
-    def __init__(self, policy: BatchPolicy, execution: Execution) -> None:
-        super().__init__(replace(policy, max_slots=policy.max_slots + 1), execution)
+    def __init__(self, policy: BatchPolicy, execution: Execution, **others: bool) -> None:
+        super().__init__(replace(policy, max_slots=policy.max_slots + 1), execution, **others)
 
 
 class OneAttemptMore(Scheduler):
     """Lets a job fail once too often."""
 
-    def __init__(self, policy: BatchPolicy, execution: Execution) -> None:
-        super().__init__(replace(policy, max_attempts=policy.max_attempts + 1), execution)
+    def __init__(self, policy: BatchPolicy, execution: Execution, **others: bool) -> None:
+        super().__init__(replace(policy, max_attempts=policy.max_attempts + 1), execution, **others)
 
 
 class SkipsAStep(Scheduler):
@@ -216,8 +216,8 @@ class NeverAges(Scheduler):
 class TakesTurns(Scheduler):
     """Rotates where the shortest should go first."""
 
-    def __init__(self, policy: BatchPolicy, execution: Execution) -> None:
-        super().__init__(replace(policy, is_shortest_first=False), execution)
+    def __init__(self, policy: BatchPolicy, execution: Execution, **others: bool) -> None:
+        super().__init__(replace(policy, is_shortest_first=False), execution, **others)
 
 
 class ServesTheNewest(Scheduler):
@@ -268,9 +268,29 @@ class MixesPrecisions(Scheduler):
         super()._arrive(replace(event, is_low=False))
 
 
+class MixesDecoders(Scheduler):
+    """Takes a decode for a decode."""
+
+    def __init__(self, policy: BatchPolicy, execution: Execution, **_others: bool) -> None:
+        super().__init__(policy, execution)
+
+
+class LetsLowDecodesWait(Scheduler):
+    """Decodes float32 first, and then steps, before it decodes in low precision."""
+
+    def _form_batch(self) -> RunBatch:
+        everything = self._jobs
+        self._jobs = {key: job for key, job in everything.items() if job.stage is not Stage.DECODE_LOW} or everything
+        batch = super()._form_batch()
+        self._jobs = everything
+        return batch
+
+
 MUTANTS = [
     LetsLowPrecisionWait,
+    LetsLowDecodesWait,
     MixesPrecisions,
+    MixesDecoders,
     OverTheLimit,
     MoreSlots,
     OneAttemptMore,

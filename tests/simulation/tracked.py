@@ -14,6 +14,7 @@ from service.scheduling.events import JobArrived
 # batches of waiting outweigh one step.
 LAG = {Priority.INTERACTIVE: 0, Priority.BATCH: 10}
 TOGETHER = 3
+DECODES = (Stage.DECODE, Stage.DECODE_LOW)
 PATIENCE = {Priority.INTERACTIVE: 16, Priority.BATCH: 48}
 # Batches that each other job may get in first.
 MOST_AHEAD = {Execution.STEPWISE: 3, Execution.WHOLE_LOOP: 4}
@@ -53,7 +54,7 @@ class Tracked:
             if self.execution is Execution.WHOLE_LOOP and not self.arrival.is_low:
                 return Stage.SAMPLE, 0
             return Stage.DENOISE_LOW if self.arrival.is_low else Stage.DENOISE, self.num_steps_done
-        return None if self.is_decoded else (Stage.DECODE, 0)
+        return None if self.is_decoded else (Stage.DECODE_LOW if self.arrival.is_low else Stage.DECODE, 0)
 
     @property
     def has_begun(self) -> bool:
@@ -87,7 +88,7 @@ class Tracked:
         self.is_conditioned |= stage is Stage.CONDITION
         steps_of = {Stage.DENOISE: 1, Stage.DENOISE_LOW: 1, Stage.SAMPLE: self.arrival.num_steps}
         self.num_steps_done += steps_of.get(stage, 0)
-        self.is_decoded |= stage is Stage.DECODE
+        self.is_decoded |= stage in DECODES
         self.has_shared_a_failure, self.num_failures = False, 0
         self.served, self.num_served = batch_id, self.num_served + 1
         self.waited = self.loops_waited = self.departures = 0

@@ -38,6 +38,7 @@ class TimedBackend(FakeBackend):
             "tdnet_step_low": low_step_seconds or (lambda rows: 0.4 * step_seconds(rows)),
             "sampler": lambda rows: LOOP_STEPS * step_seconds(rows),
             "vae_decoder": lambda rows: DECODER_SECONDS,
+            "vae_decoder_low": lambda rows: DECODER_SECONDS / 2,
         }
         super().__init__(
             {graph: self._lasting(graph, seconds[graph], (fits or {}).get(graph, 64)) for graph in seconds}
@@ -121,6 +122,17 @@ def test_low_precision_when_there_is_a_graph_for_it_then_it_is_warm_and_its_step
     assert ("tdnet_step_low", capacity.max_batch) in backend.calls
     assert "tdnet_step_low" not in capacity.stage_seconds
     assert "0.40 times as long" in capacity_page(capacity, is_execution_set=True, are_slots_set=True)
+
+
+def test_low_decoder_when_there_is_one_then_it_is_warm_and_timed_beside_the_other() -> None:
+    backend = TimedBackend(cpu_like)
+    backend.low_precision, backend.has_low_decoder = "int8", True
+
+    capacity = backend.calibrated()
+
+    assert capacity.stage_seconds["vae_decoder_low"] == pytest.approx(CALL_SECONDS + DECODER_SECONDS / 2)
+    assert set(capacity.stage_seconds) == STAGES | {"vae_decoder_low"}
+    assert ("vae_decoder_low", capacity.max_batch) in backend.calls
 
 
 def test_low_precision_when_rows_are_computed_one_by_one_then_its_steps_are_dearer_where_rows_cost_little() -> None:

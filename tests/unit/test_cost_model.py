@@ -6,7 +6,14 @@ import pytest
 
 from service.domain.capacity import Capacity, StepCurve, WorkerReport
 from service.domain.execution import Execution
-from service.scheduling.cost_model import MIN_RATIOS, choose_capacity, eta, forecast_seconds, retry_after_seconds
+from service.scheduling.cost_model import (
+    MIN_RATIOS,
+    choose_capacity,
+    eta,
+    forecast_seconds,
+    retry_after_seconds,
+    work_seconds,
+)
 
 SIZES = (1, 2, 4, 8, 16, 32)
 STAGES = {"source_encoder": 0.5, "pose_encoder": 0.1, "canet": 0.1, "vae_decoder": 0.3}
@@ -266,3 +273,15 @@ def test_forecast_when_the_precision_is_low_then_its_steps_take_what_was_measure
     half_done = forecast_seconds(reports(low), 10, 0, 10, 1, steps_done=5, is_running=True, is_low=True)
     assert half_done == pytest.approx(5 * 0.1 * 0.4 + 0.5)
     assert forecast_seconds(reports(stepwise()), 10, 0, 0, 0, is_low=True) == pytest.approx(1), "no graph, no gain"
+
+
+def test_forecast_when_there_is_a_low_decoder_then_a_job_counts_the_decoder_of_its_own_precision() -> None:
+    both = stepwise(vae_decoder=0.5, vae_decoder_low=0.2, canet=0.1)
+
+    usual = stepwise(vae_decoder=0.5, canet=0.1)
+
+    exact, low = (forecast_seconds(reports(both), 10, 0, 0, 0, num_images=2, is_low=is_low) for is_low in (False, True))
+
+    assert exact == forecast_seconds(reports(usual), 10, 0, 0, 0, num_images=2)
+    assert low == pytest.approx(exact - 2 * (0.5 - 0.2))
+    assert work_seconds(reports(both), 10, 1) == work_seconds(reports(usual), 10, 1)

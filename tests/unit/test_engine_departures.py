@@ -141,10 +141,11 @@ def test_worker_when_a_backend_has_profiles_then_every_call_has_one_of_their_siz
     assert {i: r.files for i, r in leases.succeeded.items()} == {i: r.files for i, r in plain.succeeded.items()}
 
 
-def test_worker_when_a_backend_has_profiles_then_steps_in_low_precision_are_not_padded(blobs: FileBlobs) -> None:
+def test_worker_when_a_backend_has_profiles_then_calls_in_low_precision_are_not_padded(blobs: FileBlobs) -> None:
     class Profiled(FakeBackend):
         profile_sizes = (2, 4)
         low_precision = "int8"
+        has_low_decoder = True
 
     job, backend = a_job(1, blobs, num_steps=3), Profiled()
     params = dataclasses.replace(job.request.params, preset=Preset.FAST)
@@ -152,8 +153,9 @@ def test_worker_when_a_backend_has_profiles_then_steps_in_low_precision_are_not_
 
     run_until_idle(FakeLeases([job]), blobs, backend)
 
-    assert [rows for graph, rows in backend.calls if graph == "tdnet_step_low"] == [1, 1, 1]
-    assert {rows for graph, rows in backend.calls if graph != "tdnet_step_low"} == {2}
+    low = [call for call in backend.calls if call[0].endswith("_low")]
+    assert low == [*[("tdnet_step_low", 1)] * 3, ("vae_decoder_low", 1)]
+    assert {rows for graph, rows in backend.calls if not graph.endswith("_low")} == {2}
 
 
 def with_previews(job: ClaimedJob, every_steps: int) -> ClaimedJob:

@@ -47,20 +47,25 @@ def test_worker_when_jobs_wait_then_each_is_committed_once_with_its_file(blobs: 
         assert list(result.stage_seconds)[:2] == ["queue", "decode_input"]
 
 
-class WithLowPrecision(FakeBackend):
+class WithLowStep(FakeBackend):
     low_precision = "int8"
 
 
+class WithLowGraphs(WithLowStep):
+    has_low_decoder = True
+
+
+@pytest.mark.parametrize("kind", [WithLowStep, WithLowGraphs])
 @pytest.mark.parametrize("execution", Execution)
-def test_worker_when_presets_differ_then_each_job_takes_the_steps_of_its_own_graph(
-    blobs: FileBlobs, execution: Execution
+def test_worker_when_presets_differ_then_each_job_takes_the_graphs_of_its_own_precision_that_there_are(
+    blobs: FileBlobs, execution: Execution, kind: type[WithLowStep]
 ) -> None:
     presets = [Preset.EXACT, Preset.FAST, Preset.DRAFT, Preset.EXACT]
     jobs = [a_job(number, blobs, preset=preset) for number, preset in enumerate(presets, 1)]
-    leases, backend, metrics = FakeLeases(jobs), WithLowPrecision(), WorkerMetrics("test")
+    leases, backend, metrics = FakeLeases(jobs), kind(), WorkerMetrics("test")
     alone = []
     for job in jobs:
-        run_until_idle(FakeLeases([job]), blobs, WithLowPrecision(), execution=execution)
+        run_until_idle(FakeLeases([job]), blobs, kind(), execution=execution)
         alone.append(blobs.get_output(job.id, job.fence))
 
     run_until_idle(leases, blobs, backend, execution=execution, metrics=metrics)
@@ -70,6 +75,9 @@ def test_worker_when_presets_differ_then_each_job_takes_the_steps_of_its_own_gra
     rows = {graph: sum(rows for name, rows in backend.calls if name == graph) for graph, _ in backend.calls}
     assert rows["tdnet_step_low"] == 8
     assert rows.get("tdnet_step", 0) + 4 * rows.get("sampler", 0) == 8
+    assert (rows["vae_decoder"], rows.get("vae_decoder_low", 0)) == ((2, 2) if kind.has_low_decoder else (4, 0))
+    decoders = ["vae_decoder_low" in leases.succeeded[job.id].stage_seconds for job in jobs]
+    assert decoders == [False, kind.has_low_decoder, kind.has_low_decoder, False]
     assert metrics.registry.get_sample_value("xmdpt_steps_total") == 16
 
 

@@ -18,7 +18,11 @@ from service.scheduling.policy import (
 )
 from service.scheduling.progress import JobProgress, stage_table
 
-TABLES = [stage_table(1, execution=execution, is_low=is_low) for execution in Execution for is_low in (True, False)]
+TABLES = [
+    stage_table(1, execution=execution, is_low=is_low, has_low_decoder=True)
+    for execution in Execution
+    for is_low in (True, False)
+]
 TABLE_OF = {stage: table for table in TABLES for stage, _ in table}
 LIMITS = dict.fromkeys(Stage, 4)
 
@@ -100,6 +104,19 @@ def test_choose_jobs_when_steps_of_both_precisions_wait_then_they_take_turns_and
     assert ids(choose_jobs(jobs, LIMITS)) == "ac"
 
 
+def test_choose_jobs_when_decodes_of_both_precisions_wait_then_they_share_no_call() -> None:
+    jobs = [a_job("a", Stage.DECODE_LOW, served=1), a_job("b", Stage.DECODE), a_job("c", Stage.DECODE_LOW, served=2)]
+    assert ids(choose_jobs(jobs, LIMITS)) == "b"
+    assert ids(choose_jobs(jobs[::2], LIMITS)) == "ac"
+
+
+def test_choose_jobs_when_decodes_of_one_precision_are_few_then_those_of_the_other_go_all_the_same() -> None:
+    few = a_job("a", Stage.DECODE, served=9, priority=Priority.BATCH)
+    jobs = [few, a_job("b", Stage.DECODE_LOW, served=9), a_job("c", served=8)]
+    assert ids(choose_jobs(jobs, LIMITS)) == "b"
+    assert ids(choose_jobs([few, jobs[2]], LIMITS)) == "c"
+
+
 def test_choose_jobs_when_more_are_ready_than_fit_then_the_longest_unserved_go() -> None:
     jobs = [
         a_job("a", served=9),
@@ -159,6 +176,7 @@ def test_choose_jobs_when_rows_are_scarce_then_interactive_goes_before_batch(sta
     assert ids(choose_jobs(jobs, LIMITS)) == "ba"
 
 
+@pytest.mark.parametrize("stage", [Stage.DECODE, Stage.DECODE_LOW])
 @pytest.mark.parametrize(
     ("num_decodes", "served", "priority", "limits", "is_put_off"),
     [
@@ -166,14 +184,14 @@ def test_choose_jobs_when_rows_are_scarce_then_interactive_goes_before_batch(sta
         (DECODES_TOGETHER, 9, Priority.BATCH, LIMITS, False),
         (1, 9 - BATCH_CLASS_LAG, Priority.BATCH, LIMITS, False),
         (1, 9, Priority.INTERACTIVE, LIMITS, False),
-        (1, 9, Priority.BATCH, LIMITS | {Stage.DECODE: 1}, False),
+        (1, 9, Priority.BATCH, LIMITS | {Stage.DECODE: 1, Stage.DECODE_LOW: 1}, False),
     ],
     ids=["few", "enough", "one that has waited", "interactive", "no two at a time"],
 )
 def test_choose_jobs_when_batch_jobs_decode_beside_an_interactive_step_then_a_few_wait_for_others(
-    num_decodes: int, served: int, priority: Priority, limits: dict[Stage, int], is_put_off: bool
+    num_decodes: int, served: int, priority: Priority, limits: dict[Stage, int], is_put_off: bool, stage: Stage
 ) -> None:
-    decodes = [a_job("d", Stage.DECODE, served=served, priority=priority) for _ in range(num_decodes)]
+    decodes = [a_job("d", stage, served=served, priority=priority) for _ in range(num_decodes)]
 
     chosen = ids(choose_jobs([*decodes, a_job("a", served=9)], limits))
 

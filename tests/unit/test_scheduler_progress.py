@@ -29,13 +29,20 @@ def test_stage_table_when_the_loop_is_whole_then_one_row_stands_for_all_steps(nu
     )
 
 
+@pytest.mark.parametrize(("has_low_decoder", "decode"), [(False, Stage.DECODE), (True, Stage.DECODE_LOW)])
 @pytest.mark.parametrize("execution", Execution)
-def test_stage_table_when_the_precision_is_low_then_each_step_is_a_row_in_any_execution(execution: Execution) -> None:
-    assert stage_table(2, SKIPPABLE, execution, is_low=True) == (
+def test_stage_table_when_the_precision_is_low_then_each_step_is_a_row_in_any_execution(
+    execution: Execution, has_low_decoder: bool, decode: Stage
+) -> None:
+    assert stage_table(2, SKIPPABLE, execution, is_low=True, has_low_decoder=has_low_decoder) == (
         (Stage.DENOISE_LOW, 0),
         (Stage.DENOISE_LOW, 1),
-        (Stage.DECODE, 0),
+        (decode, 0),
     )
+
+
+def test_stage_table_when_the_precision_is_not_low_then_a_low_decoder_is_left_alone() -> None:
+    assert stage_table(1, has_low_decoder=True) == stage_table(1)
 
 
 @pytest.mark.parametrize("stage", sorted(SKIPPABLE))

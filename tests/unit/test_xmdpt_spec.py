@@ -16,7 +16,7 @@ from xmdpt.spec import (
     VaeConfig,
     ensemble_spec,
     graph_specs,
-    low_step_spec,
+    low_specs,
 )
 
 PICTURE, LATENTS = (256, 256, 3), (4, 32, 32)
@@ -78,9 +78,10 @@ def test_contract_when_listed_then_in_the_order_of_a_request() -> None:
     assert list(graph_specs(VARIANTS["tiny"])) == order
 
 
-def test_low_step_when_read_then_it_takes_and_gives_what_the_step_does() -> None:
-    low, step = low_step_spec(VARIANTS["s"]), graph_specs(VARIANTS["s"])["tdnet_step"]
-    assert (low.name, low.inputs, low.outputs) == ("tdnet_step_low", step.inputs, step.outputs)
+@pytest.mark.parametrize("name", ["tdnet_step", "vae_decoder"])
+def test_low_graph_when_read_then_it_takes_and_gives_what_the_other_does(name: str) -> None:
+    low, usual = low_specs(VARIANTS["s"])[f"{name}_low"], graph_specs(VARIANTS["s"])[name]
+    assert (low.name, low.inputs, low.outputs) == (f"{name}_low", usual.inputs, usual.outputs)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ class Device:
     num_claimed: int = 0
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.policy, self.execution)
+        self.scheduler = Scheduler(self.policy, self.execution, has_low_decoder=self.backend.has_low_decoder)
         self._set = WorkingSet(max(self.policy.max_slots, MAX_IMAGES), VARIANTS[self.backend.variant].width)
         self._images = Images(self.scheduler, self._set)
         self._flights: list[Flight] = []

@@ -10,6 +10,7 @@ const STAGES = {
   pose_encoder: "Looking at the pose",
   canet: "Bringing both together",
   vae_decoder: "Painting the picture",
+  vae_decoder_low: "Painting the picture",
   encode_output: "Writing the file",
 };
 
