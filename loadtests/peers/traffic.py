@@ -14,7 +14,7 @@ from loadtests.peers.services import Job
 STEPS = (10, 20, 50)
 _EXAMPLES = ROOT / "examples"
 # Different persons to whoever looks at bytes or pixels.
-_PERSONS, _CORNER_PX = 400, 8
+_PERSONS, _CORNER_PX = 10_000, 8
 
 
 def job(number: int, steps: int, person: int | None = None) -> Job:
@@ -65,7 +65,7 @@ def _bundled_pose() -> dict:
 
 
 def _pose(number: int) -> dict:
-    """All joints moved to the right by up to 20 px, in steps of 0.05 px."""
-    pose, right = _bundled_pose(), (number % 400) / 20
-    points = [None if point is None else [point[0] + right, point[1]] for point in pose["keypoints"]]
+    """All joints moved to the right and down by up to 20 px, in steps of 0.05 px to the right and 0.8 px down."""
+    pose, right, down = _bundled_pose(), number % 400 / 20, number // 400 % 25 * 0.8
+    points = [None if point is None else [point[0] + right, point[1] + down] for point in pose["keypoints"]]
     return {"keypoints": points, "size": pose["size"]}

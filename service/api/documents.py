@@ -35,7 +35,7 @@ def errors_page() -> str:
 
 def pages() -> Mapping[str, str]:
     """All pages: their names in `docs/` and their texts."""
-    document = json.dumps(bare_app().openapi(), indent=1, ensure_ascii=False)
+    document = json.dumps(bare_app().openapi(), indent=0, ensure_ascii=False)
     return {"openapi.json": document + "\n", "errors.md": errors_page()}
 
 
