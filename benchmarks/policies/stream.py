@@ -15,10 +15,12 @@ NUM_ROWS = 16
 """Most rows of a batch, in every policy."""
 NUM_STEPS = (10, 20, 50)
 
-# Step time of b rows: of a GPU with networks of size S or L, and of a processor, on which batching brings nothing.
+# Step time of b rows: of a GPU with networks of size S or L, of a processor, on which batching brings nothing, and of a
+# small model on two cores, on which it brings a little, in times of its single row.
 CURVE_S = StepCurve(((1, 0.00105), (NUM_ROWS, 0.0018)))
 CURVE_L = StepCurve(((1, 0.0016), (NUM_ROWS, 0.0106)))
 CURVE_CPU = StepCurve(((1, 0.310), (NUM_ROWS, 4.810)))
+CURVE_SMALL = StepCurve(((1, 1.0), (2, 1.72), (4, 3.16), (8, 6.16)))
 
 
 def poisson_stream(

@@ -23,11 +23,11 @@ THROUGHPUT_TOLERANCE = 0.05
 MIN_GAIN = 1.15
 # Where the best batch brings less than this, a row of it is dear, and the jobs with the fewest steps left share it
 # first: on a device with rows of 1, 0.86 and 0.79 in batches of 1, 2 and 4 (a small model on two cores) nine of ten
-# jobs of 10, 20 and 50 steps end within six times their time alone up to a load of 0.97 of single rows; one row at a
-# time, the shorter of two, bears 0.74, and batches of 8 that are answered together 0.64.
+# jobs of 10, 20 and 50 steps end within six times their time alone up to a load of 1.0 of single rows; one row at a
+# time, the shorter of two, bears 0.72.
 SHORTEST_FIRST_GAIN = 2.0
 # So many jobs for each row of a batch are at hand there, so that there are short ones to choose: at a load of 1.0 of
-# single rows 0.88 of those jobs are in time with eight slots, 0.83 with six, 0.90 with sixteen. More would keep from
+# single rows 0.91 of those jobs are in time with eight slots, 0.88 with six, 0.93 with sixteen. More would keep from
 # another worker what it could begin.
 SHORTEST_FIRST_SLOTS_PER_ROW = 2
 # A row that is left in one step is taken in the next only by a job that has been claimed and prepared before: with as

@@ -6,13 +6,18 @@ sizes S and L on a GPU, and of a processor.
 
 from collections.abc import Sequence
 from functools import cache
-from statistics import quantiles
+from itertools import accumulate
+from random import Random
+from statistics import mean, quantiles
 
 import pytest
 
 from benchmarks.policies.comparison import Policy, capacity, simulate
-from benchmarks.policies.stream import CURVE_CPU, CURVE_L, CURVE_S
+from benchmarks.policies.stream import CURVE_CPU, CURVE_L, CURVE_S, CURVE_SMALL, NUM_STEPS
 from service.domain.capacity import StepCurve
+from service.domain.execution import Execution
+from service.scheduling.policy import BatchPolicy
+from service.scheduling.rehearsal import Device, RehearsedJob, rehearse
 
 CURVES = {"S": CURVE_S, "L": CURVE_L, "CPU": CURVE_CPU}
 SEED = 2
@@ -90,3 +95,25 @@ def test_shortest_first_when_batching_brings_nothing_then_the_median_falls_and_t
     shortest, in_order = (latency(policy, "CPU", load) for policy in (Policy.SHORTEST, Policy.NONE))
     assert shortest[0] <= in_order[0] / gain
     assert shortest[1] <= in_order[1] * 1.1
+
+
+@pytest.mark.parametrize(
+    ("max_batch", "num_slots", "least", "most"),
+    [(1, 1, 0.0, 0.6), (1, 2, 0.45, 0.7), (4, 6, 0.93, 1.0), (4, 8, 0.95, 1.0)],
+    ids=["in order", "the shorter of two", "four of six", "four of eight"],
+)
+def test_shortest_first_when_batching_brings_a_little_then_small_batches_keep_jobs_in_time(
+    max_batch: int, num_slots: int, least: float, most: float
+) -> None:
+    """At 0.9 of what single rows can do, within six times the time alone; the figures are those of ADR 0021."""
+    random, other_seconds = Random(3), 4.0
+    jobs_per_second = 0.9 / (mean(NUM_STEPS) + other_seconds)
+    arrivals = accumulate(random.expovariate(jobs_per_second) for _ in range(NUM_JOBS))
+    jobs = [RehearsedJob(number, arrival, random.choice(NUM_STEPS)) for number, arrival in enumerate(arrivals)]
+    device = Device(CURVE_SMALL, {"vae_decoder": other_seconds})
+    policy = BatchPolicy(max_batch, num_slots, is_shortest_first=True)
+
+    spent = rehearse(jobs, device, policy, Execution.STEPWISE)
+
+    in_time = mean(seconds <= 6 * (job.num_steps + other_seconds) for job, seconds in zip(jobs, spent, strict=True))
+    assert least <= in_time <= most

@@ -213,6 +213,11 @@ def test_choose_jobs_when_the_shortest_goes_first_then_the_fewest_steps_left_dec
     assert ids(choose_jobs(jobs, LIMITS | {Stage.DENOISE: 1}, is_shortest_first=True)) == "b"
 
 
+def test_choose_jobs_when_the_shortest_share_a_batch_then_it_holds_those_with_the_fewest_steps_left() -> None:
+    jobs = [a_job("a", num_steps=50), a_job("b", num_steps=10), a_job("c", num_steps=20)]
+    assert ids(choose_jobs(jobs, LIMITS | {Stage.DENOISE: 2}, is_shortest_first=True)) == "bc"
+
+
 @pytest.mark.parametrize(("priority", "first"), [(Priority.INTERACTIVE, "b"), (Priority.BATCH, "a")])
 def test_choose_jobs_when_the_shortest_is_of_the_class_batch_then_its_steps_weigh_more(
     priority: Priority, first: str

@@ -11,7 +11,7 @@ from statistics import mean, median
 
 import pytest
 
-from benchmarks.policies.stream import CURVE_CPU, CURVE_L, CURVE_S, NUM_ROWS, NUM_STEPS
+from benchmarks.policies.stream import CURVE_CPU, CURVE_L, CURVE_S, CURVE_SMALL, NUM_ROWS, NUM_STEPS
 from service.domain.capacity import Capacity, Eta, StepCurve, WorkerReport
 from service.domain.execution import Execution
 from service.scheduling.cost_model import eta, forecast_seconds
@@ -22,8 +22,6 @@ NUM_JOBS = 4000
 # The first forecasts have no ratios to go by.
 NUM_LEFT_OUT = 100
 NUM_RATIOS = 200
-# A small model on two cores, in times of its single row.
-CURVE_SMALL = StepCurve(((1, 1.0), (2, 1.72), (4, 3.16), (8, 6.16)))
 STAGES = {"source_encoder": 0.0011, "pose_encoder": 0.0001, "canet": 0.0001, "vae_decoder": 0.0008}
 
 
