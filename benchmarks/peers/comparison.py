@@ -19,7 +19,7 @@ from PIL import Image
 
 from benchmarks.figures import BrokenRunError
 from benchmarks.peers import scenarios
-from benchmarks.peers.findings import OURS, Finding
+from benchmarks.peers.findings import OURS, Finding, lone_finding
 from benchmarks.peers.scenarios import Effort, Reference, Running, Values
 from benchmarks.turns import Report
 from loadtests.peers.callers import calling
@@ -113,7 +113,7 @@ class Comparison:
 
     def _add(self, finding: Finding) -> None:
         shown = [f"{key} {np.median(values):.4g}" for key, values in finding.values.items() if values]
-        self._report(f"{finding.service}, {finding.scenario}: {', '.join(shown) or finding.remark}")
+        self._report(f"{finding.service}, {finding.scenario}: {', '.join(filter(None, [*shown, finding.remark]))}")
         self.found.append(finding)
         self._keep(self.found)
 
@@ -140,11 +140,8 @@ class Comparison:
                 self._report(f"lone, round {number} of {effort.lone_rounds}")
             for running in up.values():
                 running.process.resume()
-        ours = by_round[OURS]
-        for name, taken in by_round.items():
-            ratios = [] if name == OURS else [ours[each] / taken[each] for each in ours if each in taken]
-            values = {"seconds": list(taken.values()), "idle": [idle[name]]} if taken else {}
-            self._add(Finding("lone", name, values, ratios, "" if taken else "made no picture"))
+        for name in by_round:
+            self._add(lone_finding(name, by_round, idle[name], effort.lone_rounds))
 
     @staticmethod
     async def _turn(running: Running, asked: Job) -> Record:

@@ -118,6 +118,24 @@ class Finding:
         return float(np.median(values)) if values else None
 
 
+def lone_finding(name: str, by_round: Mapping[str, Mapping[int, float]], idle: float, num_rounds: int) -> Finding:
+    """A service's, of the scenario `lone`.
+
+    Args:
+        name: of the service.
+        by_round: of each service, ours too, the seconds a picture took, by its round; a round that failed is not there.
+        idle: cores that the service uses while nobody asks.
+        num_rounds: the rounds are 1 to this.
+    """
+    taken, ours = by_round[name], by_round[OURS]
+    if not taken:
+        return Finding("lone", name, remark="made no picture")
+    ratios = [] if name == OURS else [ours[each] / taken[each] for each in ours if each in taken]
+    failed = [str(number) for number in range(1, num_rounds + 1) if number not in taken]
+    remark = f"made no picture in round {', '.join(failed)}" if failed else ""
+    return Finding("lone", name, {"seconds": list(taken.values()), "idle": [idle]}, ratios, remark)
+
+
 def ratio(scenario: Scenario, ours: Finding, peer: Finding) -> float | None:
     """Ours by the peer's; None if one of them was not measured. Above every bound if the peer has none of it."""
     if peer.ratios:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,11 +69,15 @@ class ServiceProcess:
 
     def pause(self) -> None:
         """All of its processes stand still, and use no core, until `resume`."""
-        self._signal(signal.SIGSTOP)
+        told: set[int] = set()
+        # Until none is left that another one had started before it was told.
+        while new := self._tree().keys() - told:
+            _signal(new, signal.SIGSTOP)
+            told |= new
 
     def resume(self) -> None:
         """They go on."""
-        self._signal(signal.SIGCONT)
+        _signal(self._tree(), signal.SIGCONT)
 
     def stop(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         """Ask it to end, again after a while, and then kill what is left; all of its processes are gone then.
@@ -96,11 +100,6 @@ class ServiceProcess:
         self._process.wait()
         while left & _alive():
             time.sleep(_LOOK_SECONDS)
-
-    def _signal(self, number: signal.Signals) -> None:
-        for process in self._tree():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, number)
 
     def _start(self) -> None:
         with self._log.open("ab") as file:
@@ -130,6 +129,12 @@ class ServiceProcess:
                 return found
             found |= more
             self._sessions |= {process.session for process in more.values()}
+
+
+def _signal(processes: Iterable[int], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def _program(number: int) -> str:

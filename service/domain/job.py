@@ -176,7 +176,7 @@ class ClaimedJob:
         id: the job.
         fence: ever-growing number of this delivery; only the current one may finish the job.
         request: what is asked for.
-        is_suspect: an earlier delivery's lease ran out, so it must run alone.
+        is_suspect: an earlier delivery was lost, so it must run alone.
         queue_seconds: time from acceptance to this claim, by the queue's clock.
         priority: its class.
         seconds_left: until its deadline, by the queue's clock at the claim.

@@ -280,7 +280,7 @@ class WorkerMetrics(_ProcessMetrics):
             "xmdpt_finish_total", "Answers of the queue to a finish", ["verdict"], registry=self.registry
         )
         self.suspects = Counter(
-            "xmdpt_suspects_total", "Jobs claimed after a delivery whose lease had run out", registry=self.registry
+            "xmdpt_suspects_total", "Jobs claimed after a delivery that was lost", registry=self.registry
         )
         self.cache_requests = Counter(
             "xmdpt_condition_cache_requests_total",

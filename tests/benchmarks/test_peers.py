@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.peers.__main__ import main
 from benchmarks.peers.comparison import Choice, Comparison
-from benchmarks.peers.findings import SCENARIOS, Finding, is_met, ratio
+from benchmarks.peers.findings import SCENARIOS, Finding, is_met, lone_finding, ratio
 from benchmarks.peers.report import REPORT, RESULTS, Run, tables, write_page
 from benchmarks.peers.scenarios import QUICK, Reference, after_a_kill, borne_load, judged
 from loadtests.peers.pipeline import Inputs, OnnxGraphs, Pipeline, SimulatedGraphs, decode_photo, draw_pose
@@ -161,6 +161,17 @@ def test_ratio_when_sides_took_turns_then_it_is_the_median_of_rounds() -> None:
     assert ratio(kept, ours, Finding("mixed", "ray", remark="did not start")) is None
 
 
+def test_lone_when_rounds_failed_then_they_are_named_and_only_rounds_of_both_are_compared() -> None:
+    by_round = {"ours": {1: 1.0, 2: 1.0, 4: 3.0}, "mosec": {2: 2.0, 3: 5.0, 4: 2.0}, "ray": {}}
+
+    ours, mosec, ray = (lone_finding(name, by_round, 0.1, num_rounds=4) for name in by_round)
+
+    assert (ours.values["seconds"], ours.ratios, ours.remark) == ([1.0, 1.0, 3.0], [], "made no picture in round 3")
+    assert (mosec.ratios, mosec.remark) == ([0.5, 1.5], "made no picture in round 1")
+    assert (ray.values, ray.remark) == ({}, "made no picture")
+    assert lone_finding("ours", by_round, 0.1, num_rounds=2).remark == ""
+
+
 def test_tables_when_a_peer_failed_then_its_row_says_why() -> None:
     found = a_run(
         Finding("mixed", "ours", {"p50": [0.5], "p95": [1.0], "in_time_0.7": [1.0], "goodput": [3.0]}),
@@ -224,7 +235,9 @@ def test_service_process_when_stopped_then_all_that_it_started_is_gone(tmp_path:
 
 
 def test_service_process_when_paused_then_all_of_it_stands_still_until_it_is_resumed_or_stopped(tmp_path: Path) -> None:
-    process = ServiceProcess(["sh", "-c", "sleep 60 & sleep 60"], os.environ, tmp_path, tmp_path / "log")
+    # What it starts while it is told to stand still must stand still too.
+    starting = "i=0; while [ $i -lt 500 ]; do sleep 60 & i=$((i+1)); done; wait"
+    process = ServiceProcess(["sh", "-c", starting], os.environ, tmp_path, tmp_path / "log")
     while len(process.cpu_seconds()) < 3:
         time.sleep(0.01)
 
@@ -238,7 +251,7 @@ def test_service_process_when_paused_then_all_of_it_stands_still_until_it_is_res
     process.resume()
     wait_until(lambda: "T" not in states(), 10, "all of it goes on")
     process.pause()
-    process.stop()
+    process.stop(patience_seconds=0.2)
 
     assert not process.cpu_seconds()
 

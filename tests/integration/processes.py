@@ -22,6 +22,8 @@ from xmdpt.skeleton import draw_skeleton, to_frame
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
+WORKER_NAME = "its-operators"
+"""Of the worker of the service that tests share."""
 Found = TypeVar("Found")
 
 
@@ -90,9 +92,12 @@ class RunningService:
 
     def queue_url(self) -> str:
         """Address of the embedded queue, as the worker was given it."""
-        environment = Path(f"/proc/{self.child('worker')}/environ").read_bytes().split(b"\0")
-        (url,) = [entry.decode().removeprefix("REDIS_URL=") for entry in environment if entry.startswith(b"REDIS_URL=")]
-        return url
+        return self.variable("worker", "REDIS_URL")
+
+    def variable(self, role: str, name: str) -> str:
+        """What a child was given as this variable of its environment."""
+        environment = Path(f"/proc/{self.child(role)}/environ").read_text().split("\0")
+        return dict(entry.split("=", 1) for entry in environment if entry)[name]
 
     def metric(self, name: str, labels: str = "") -> float:
         """One sample of the worker's metrics, 0 if it is not there."""

@@ -13,7 +13,7 @@ import pytest
 
 from service.adapters.embedded_valkey import EmbeddedValkey
 from tests.integration.lone_gateway import lone_gateway
-from tests.integration.processes import ROOT, RunningService, free_port, running_service, serve, wait_until
+from tests.integration.processes import ROOT, WORKER_NAME, RunningService, free_port, running_service, serve, wait_until
 
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])
@@ -70,6 +70,10 @@ def test_gateway_when_it_serves_then_its_address_is_logged(service: RunningServi
 
     (serving,) = [line for line in lines if line["event"] == "serving"]
     assert (serving["host"], serving["port"]) == ("127.0.0.1", service.port)
+
+
+def test_worker_when_its_operator_has_named_it_then_all_leaves_it_that_name(service: RunningService) -> None:
+    assert service.variable("worker", "XMDPT_WORKER__NAME") == WORKER_NAME
 
 
 def test_gateway_when_the_graphs_are_not_here_then_the_manifest_is_enough(tmp_path: Path) -> None:

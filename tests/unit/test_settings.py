@@ -39,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("XMDPT_TRITON__URL", "triton:8001\n", "is not host:port"),
         ("XMDPT_TRITON__TIMEOUT_SECONDS", "0", "XMDPT_TRITON__TIMEOUT_SECONDS"),
         ("XMDPT_TRITON__ROOT_CERTIFICATES", "roots.pem", "XMDPT_TRITON__TLS"),
+        ("XMDPT_WORKER__NAME", "pod:1", "XMDPT_WORKER__NAME"),
         ("XMDPT_WORKER__MAX_BATCH", "0", "XMDPT_WORKER__MAX_BATCH"),
         ("XMDPT_WORKER__MAX_SLOTS", "-1", "XMDPT_WORKER__MAX_SLOTS"),
         ("XMDPT_WORKER__HEARTBEAT_SECONDS", "4", "a quarter of XMDPT_QUEUE__LEASE_SECONDS=15"),

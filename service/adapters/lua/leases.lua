@@ -29,7 +29,8 @@ local function note_waiting(p, job, now, kind)
   emit(p, now, job.id, kind)
 end
 
--- A delivery went silent or stalled: the job may have killed its worker. Returns whether it has ended.
+-- A delivery is lost: it went silent or stalled, or its worker has ended; the job may be the cause. Returns whether the
+-- job has ended.
 local function lose_delivery(p, job, now, max_deliveries)
   leave_running(p, job)
   local cause = cause_of(job, now)
@@ -315,14 +316,15 @@ local function release(keys, args)
 end
 
 -- name, max_deliveries -> how many jobs no longer run
--- Of a worker that has ended, whose successor of the same name knows it: its jobs don't wait for their leases to run out.
+-- Of a worker that has ended, as its successor of the same name knows: its jobs don't wait for their leases to run
+-- out. Of the others' jobs, which may be many, no more than the owner is read.
 local function bury(keys, args)
   local p, prefix, max_deliveries = keys[1], args[1] .. ':', tonumber(args[2])
   local now, buried = now_ms(), 0
   for _, id in ipairs(redis.call('ZRANGE', p .. 'leases', 0, -1)) do
-    local job = read_job(p, id)
-    if job.state and string.sub(job.owner, 1, #prefix) == prefix then
-      lose_delivery(p, job, now, max_deliveries)
+    local owner = redis.call('HGET', p .. 'job:' .. id, 'owner')
+    if owner and string.sub(owner, 1, #prefix) == prefix then
+      lose_delivery(p, read_job(p, id), now, max_deliveries)
       buried = buried + 1
     end
   end

@@ -3,7 +3,7 @@
 -- Not here: what a worker can take.
 --
 -- ready:<class>:<tenant> zset   its queued jobs by seq, which a job keeps for life
--- suspects zset                 those that must run alone, of all classes, by seq: a lease of theirs has run out
+-- suspects zset                 those that must run alone, of all classes, by seq: a delivery of theirs was lost
 -- delayed zset                  jobs that wait for their next try, by ms when it is due
 -- tenants:<class> zset          tenants with such a line, by virtual time: row-steps given to them over their weight
 -- rested:<class> zset           likewise those without, as long as they are ahead of their class

@@ -45,7 +45,7 @@ MUTANTS = {
         "  if job.state ~= 'queued'",
     ),
     "outbox trimmed before it is planned": ("text(min_ms)", "text(before_ms + 3600000)"),
-    "the living buried": ("if job.state and string.sub(job.owner, 1, #prefix) == prefix then", "if job.state then"),
+    "the living buried": ("if owner and string.sub(owner, 1, #prefix) == prefix then", "if owner then"),
     "cost kept": ("count(p, 'cost:running', -job.cost)", ""),
 }
 MAX_MUTANT_WALKS = 5
