@@ -83,6 +83,8 @@ class GraphSession:
         # pauses, or between runs, take the cores from whoever shares them.
         options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        # Without VNNI sums of int8 products would overflow; with it, this changes nothing.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         # Graphs that share a file of weights name it without its folder, which is not theirs.
         options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder))
         options.log_severity_level = _ERRORS_ONLY

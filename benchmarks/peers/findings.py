@@ -39,6 +39,7 @@ class Scenario:
         wanted: of that ratio, in words and for people; empty: nothing.
         bound: of that ratio, where something is wanted.
         at_most: the ratio must not be above the bound; else not below.
+        in_rounds: sides take turns, and a ratio is of one round.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Scenario:
     compared: str = ""
     bound: float | None = None
     at_most: bool = False
+    in_rounds: bool = False
 
 
 _MIXED = (
@@ -62,6 +64,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         "seconds",
         1.02,
         at_most=True,
+        in_rounds=True,
     ),
     "saturated": Scenario("16 callers, 20 steps", _RATE, "rate", 0.98),
     "mixed": Scenario("10, 20 and 50 steps, at random times, 0.5 to 0.9 of our capacity", _MIXED, "goodput", 1.5),
@@ -138,8 +141,8 @@ def lone_finding(name: str, by_round: Mapping[str, Mapping[int, float]], idle: f
 
 def ratio(scenario: Scenario, ours: Finding, peer: Finding) -> float | None:
     """Ours by the peer's; None if one of them was not measured. Above every bound if the peer has none of it."""
-    if peer.ratios:
-        return float(np.median(peer.ratios))
+    if scenario.in_rounds:
+        return float(np.median(peer.ratios)) if peer.ratios else None
     mine, other = ours.median(scenario.compared), peer.median(scenario.compared)
     if mine is None or other is None:
         return None

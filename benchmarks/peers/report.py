@@ -88,7 +88,8 @@ def _row(key: str, finding: Finding, ours: Finding | None, width: int) -> str:
     if not finding.values:
         cells = [name, finding.remark.replace("|", "/")]
         return f"| {' | '.join(cells + [''] * (width - len(cells)))} |"
-    cells = [f"**{name}**" if finding.service == OURS else name]
+    remark = f" ({finding.remark.replace('|', '/')})" if finding.remark else ""
+    cells = [f"**{name}**{remark}" if finding.service == OURS else f"{name}{remark}"]
     cells += [_shown(metric, finding.median(metric.key)) for metric in scenario.metrics]
     if scenario.compared:
         value = None if ours is None or finding.service == OURS else ratio(scenario, ours, finding)
@@ -98,7 +99,7 @@ def _row(key: str, finding: Finding, ours: Finding | None, width: int) -> str:
 
 def _shown(metric: Metric, value: float | None) -> str:
     if value is None:
-        return "none"
+        return "not measured"
     return f"{value:.1%}" if metric.share else f"{value:.3g}"
 
 

@@ -30,7 +30,7 @@ SLO_FACTOR = 6.0
 """A job is in time within so many times what one of as many steps takes alone, with us; as in loadtests."""
 _STEPS = 20
 # Numbers of their first jobs: nobody comes twice to a service, so that no vector is known from another scenario.
-_REFERENCE, _SATURATED, _CANCELS, _KILL, _WARM_UP, _PERSON, _MIXED = 0, 400, 500, 600, 900, 999, 1000
+_REFERENCE, _SATURATED, _CANCELS, _KILL, _WARM_UP, _PERSON, _MIXED = 0, 400, 500, 600, 900, 1000, 1100
 _IDLE_CORES = 0.15
 _SETTLE_SECONDS = 30.0
 _LOOK_SECONDS = 0.2

@@ -35,6 +35,7 @@ def errors_page() -> str:
 
 def pages() -> Mapping[str, str]:
     """All pages: their names in `docs/` and their texts."""
+    # A line for each entry, so that changes can be read; indentation would be a third of the file.
     document = json.dumps(bare_app().openapi(), indent=0, ensure_ascii=False)
     return {"openapi.json": document + "\n", "errors.md": errors_page()}
 

@@ -107,7 +107,7 @@ class Worker:
         variant: Variant = VARIANTS[backend.variant]
         capacity = report.capacity
         self._backend, self._times, self._metrics = backend, times, metrics
-        self._max_batch, self._num_slots = capacity.max_batch, capacity.num_slots
+        self._num_slots = capacity.num_slots
         policy = BatchPolicy(capacity.max_batch, capacity.num_slots, is_shortest_first=capacity.is_shortest_first)
         self._scheduler = Scheduler(policy, capacity.execution, has_low_decoder=backend.has_low_decoder)
         # An empty worker is given a job of any size.
@@ -246,13 +246,7 @@ class Worker:
         self._leaving.clear()
         # Pictures that wait for the store or the queue hold no slot, but memory.
         most_more = 2 * self._num_slots - sum(flight.num_images for flight in list(self._flights.values()))
-        self._intake.offer(min(self._room(), most_more), self._images.num_arrived)
-
-    def _room(self) -> int:
-        """Jobs to claim now: first what fills a batch, then what is kept at hand, which another worker might begin."""
-        num_free = self._scheduler.free_slots()
-        num_missing = self._max_batch - (self._num_slots - num_free)
-        return min(num_free, num_missing) if num_missing > 0 else num_free
+        self._intake.offer(min(self._scheduler.free_slots(), most_more), self._images.num_arrived)
 
     def _idle_seconds(self) -> float:
         """How long nothing needs to be done unless something happens."""

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,8 @@ from benchmarks.peers.__main__ import main
 from benchmarks.peers.comparison import Choice, Comparison
 from benchmarks.peers.findings import SCENARIOS, Finding, is_met, lone_finding, ratio
 from benchmarks.peers.report import REPORT, RESULTS, Run, tables, write_page
-from benchmarks.peers.scenarios import QUICK, Reference, after_a_kill, borne_load, judged
+from benchmarks.peers.scenarios import QUICK, Reference, Running, after_a_kill, borne_load, in_the_open, judged
+from loadtests.peers.callers import Due
 from loadtests.peers.pipeline import Inputs, OnnxGraphs, Pipeline, SimulatedGraphs, decode_photo, draw_pose
 from loadtests.peers.processes import ServiceProcess
 from loadtests.peers.services import SERVICES, Device, Mosec
@@ -159,6 +162,34 @@ def test_ratio_when_sides_took_turns_then_it_is_the_median_of_rounds() -> None:
         kept, Finding("mixed", "ours", {"goodput": [3.0]}), Finding("mixed", "ray", {"goodput": [0.0]})
     ) == float("inf")
     assert ratio(kept, ours, Finding("mixed", "ray", remark="did not start")) is None
+    assert ratio(lone, ours, Finding("lone", "ray", {"seconds": [2.0]})) is None
+
+
+def test_in_the_open_when_a_load_is_not_borne_then_no_higher_one_is_tried_and_nobody_comes_twice() -> None:
+    class Idle:
+        def cpu_seconds(self) -> dict[int, float]:
+            return {}
+
+    class Scripted:
+        """At a load above 0.5 every job is late."""
+
+        def __init__(self) -> None:
+            self.seeds: list[list[int]] = []
+
+        async def when_due(self, stream: Sequence[Due], grace_seconds: float) -> list[Record]:
+            self.seeds.append([each.job.seed for each in stream])
+            seconds = 0.5 if len(self.seeds) == 1 else 9.0
+            return [a_record(each.seconds, each.seconds + seconds, each.job.steps) for each in stream]
+
+    callers, known = Scripted(), Reference(20.0, dict.fromkeys(STEPS, 1.0))
+    running = Running(SERVICES["ours"], Idle(), callers)  # pyright: ignore[reportArgumentType]
+
+    values = asyncio.run(in_the_open(running, known, replace(QUICK, loads=(0.5, 0.7, 0.9)), seconds=2.0))
+
+    assert (values["in_time_0.5"], values["in_time_0.7"]) == ([1.0], [0.0])
+    assert "in_time_0.9" not in values
+    first, second = callers.seeds
+    assert not set(first) & set(second)
 
 
 def test_lone_when_rounds_failed_then_they_are_named_and_only_rounds_of_both_are_compared() -> None:
@@ -175,14 +206,16 @@ def test_lone_when_rounds_failed_then_they_are_named_and_only_rounds_of_both_are
 def test_tables_when_a_peer_failed_then_its_row_says_why() -> None:
     found = a_run(
         Finding("mixed", "ours", {"p50": [0.5], "p95": [1.0], "in_time_0.7": [1.0], "goodput": [3.0]}),
-        Finding("mixed", "bentoml", {"p50": [0.9], "p95": [2.0], "in_time_0.7": [0.5], "goodput": [1.5]}),
+        Finding(
+            "mixed", "bentoml", {"p50": [0.9], "p95": [2.0], "in_time_0.7": [0.5], "goodput": [1.5]}, remark="twice"
+        ),
         Finding("mixed", "mosec", remark="did not start: a | b"),
     )
 
     lines = tables(found)
 
-    assert "| **xmdpt-serve** | none | 100.0% | none | 0.5 | 1 | 3 |  |" in lines
-    assert "| BentoML | none | 50.0% | none | 0.9 | 2 | 1.5 | **2**, met |" in lines
+    assert "| **xmdpt-serve** | not measured | 100.0% | not measured | 0.5 | 1 | 3 |  |" in lines
+    assert "| BentoML (twice) | not measured | 50.0% | not measured | 0.9 | 2 | 1.5 | **2**, met |" in lines
     assert "| mosec | did not start: a / b |  |  |  |  |  |  |" in lines
 
 
