@@ -117,8 +117,8 @@ class GenerationBody(Body):
     preset: Annotated[Preset, Field(strict=False)] = Field(
         default=Preset.EXACT,
         description="`exact`: the model's own precision; `fast`: the same steps in low precision, and the decoding "
-        "where there is a graph for it; `draft`: fewer steps, in low precision where the model has it. A number of steps "
-        "beside it comes first. `GET /v1/models` tells what each costs",
+        "where there is a graph for it; `draft`: fewer steps, in low precision where the model has it. A number of "
+        "steps beside it comes first. `GET /v1/models` tells what each costs",
     )
     steps: Annotated[int, Field(ge=MIN_STEPS, le=MAX_STEPS), WHOLE] | None = Field(
         default=None,
