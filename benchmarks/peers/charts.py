@@ -17,8 +17,11 @@ _DPI = 90
 
 def save_chart(findings: Sequence[Finding], path: Path) -> None:
     """Write one PNG file; what was not measured is left out."""
-    figure = Figure(figsize=(9, 4.2), dpi=_DPI, layout="constrained")
-    for panel, (scenario, title) in zip(figure.subplots(1, len(_PANELS), sharey=True), _PANELS.items(), strict=True):
+    found = {each.scenario for each in findings if each.values}
+    shown = {key: title for key, title in _PANELS.items() if key in found} or _PANELS
+    figure = Figure(figsize=(4.5 * len(shown), 4.2), dpi=_DPI, layout="constrained")
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for panel, (scenario, title) in zip(panels, shown.items(), strict=True):
         panel.axhline(100 * IN_TIME_SHARE, color="#bbbbbb", linewidth=1)
         peers = iter(_MARKERS)
         for finding in (each for each in findings if each.scenario == scenario and each.values):

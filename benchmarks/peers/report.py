@@ -40,7 +40,7 @@ def write_report(out: Path, run: Run) -> None:
     """Write what is known into a folder that exists; again and again while the run goes on."""
     (out / RESULTS).write_text(run.to_json())
     quick = ["A quick run: it shows that everything works, its figures mean nothing.", ""] if run.is_quick else []
-    lines = ["# Peers", "", *quick, *tables(run), f"![latency and goodput of each service]({CHART})", ""]
+    lines = ["# Peers", "", *quick, *tables(run), f"![share of jobs in time by the load, of each service]({CHART})", ""]
     (out / REPORT).write_text("\n".join(lines))
     save_chart(run.findings, out / CHART)
 
@@ -58,7 +58,7 @@ def write_page(page: Path, run: Run) -> None:
     """
     before, after = parts_of_page(page, _BEGIN, _END)
     picture = page.parent / "images" / f"{page.stem}.png"
-    shown = f"![latency and goodput of each service at mixed steps](images/{picture.name})"
+    shown = f"![share of jobs in time by the load, of each service](images/{picture.name})"
     page.write_text("\n".join([f"{before}{_BEGIN}", *tables(run), shown, f"{_END}{after}"]))
     page.with_suffix(".json").write_text(run.to_json())
     picture.parent.mkdir(exist_ok=True)
