@@ -85,11 +85,11 @@ def tables(run: Run) -> list[str]:
 
 def _row(key: str, finding: Finding, ours: Finding | None, width: int) -> str:
     scenario, name = SCENARIOS[key], SERVICES[finding.service].title
+    remark = finding.remark.replace("|", "/")
     if not finding.values:
-        cells = [name, finding.remark.replace("|", "/")]
+        cells = [name, remark]
         return f"| {' | '.join(cells + [''] * (width - len(cells)))} |"
-    remark = f" ({finding.remark.replace('|', '/')})" if finding.remark else ""
-    cells = [f"**{name}**{remark}" if finding.service == OURS else f"{name}{remark}"]
+    cells = [(f"**{name}**" if finding.service == OURS else name) + (f" ({remark})" if remark else "")]
     cells += [_shown(metric, finding.median(metric.key)) for metric in scenario.metrics]
     if scenario.compared:
         value = None if ours is None or finding.service == OURS else ratio(scenario, ours, finding)

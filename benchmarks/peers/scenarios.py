@@ -144,11 +144,11 @@ def judged(by_load: Mapping[float, Sequence[Record]], known: Reference) -> Value
     """What share was in time at each load, quantiles of the shown load's jobs that ended well, and the goodput."""
     values, shares = dict[str, Sequence[float]](), dict[float, float]()
     for load, records in by_load.items():
-        good = [record for record in records if record.outcome == "succeeded"]
         shares[load] = _in_time(records, known)
         values[in_time_key(load)] = [shares[load]]
+        good = [record.seconds for record in records if record.outcome == "succeeded"]
         if good and load == SHOWN_LOAD:
-            p50, p95 = np.quantile([record.seconds for record in good], (0.5, 0.95))
+            p50, p95 = np.quantile(good, (0.5, 0.95))
             values |= {"p50": [float(p50)], "p95": [float(p95)]}
     return values | {"goodput": [known.capacity * borne_load(shares)]}
 

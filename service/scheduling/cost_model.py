@@ -81,15 +81,20 @@ def _best_batch(sizes: Sequence[int], seconds: Callable[[float], float]) -> int:
     """The smallest batch with nearly the best throughput; one row if that is not much better than one's."""
     if _gain(sizes, seconds) < MIN_GAIN:
         return sizes[0]
-    per_row = {rows: seconds(rows) / rows for rows in sizes}
+    per_row = _row_seconds(sizes, seconds)
     best = min(per_row.values())
     return min(rows for rows in sizes if per_row[rows] * (1 - THROUGHPUT_TOLERANCE) <= best)
 
 
 def _gain(sizes: Sequence[int], seconds: Callable[[float], float]) -> float:
     """Throughput of the best batch by that of the smallest."""
-    per_row = [max(_LEAST_SECONDS, seconds(rows) / rows) for rows in sizes]
-    return per_row[0] / min(per_row)
+    per_row = _row_seconds(sizes, seconds)
+    return per_row[sizes[0]] / min(per_row.values())
+
+
+def _row_seconds(sizes: Sequence[int], seconds: Callable[[float], float]) -> Mapping[int, float]:
+    """Time of a row in a batch of each size."""
+    return {rows: max(_LEAST_SECONDS, seconds(rows) / rows) for rows in sizes}
 
 
 def forecast_seconds(

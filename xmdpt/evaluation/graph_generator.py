@@ -90,7 +90,6 @@ def _session(root: Path, manifest: Mapping, graph: str, num_threads: int) -> Gra
     entry = manifest["graphs"][graph]
     path, weights = root / entry["path"], weights_folder(root, manifest, graph)
     try:
-        # Threads that wait by spinning would take the cores from torch, which scores on them.
         return GraphSession(path, weights, entry["max_batch_size"], num_threads=num_threads)
     except Exception as error:  # ONNX Runtime's own exceptions share no other base
         raise RunError(f"{path}: ONNX Runtime refuses it: {_first_line(error)}") from error
