@@ -67,7 +67,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         in_rounds=True,
     ),
     "saturated": Scenario("16 callers, 20 steps", _RATE, "rate", 0.98),
-    "mixed": Scenario("10, 20 and 50 steps, at random times, 0.5 to 0.9 of our capacity", _MIXED, "goodput", 1.5),
+    "mixed": Scenario("10, 20 and 50 steps, at random times, by shares of our capacity", _MIXED, "goodput", 1.5),
     "simulated": Scenario(
         "The same on a simulated device: a step of b rows lasts 10 + 0.5 b ms", _MIXED, "goodput", 1.5
     ),

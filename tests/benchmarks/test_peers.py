@@ -17,7 +17,17 @@ from benchmarks.peers.__main__ import main
 from benchmarks.peers.comparison import Choice, Comparison
 from benchmarks.peers.findings import SCENARIOS, Finding, is_met, lone_finding, ratio
 from benchmarks.peers.report import REPORT, RESULTS, Run, tables, write_page
-from benchmarks.peers.scenarios import QUICK, Reference, Running, after_a_kill, borne_load, in_the_open, judged
+from benchmarks.peers.scenarios import (
+    LOADS,
+    QUICK,
+    SHOWN_LOAD,
+    Reference,
+    Running,
+    after_a_kill,
+    borne_load,
+    in_the_open,
+    judged,
+)
 from loadtests.peers.callers import Due
 from loadtests.peers.pipeline import Inputs, OnnxGraphs, Pipeline, SimulatedGraphs, decode_photo, draw_pose
 from loadtests.peers.processes import ServiceProcess
@@ -215,9 +225,12 @@ def test_tables_when_a_peer_failed_then_its_row_says_why() -> None:
 
     lines = tables(found)
 
-    assert "| **xmdpt-serve** | not measured | 100.0% | not measured | 0.5 | 1 | 3 |  |" in lines
-    assert "| BentoML (twice) | not measured | 50.0% | not measured | 0.9 | 2 | 1.5 | **2**, met |" in lines
-    assert "| mosec | did not start: a / b |  |  |  |  |  |  |" in lines
+    ours, bentoml = (
+        " | ".join(share if load == SHOWN_LOAD else "not measured" for load in LOADS) for share in ("100.0%", "50.0%")
+    )
+    assert f"| **xmdpt-serve** | {ours} | 0.5 | 1 | 3 |  |" in lines
+    assert f"| BentoML (twice) | {bentoml} | 0.9 | 2 | 1.5 | **2**, met |" in lines
+    assert f"| mosec | did not start: a / b |{'  |' * (len(LOADS) + 3)}" in lines
 
 
 def test_page_when_written_twice_then_the_second_run_is_shown(tmp_path: Path) -> None:
