@@ -36,7 +36,7 @@ from xmdpt.spec import graph_specs
 
 _GUIDANCE = 2.0
 _EAGER, _INT8, _FLOAT32 = "torch eager float32", "int8 graph", "float32 graph"
-_MIN_RATIO = Target(2.2, "at least")
+_MIN_RATIO = Target(2.4, "at least")
 # 2.6 grey levels, which nobody sees.
 _MIN_PSNR_DB = Target(40, "at least")
 

@@ -24,6 +24,7 @@ from benchmarks.peers.scenarios import Effort, Reference, Running, Values
 from benchmarks.turns import Report
 from loadtests.peers.callers import calling
 from loadtests.peers.environments import EnvironmentMissingError
+from loadtests.peers.pipeline import SimulatedDevice
 from loadtests.peers.services import Device, Job, Service, free_port
 from loadtests.peers.traffic import job
 from loadtests.records import Record
@@ -36,6 +37,8 @@ _AWAKE_SECONDS = 0.5
 _MAX_DIFFERENCE = 2
 _ONE_BY_ONE = ("saturated", "persons", "mixed", "cancels", "kill")
 """In the order in which a service is asked; it may not be itself again after the last one."""
+_SIMULATED = {"simulated": SimulatedDevice(0.010, 0.0005), "edge": SimulatedDevice(0.0, 0.0)}
+"""Scenarios on devices that are not there."""
 
 
 class NotReadyError(Exception):
@@ -51,7 +54,7 @@ class Choice:
         scenarios: keys of `benchmarks.peers.findings.SCENARIOS`.
         effort: how much.
         max_batch: of the peers, on this computer's cores.
-        simulated_batch: likewise on the simulated device.
+        simulated_batch: likewise on simulated devices.
     """
 
     services: Sequence[Service]
@@ -73,8 +76,8 @@ class Comparison:
             keep: told all findings after each new one, so that nothing is lost with the run.
         """
         self._choice, self._report, self._keep = choice, report, keep
-        self._references: dict[bool, Reference] = {}
-        self._pictures: dict[bool, np.ndarray] = {}
+        self._references: dict[Device, Reference] = {}
+        self._picture: np.ndarray | None = None
         self._missing: dict[str, str] = {}
         self.found: list[Finding] = []
 
@@ -94,9 +97,10 @@ class Comparison:
         wanted = [name for name in _ONE_BY_ONE if name in self._choice.scenarios]
         for service in self._services():
             if wanted:
-                await self._visit(service, Device(False, self._choice.max_batch), wanted)
-            if "simulated" in self._choice.scenarios:
-                await self._visit(service, Device(True, self._choice.simulated_batch), ["simulated"])
+                await self._visit(service, Device(self._choice.max_batch), wanted)
+            for name, simulated in _SIMULATED.items():
+                if name in self._choice.scenarios:
+                    await self._visit(service, Device(self._choice.simulated_batch, simulated), [name])
 
     def _services(self) -> list[Service]:
         return [service for service in self._choice.services if service.name not in self._missing]
@@ -119,7 +123,7 @@ class Comparison:
 
     async def _lone(self) -> None:
         """All services are up, and stopped but for the one whose turn it is: some are busy while they wait."""
-        device, effort = Device(False, self._choice.max_batch), self._choice.effort
+        device, effort = Device(self._choice.max_batch), self._choice.effort
         async with AsyncExitStack() as stack:
             up: dict[str, Running] = {}
             for service in self._services():
@@ -169,10 +173,10 @@ class Comparison:
         if running.service.name == OURS and {"mixed", "simulated"} & set(wanted):
             effort = self._choice.effort
             # A device that takes 16 rows needs more jobs to be full, and to be so for a while.
-            more = 8 if device.is_simulated else 1
-            num_callers = min(2 * 16, effort.capacity_jobs * more) if device.is_simulated else 16
+            more = 8 if device.simulated else 1
+            num_callers = min(2 * 16, effort.capacity_jobs * more) if device.simulated else 16
             known = await scenarios.reference(running, effort, num_callers, effort.capacity_jobs * more)
-            self._references[device.is_simulated] = known
+            self._references[device] = known
             self._report(f"ours can do {known.capacity:.3g} mixed jobs a second")
 
     async def _one(self, running: Running, name: str, device: Device) -> None:
@@ -198,9 +202,10 @@ class Comparison:
                 return await scenarios.cancels(running, effort)
             case "kill":
                 return await scenarios.kill(running, effort)
-        seconds = effort.simulated_seconds if device.is_simulated else effort.mixed_seconds
-        known = self._references[device.is_simulated]
-        return await scenarios.in_the_open(running, known, effort, seconds)
+            case "edge":
+                return await scenarios.edge(running, effort)
+        seconds = effort.simulated_seconds if device.simulated else effort.mixed_seconds
+        return await scenarios.in_the_open(running, self._references[device], effort, seconds)
 
     @asynccontextmanager
     async def _started(self, service: Service, device: Device) -> AsyncIterator[Running]:
@@ -210,7 +215,7 @@ class Comparison:
         try:
             async with AsyncExitStack() as stack:
                 for is_last in (False, True):
-                    self._report(f"{service.name} starts{', simulated' if device.is_simulated else ''}")
+                    self._report(f"{service.name} starts{', simulated' if device.simulated else ''}")
                     port = free_port()
                     try:
                         process = service.start(device, port, folder)
@@ -244,7 +249,7 @@ class Comparison:
 
     async def _compare_picture(self, running: Running, device: Device) -> None:
         """The same job must make the same picture; a simulated device's means nothing."""
-        if device.is_simulated:
+        if device.simulated:
             return
         try:
             file = await running.callers.picture(job(1, 10))
@@ -252,8 +257,9 @@ class Comparison:
             raise NotReadyError(f"makes no picture: {error!r}") from None
         with Image.open(io.BytesIO(file)) as image:
             picture = np.asarray(image.convert("RGB")).astype(int)
-        ours = self._pictures.setdefault(False, picture)
-        difference = int(np.abs(picture - ours).max())
+        if self._picture is None:
+            self._picture = picture
+        difference = int(np.abs(picture - self._picture).max())
         if difference > _MAX_DIFFERENCE:
             raise NotReadyError(f"makes another picture than ours: it differs by up to {difference} of 255")
 

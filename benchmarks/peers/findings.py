@@ -36,8 +36,7 @@ class Scenario:
         title: what comes in.
         metrics: what is told of each service.
         compared: the metric of which ours is divided by the peer's; empty: none.
-        wanted: of that ratio, in words and for people; empty: nothing.
-        bound: of that ratio, where something is wanted.
+        bound: of that ratio, where something is wanted; None: it is only told.
         at_most: the ratio must not be above the bound; else not below.
         in_rounds: sides take turns, and a ratio is of one round.
     """
@@ -71,6 +70,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "simulated": Scenario(
         "The same on a simulated device: a step of b rows lasts 10 + 0.5 b ms", _MIXED, "goodput", 1.5
     ),
+    "edge": Scenario("16 callers, 10 steps, a simulated device that takes no time", _RATE, "rate"),
     "persons": Scenario(
         "4 callers, 20 steps, one person in many poses",
         _RATE,

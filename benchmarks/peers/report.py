@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.marked_page import PageError, parts_of_page
 from benchmarks.peers.charts import save_chart
-from benchmarks.peers.findings import OURS, SCENARIOS, Finding, Metric, is_met, ratio
+from benchmarks.peers.findings import OURS, SCENARIOS, Finding, Metric, Scenario, is_met, ratio
 from loadtests.peers.services import SERVICES
 
 RESULTS, REPORT, CHART = "results.json", "report.md", "chart.png"
@@ -75,7 +75,7 @@ def tables(run: Run) -> list[str]:
         head = [scenario.title, *(metric.title for metric in scenario.metrics)]
         if scenario.compared:
             side = "at most" if scenario.at_most else "at least"
-            head.append(f"ours / it ({side} {scenario.bound:g} wanted)")
+            head.append("ours / it" + (f" ({side} {scenario.bound:g} wanted)" if scenario.bound is not None else ""))
         lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         lines += [_row(key, finding, found.get(OURS), len(head)) for finding in found.values()]
         lines.append("")
@@ -93,8 +93,14 @@ def _row(key: str, finding: Finding, ours: Finding | None, width: int) -> str:
     cells += [_shown(metric, finding.median(metric.key)) for metric in scenario.metrics]
     if scenario.compared:
         value = None if ours is None or finding.service == OURS else ratio(scenario, ours, finding)
-        cells.append("" if value is None else f"**{value:.3g}**, {'met' if is_met(scenario, value) else 'missed'}")
+        cells.append("" if value is None else f"**{value:.3g}**{_judgement(scenario, value)}")
     return f"| {' | '.join(cells)} |"
+
+
+def _judgement(scenario: Scenario, value: float) -> str:
+    if scenario.bound is None:
+        return ""
+    return ", met" if is_met(scenario, value) else ", missed"
 
 
 def _shown(metric: Metric, value: float | None) -> str:

@@ -30,7 +30,7 @@ SLO_FACTOR = 6.0
 """A job is in time within so many times what one of as many steps takes alone, with us; as in loadtests."""
 _STEPS = 20
 # Numbers of their first jobs: nobody comes twice to a service, so that no vector is known from another scenario.
-_REFERENCE, _SATURATED, _CANCELS, _KILL, _WARM_UP, _PERSON, _MIXED = 0, 400, 500, 600, 900, 1000, 1100
+_REFERENCE, _SATURATED, _CANCELS, _KILL, _WARM_UP, _PERSON, _MIXED, _EDGE = 0, 400, 500, 600, 900, 1000, 1100, 3000
 _IDLE_CORES = 0.15
 _SETTLE_SECONDS = 30.0
 _LOOK_SECONDS = 0.2
@@ -51,14 +51,15 @@ class Effort:
     simulated_seconds: float
     grace_seconds: float
     persons_jobs: int
+    edge_jobs: int
     cancel_waves: int
     kill_seconds: float
     alone_times: int
     warm_up_jobs: int
 
 
-FULL = Effort(15, 48, 48, LOADS, 30.0, 20.0, 30.0, 32, 4, 6.0, 3, 24)
-QUICK = Effort(1, 4, 4, (SHOWN_LOAD,), 3.0, 2.0, 20.0, 4, 1, 2.0, 1, 2)
+FULL = Effort(15, 48, 48, LOADS, 30.0, 20.0, 30.0, 32, 1200, 4, 6.0, 3, 24)
+QUICK = Effort(1, 4, 4, (SHOWN_LOAD,), 3.0, 2.0, 20.0, 4, 8, 1, 2.0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,11 @@ async def saturated(running: Running, effort: Effort) -> Values:
 async def persons(running: Running, effort: Effort) -> Values:
     """One photo, many poses."""
     return await _closed_loop(running, jobs(_PERSON, effort.persons_jobs, _STEPS, person=_PERSON), 4)
+
+
+async def edge(running: Running, effort: Effort) -> Values:
+    """16 callers of a device that takes no time: what is left is HTTP, codecs and books."""
+    return await _closed_loop(running, jobs(_EDGE, effort.edge_jobs, STEPS[0]), 16)
 
 
 async def in_the_open(running: Running, known: Reference, effort: Effort, seconds: float) -> Values:

@@ -30,11 +30,30 @@ F32, U8 = NDArray[np.float32], NDArray[np.uint8]
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
 MAX_BATCH_VARIABLE, SIMULATED_VARIABLE = "PEERS_MAX_BATCH", "PEERS_SIMULATED"
-"""What the harness tells a server: the most requests of one batch, and 1 where the device is simulated."""
+"""What the harness tells a server: the most requests of one batch, and what device is simulated, if one is."""
 GUIDANCE = 2.0
-STEP_SECONDS, ROW_SECONDS = 0.010, 0.0005
-"""Of the simulated device: a step of b rows lasts STEP_SECONDS + ROW_SECONDS * b, everything else no time."""
 _VECTORS_KEPT = 256
+
+
+@dataclass(frozen=True)
+class SimulatedDevice:
+    """One on which a step of b rows lasts step_seconds + row_seconds * b, and everything else no time."""
+
+    step_seconds: float
+    row_seconds: float
+
+    def __str__(self) -> str:
+        """For the environment, and `parsed`."""
+        return f"{self.step_seconds:g} {self.row_seconds:g}"
+
+    @classmethod
+    def parsed(cls, text: str) -> "SimulatedDevice":
+        """Undo `str`."""
+        return cls(*map(float, text.split()))
+
+    def step(self, num_rows: int) -> None:
+        """Sleep for one step of so many rows."""
+        time.sleep(self.step_seconds + self.row_seconds * num_rows)
 
 
 @dataclass(frozen=True)
@@ -121,10 +140,14 @@ class OnnxGraphs:
 
 
 class SimulatedGraphs:
-    """A device on which a step takes time and nothing else does: it shows batching, not pictures."""
+    """On a simulated device: it shows batching, not pictures."""
 
     prediction: Prediction = "v"
     _WIDTH = VARIANTS["demo"].width
+
+    def __init__(self, device: SimulatedDevice) -> None:
+        """Nothing is loaded."""
+        self._device = device
 
     def encode_source(self, photos: U8) -> F32:
         """See Graphs."""
@@ -140,18 +163,13 @@ class SimulatedGraphs:
 
     def step(self, latents: F32, denoised: F32, condition: F32, plan: SamplingPlan) -> tuple[F32, F32]:
         """See Graphs."""
-        simulate_step(len(latents))
+        self._device.step(len(latents))
         return latents, denoised
 
     def decode(self, latents: F32) -> U8:
         """See Graphs: squares, as cheap to write as those of our simulated worker."""
         cells = (128 + 40 * latents[:, :3, ::4, ::4]).clip(0, 255).astype(np.uint8)
         return cells.transpose(0, 2, 3, 1).repeat(32, axis=1).repeat(32, axis=2)
-
-
-def simulate_step(num_rows: int) -> None:
-    """Sleep for one step of so many rows."""
-    time.sleep(STEP_SECONDS + ROW_SECONDS * num_rows)
 
 
 class Pipeline:
@@ -258,14 +276,10 @@ def max_batch() -> int:
     return int(os.environ[MAX_BATCH_VARIABLE])
 
 
-def is_simulated() -> bool:
-    """Whether the device is to be simulated."""
-    return os.environ.get(SIMULATED_VARIABLE) == "1"
-
-
 def warm_pipeline() -> Pipeline:
     """A pipeline that has made its first pictures, alone and in a batch, so that no caller waits for first times."""
-    pipeline = Pipeline(SimulatedGraphs() if is_simulated() else OnnxGraphs())
+    simulated = os.environ.get(SIMULATED_VARIABLE)
+    pipeline = Pipeline(SimulatedGraphs(SimulatedDevice.parsed(simulated)) if simulated else OnnxGraphs())
     blank = Inputs(np.zeros((256, 256, 3), np.uint8), np.zeros((256, 256, 3), np.uint8), 2, 0)
     for num_rows in {1, max_batch()}:
         pipeline.run([blank] * num_rows)

@@ -17,9 +17,8 @@ import numpy as np
 from loadtests.peers.environments import FOLDER, ROOT, make_environment, make_triton, version_in
 from loadtests.peers.pipeline import (
     MAX_BATCH_VARIABLE,
-    ROW_SECONDS,
     SIMULATED_VARIABLE,
-    STEP_SECONDS,
+    SimulatedDevice,
     decode_photo,
     draw_pose,
     encode_png,
@@ -58,12 +57,12 @@ class Device:
     """What the graphs run on.
 
     Attributes:
-        is_simulated: on nothing: a step waits.
         max_batch: the most requests of a peer's batch.
+        simulated: on this one, of which nothing is there; None: on this computer's cores.
     """
 
-    is_simulated: bool
     max_batch: int
+    simulated: SimulatedDevice | None = None
 
 
 class Service(ABC):
@@ -95,7 +94,7 @@ class Service(ABC):
         variables |= {
             "PYTHONPATH": str(ROOT),
             MAX_BATCH_VARIABLE: str(device.max_batch),
-            SIMULATED_VARIABLE: str(int(device.is_simulated)),
+            SIMULATED_VARIABLE: str(device.simulated or ""),
         }
         command = self.command(device, port, folder)
         return ServiceProcess(command, {**variables, **self.variables(device, port, folder)}, ROOT, folder / "log")
@@ -147,9 +146,9 @@ class Ours(Service):
             "XMDPT_DATA_DIR": str(folder / "data"),
             "XMDPT_LOG_LEVEL": "warning",
         }
-        if device.is_simulated:
-            times = {"STEP": 1000 * STEP_SECONDS, "ROW": 1000 * ROW_SECONDS, "ENCODER": 0, "DECODER": 0}
-            found |= {f"XMDPT_SIMULATED__{name}_MS": f"{value:g}" for name, value in times.items()}
+        if simulated := device.simulated:
+            seconds = {"STEP": simulated.step_seconds, "ROW": simulated.row_seconds, "ENCODER": 0, "DECODER": 0}
+            found |= {f"XMDPT_SIMULATED__{name}_MS": f"{1000 * value:g}" for name, value in seconds.items()}
             found["XMDPT_BACKEND"] = "simulated"
         return found
 
@@ -235,7 +234,7 @@ class _Triton(Service):
     def command(self, device: Device, port: int, folder: Path) -> list[str]:
         repository = folder / "repository"
         if not repository.exists():
-            write_repository(repository, device.max_batch, is_simulated=device.is_simulated)
+            write_repository(repository, device.max_batch, device.simulated)
         words = ["--repository", str(repository), "--work", str(folder / "work"), "--http-port", str(port)]
         words += ["--grpc-port", str(free_port()), "--metrics-port", str(free_port())]
         return [sys.executable, str(ROOT / "deploy" / "triton" / "server.py"), "run", *words]

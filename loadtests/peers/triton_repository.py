@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from deploy.triton.served_copy import servable
-from loadtests.peers.pipeline import REPOSITORY, ROW_SECONDS, STEP_SECONDS
+from loadtests.peers.pipeline import REPOSITORY, SimulatedDevice
 
 _HERE = Path(__file__).resolve().parent
 _GRAPHS = ("source_encoder", "pose_encoder", "canet", "sampler", "tdnet_step", "vae_decoder")
@@ -14,13 +14,13 @@ _CONFIG = "configs/cpu.pbtxt"
 _LOOP_INSTANCES = 16
 
 
-def write_repository(folder: Path, max_batch: int, *, is_simulated: bool) -> Path:
+def write_repository(folder: Path, max_batch: int, simulated: SimulatedDevice | None) -> Path:
     """Write it into a folder that is not there yet; returns it.
 
     Args:
         folder: for hard links to the shipped graphs, and what is changed.
         max_batch: rows of a call that a graph is to run at most.
-        is_simulated: put models that wait into the place of the graphs.
+        simulated: put models that wait as this device would into the place of the graphs.
     """
     servable(REPOSITORY, folder)
     # It is no longer what its manifest says.
@@ -30,8 +30,8 @@ def write_repository(folder: Path, max_batch: int, *, is_simulated: bool) -> Pat
         if max_batch > 1:
             # Whatever waits goes together; as shipped, a CPU's queues make no batches.
             config = _limited(re.sub(r"\n  preferred_batch_size: \[.*\]", "", config), max_batch)
-        if is_simulated:
-            config = _simulated(config)
+        if simulated:
+            config = _simulated(config, simulated)
             (folder / graph / "1" / "model.onnx").unlink()
             shutil.copy(_HERE / "triton_models" / "simulated.py", folder / graph / "1" / "model.py")
         _replace(folder / graph / _CONFIG, config)
@@ -57,13 +57,13 @@ def _replace(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _simulated(config: str) -> str:
+def _simulated(config: str, device: SimulatedDevice) -> str:
     """A graph's configuration for the model that waits."""
     kept = re.sub(r"\nmodel_warmup \{.*?\n\}", "", config, flags=re.DOTALL)
     kept = kept.replace('platform: "onnxruntime_onnx"', 'backend: "python"')
     # The encoders' answers are kept by Triton itself; here they take no time, and are not.
     kept = re.sub(r"\nresponse_cache \{.*?\n\}", "", kept, flags=re.DOTALL)
-    times = {"step_seconds": STEP_SECONDS, "row_seconds": ROW_SECONDS}
+    times = {"step_seconds": device.step_seconds, "row_seconds": device.row_seconds}
     return kept + "".join(_parameter(name, f"{value:g}") for name, value in times.items())
 
 

@@ -29,7 +29,15 @@ from benchmarks.peers.scenarios import (
     judged,
 )
 from loadtests.peers.callers import Due
-from loadtests.peers.pipeline import Inputs, OnnxGraphs, Pipeline, SimulatedGraphs, decode_photo, draw_pose
+from loadtests.peers.pipeline import (
+    Inputs,
+    OnnxGraphs,
+    Pipeline,
+    SimulatedDevice,
+    SimulatedGraphs,
+    decode_photo,
+    draw_pose,
+)
 from loadtests.peers.processes import ServiceProcess
 from loadtests.peers.services import SERVICES, Device, Mosec
 from loadtests.peers.traffic import STEPS, job, mixed, poisson
@@ -75,7 +83,7 @@ def test_pipeline_when_a_person_comes_again_then_no_encoder_runs() -> None:
         def encode_pose(self, skeletons):
             return super().encode_source(skeletons)
 
-    graphs = Counting()
+    graphs = Counting(SimulatedDevice(0.0, 0.0))
     pipeline = Pipeline(graphs)
     pipeline.run([an_input(0, 2), an_input(0, 2), an_input(1, 2)])
     pipeline.run([an_input(1, 2)])
@@ -233,6 +241,18 @@ def test_tables_when_a_peer_failed_then_its_row_says_why() -> None:
     assert f"| mosec | did not start: a / b |{'  |' * (len(LOADS) + 3)}" in lines
 
 
+def test_tables_when_nothing_is_wanted_of_a_ratio_then_it_is_told_without_a_judgement() -> None:
+    found = a_run(
+        Finding("edge", "ours", {"rate": [60.0], "p50": [0.3]}),
+        Finding("edge", "ray", {"rate": [120.0], "p50": [0.1]}),
+    )
+
+    lines = tables(found)
+
+    assert lines[0].endswith("| ours / it |")
+    assert "| Ray Serve | 120 | 0.1 | **0.5** |" in lines
+
+
 def test_page_when_written_twice_then_the_second_run_is_shown(tmp_path: Path) -> None:
     page = tmp_path / "peers.md"
     mark = "<!-- measured: {}; `python -m benchmarks.peers --page` -->"
@@ -250,14 +270,16 @@ def test_page_when_written_twice_then_the_second_run_is_shown(tmp_path: Path) ->
     assert json.loads(page.with_suffix(".json").read_text())["findings"][0]["values"] == second.values
 
 
-@pytest.mark.parametrize("is_simulated", [False, True])
-def test_triton_repository_when_written_then_the_shipped_one_is_unchanged(tmp_path: Path, is_simulated: bool) -> None:
-    folder = write_repository(tmp_path / "repository", 16, is_simulated=is_simulated)
+@pytest.mark.parametrize("simulated", [None, SimulatedDevice(0.01, 0.0005)])
+def test_triton_repository_when_written_then_the_shipped_one_is_unchanged(
+    tmp_path: Path, simulated: SimulatedDevice | None
+) -> None:
+    folder = write_repository(tmp_path / "repository", 16, simulated)
 
     step = (folder / "tdnet_step/configs/cpu.pbtxt").read_text()
     assert "max_batch_size: 16" in step
     assert "preferred_batch_size" not in step
-    assert (folder / "tdnet_step/1/model.py").exists() == is_simulated
+    assert (folder / "tdnet_step/1/model.py").exists() == (simulated is not None)
     assert "KIND_CPU" in (folder / "xmdpt_loop/config.pbtxt").read_text()
     check_files(_SHIPPED, load_manifest(_SHIPPED))
 
