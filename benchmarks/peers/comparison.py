@@ -8,7 +8,7 @@ import io
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +19,14 @@ from PIL import Image
 
 from benchmarks.figures import BrokenRunError
 from benchmarks.peers import scenarios
-from benchmarks.peers.findings import OURS, Finding, lone_finding
+from benchmarks.peers.findings import OURS, Finding, finding_of_rounds
 from benchmarks.peers.scenarios import Effort, Reference, Running, Values
 from benchmarks.turns import Report
 from loadtests.peers.callers import calling
 from loadtests.peers.environments import EnvironmentMissingError
 from loadtests.peers.pipeline import SimulatedDevice
-from loadtests.peers.services import Device, Job, Service, free_port
+from loadtests.peers.services import Device, Service, free_port
 from loadtests.peers.traffic import job
-from loadtests.records import Record
 
 _START_SECONDS = 90.0
 _SCENARIO_SECONDS = 600.0
@@ -35,7 +34,9 @@ _LOOK_SECONDS = 0.2
 _AWAKE_SECONDS = 0.5
 # Of 255: other versions of libraries round elsewhere.
 _MAX_DIFFERENCE = 2
-_ONE_BY_ONE = ("saturated", "persons", "mixed", "cancels", "kill")
+_IN_TURNS = {"lone": scenarios.lone, "saturated": scenarios.saturated, "persons": scenarios.persons}
+"""Scenarios for which all services are up at one time."""
+_ONE_BY_ONE = ("mixed", "cancels", "kill")
 """In the order in which a service is asked; it may not be itself again after the last one."""
 _SIMULATED = {"simulated": SimulatedDevice(0.010, 0.0005), "edge": SimulatedDevice(0.0, 0.0)}
 """Scenarios on devices that are not there."""
@@ -92,8 +93,8 @@ class Comparison:
                 service.prepare(self._report)
             except EnvironmentMissingError as error:
                 self._leave(service.name, str(error))
-        if "lone" in self._choice.scenarios:
-            await self._lone()
+        if in_turns := [name for name in _IN_TURNS if name in self._choice.scenarios]:
+            await self._in_turns(in_turns)
         wanted = [name for name in _ONE_BY_ONE if name in self._choice.scenarios]
         for service in self._services():
             if wanted:
@@ -121,40 +122,51 @@ class Comparison:
         self.found.append(finding)
         self._keep(self.found)
 
-    async def _lone(self) -> None:
+    async def _in_turns(self, wanted: Sequence[str]) -> None:
         """All services are up, and stopped but for the one whose turn it is: some are busy while they wait."""
-        device, effort = Device(self._choice.max_batch), self._choice.effort
         async with AsyncExitStack() as stack:
             up: dict[str, Running] = {}
             for service in self._services():
                 try:
-                    up[service.name] = await stack.enter_async_context(self._started(service, device))
+                    started = self._started(service, Device(self._choice.max_batch))
+                    up[service.name] = await stack.enter_async_context(started)
                 except NotReadyError as error:
                     self._leave(service.name, str(error))
             idle = {name: await scenarios.settle(running) for name, running in up.items()}
             for running in up.values():
                 running.process.pause()
-            by_round: dict[str, dict[int, float]] = {name: {} for name in up}
-            for number in range(effort.lone_rounds + 1):
-                for name in reversed(list(up)) if number % 2 else up:
-                    record = await self._turn(up[name], job(number, 50))
-                    # The first round warms up.
-                    if number and record.outcome == "succeeded":
-                        by_round[name][number] = record.seconds
-                self._report(f"lone, round {number} of {effort.lone_rounds}")
+            for key in wanted:
+                await self._rounds(key, up, idle)
             for running in up.values():
                 running.process.resume()
-        for name in by_round:
-            self._add(lone_finding(name, by_round, idle[name], effort.lone_rounds))
 
-    @staticmethod
-    async def _turn(running: Running, asked: Job) -> Record:
+    async def _rounds(self, key: str, up: Mapping[str, Running], idle: Mapping[str, float]) -> None:
+        """One scenario, each service in its turn, in reverse order every other round; the first round warms up."""
+        effort = self._choice.effort
+        num_rounds = effort.lone_rounds if key == "lone" else effort.closed_rounds
+        by_round: dict[str, dict[int, Values]] = {name: {} for name in up}
+        for number in range(num_rounds + 1):
+            for name in reversed(list(up)) if number % 2 else up:
+                try:
+                    values = await self._turn(up[name], key, number)
+                except* Exception as group:
+                    self._report(f"{name}, {key}, round {number}: {_first(group)!r}")
+                else:
+                    if number:
+                        by_round[name][number] = values
+            self._report(f"{key}, round {number} of {num_rounds}")
+        for name in by_round:
+            self._add(finding_of_rounds(key, name, by_round, idle[name], num_rounds))
+
+    async def _turn(self, running: Running, key: str, number: int) -> Values:
         running.process.resume()
-        # What it does because its clocks were ahead.
-        await asyncio.sleep(_AWAKE_SECONDS)
-        record = await running.callers.call(asked)
-        running.process.pause()
-        return record
+        try:
+            # What it does because its clocks were ahead.
+            await asyncio.sleep(_AWAKE_SECONDS)
+            async with asyncio.timeout(_SCENARIO_SECONDS):
+                return await _IN_TURNS[key](running, self._choice.effort, number)
+        finally:
+            running.process.pause()
 
     async def _visit(self, service: Service, device: Device, wanted: Sequence[str]) -> None:
         """One service through some scenarios."""
@@ -194,10 +206,6 @@ class Comparison:
     async def _values(self, running: Running, name: str, device: Device) -> Values:
         effort = self._choice.effort
         match name:
-            case "saturated":
-                return await scenarios.saturated(running, effort)
-            case "persons":
-                return await scenarios.persons(running, effort)
             case "cancels":
                 return await scenarios.cancels(running, effort)
             case "kill":

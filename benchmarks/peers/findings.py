@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.peers.scenarios import LOADS, SHOWN_LOAD, in_time_key
+from benchmarks.peers.scenarios import LOADS, SHOWN_LOAD, Values, in_time_key
 
 OURS = "ours"
 
@@ -65,7 +65,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         at_most=True,
         in_rounds=True,
     ),
-    "saturated": Scenario("16 callers, 20 steps", _RATE, "rate", 0.98),
+    "saturated": Scenario("16 callers, 20 steps", _RATE, "rate", 0.98, in_rounds=True),
     "mixed": Scenario("10, 20 and 50 steps, at random times, by shares of our capacity", _MIXED, "goodput", 1.5),
     "simulated": Scenario(
         "The same on a simulated device: a step of b rows lasts 10 + 0.5 b ms", _MIXED, "goodput", 1.5
@@ -76,6 +76,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         _RATE,
         "rate",
         0.98,
+        in_rounds=True,
     ),
     "cancels": Scenario(
         "10 callers, 20 steps, 4 of them hang up",
@@ -121,22 +122,27 @@ class Finding:
         return float(np.median(values)) if values else None
 
 
-def lone_finding(name: str, by_round: Mapping[str, Mapping[int, float]], idle: float, num_rounds: int) -> Finding:
-    """A service's, of the scenario `lone`.
+def finding_of_rounds(
+    key: str, name: str, by_round: Mapping[str, Mapping[int, Values]], idle: float, num_rounds: int
+) -> Finding:
+    """A service's, of a scenario in rounds.
 
     Args:
+        key: of the scenario.
         name: of the service.
-        by_round: of each service, ours too, the seconds a picture took, by its round; a round that failed is not there.
+        by_round: of each service, ours too, what a turn gave, by its round; a round that failed is not there.
         idle: cores that the service uses while nobody asks.
         num_rounds: the rounds are 1 to this.
     """
-    taken, ours = by_round[name], by_round[OURS]
+    taken, ours, compared = by_round[name], by_round[OURS], SCENARIOS[key].compared
     if not taken:
-        return Finding("lone", name, remark="made no picture")
-    ratios = [] if name == OURS else [ours[each] / taken[each] for each in ours if each in taken]
+        return Finding(key, name, remark="made no picture")
+    ratios = [ours[each][compared][0] / taken[each][compared][0] for each in ours if each in taken]
     failed = [str(number) for number in range(1, num_rounds + 1) if number not in taken]
     remark = f"made no picture in round {', '.join(failed)}" if failed else ""
-    return Finding("lone", name, {"seconds": list(taken.values()), "idle": [idle]}, ratios, remark)
+    metrics = next(iter(taken.values()))
+    values = {metric: [value for turn in taken.values() for value in turn[metric]] for metric in metrics}
+    return Finding(key, name, {**values, "idle": [idle]}, [] if name == OURS else ratios, remark)
 
 
 def ratio(scenario: Scenario, ours: Finding, peer: Finding) -> float | None:

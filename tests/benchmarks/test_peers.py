@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.peers.__main__ import main
 from benchmarks.peers.comparison import Choice, Comparison
-from benchmarks.peers.findings import SCENARIOS, Finding, is_met, lone_finding, ratio
+from benchmarks.peers.findings import SCENARIOS, Finding, finding_of_rounds, is_met, ratio
 from benchmarks.peers.report import REPORT, RESULTS, Run, tables, write_page
 from benchmarks.peers.scenarios import (
     LOADS,
@@ -211,15 +211,16 @@ def test_in_the_open_when_a_load_is_not_borne_then_no_higher_one_is_tried_and_no
     assert not set(first) & set(second)
 
 
-def test_lone_when_rounds_failed_then_they_are_named_and_only_rounds_of_both_are_compared() -> None:
-    by_round = {"ours": {1: 1.0, 2: 1.0, 4: 3.0}, "mosec": {2: 2.0, 3: 5.0, 4: 2.0}, "ray": {}}
+def test_rounds_when_some_failed_then_they_are_named_and_only_rounds_of_both_are_compared() -> None:
+    seconds = {"ours": {1: 1.0, 2: 1.0, 4: 3.0}, "mosec": {2: 2.0, 3: 5.0, 4: 2.0}, "ray": {}}
+    by_round = {name: {turn: {"seconds": [value]} for turn, value in taken.items()} for name, taken in seconds.items()}
 
-    ours, mosec, ray = (lone_finding(name, by_round, 0.1, num_rounds=4) for name in by_round)
+    ours, mosec, ray = (finding_of_rounds("lone", name, by_round, 0.1, num_rounds=4) for name in by_round)
 
     assert (ours.values["seconds"], ours.ratios, ours.remark) == ([1.0, 1.0, 3.0], [], "made no picture in round 3")
     assert (mosec.ratios, mosec.remark) == ([0.5, 1.5], "made no picture in round 1")
     assert (ray.values, ray.remark) == ({}, "made no picture")
-    assert lone_finding("ours", by_round, 0.1, num_rounds=2).remark == ""
+    assert finding_of_rounds("lone", "ours", by_round, 0.1, num_rounds=2).remark == ""
 
 
 def test_tables_when_a_peer_failed_then_its_row_says_why() -> None:
