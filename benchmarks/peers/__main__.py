@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
             versions = {SERVICES[name].title: version for name in services if (version := SERVICES[name].version())}
             words = {"on": where["date"], "commit": where["commit"], "with": f"{where['machine']}, {where['versions']}"}
             words |= {"peers:": ", ".join(f"{name} {version}" for name, version in versions.items()) or "none"}
-            words |= {"their batches:": f"{max_batch} on the cores, 16 on the simulated device"}
+            words |= {"their batches:": f"up to {max_batch} on the cores, 16 on simulated devices"}
             return Run(found, words, options.quick)
 
         def keep(findings: Sequence[Finding]) -> None:
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(error, 2)
     except KeyboardInterrupt:
         return _refuse(f"stopped; what was found until then is in {options.out}", 1)
-    print("\n".join([*tables(run_so_far()), f"wrote {options.page or options.out}"]), flush=True)
+    print("\n".join([*tables([run_so_far()]), f"wrote {options.page or options.out}"]), flush=True)
     return 0
 
 
@@ -100,7 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("build/bench-peers"), metavar="DIR",
         help="for the report, which grows while the run goes on (default: build/bench-peers)",
     )  # fmt: skip
-    parser.add_argument("--page", type=Path, metavar="FILE", help="put the figures into this page too")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="put the figures into this page too, which keeps those of other scenarios",
+    )
     return parser
 
 

@@ -145,6 +145,15 @@ def finding_of_rounds(
     return Finding(key, name, {**values, "idle": [idle]}, [] if name == OURS else ratios, remark)
 
 
+def is_better(finding: Finding, other: Finding) -> bool:
+    """Whether it is the better one of two of one scenario."""
+    scenario = SCENARIOS[finding.scenario]
+    mine, others = finding.median(scenario.compared), other.median(scenario.compared)
+    if mine is None or others is None:
+        return others is None and mine is not None
+    return mine < others if scenario.at_most else mine > others
+
+
 def ratio(scenario: Scenario, ours: Finding, peer: Finding) -> float | None:
     """Ours by the peer's; None if one of them was not measured. Above every bound if the peer has none of it."""
     if scenario.in_rounds:

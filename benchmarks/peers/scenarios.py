@@ -48,6 +48,7 @@ class Effort:
     Attributes:
         lone_rounds: turns of each service with one caller.
         closed_rounds: likewise with several, each of `saturated_jobs` or `persons_jobs`.
+        least_jobs: of a load, however long they take to come: of few, a single one would decide whether it is borne.
     """
 
     lone_rounds: int
@@ -55,6 +56,7 @@ class Effort:
     saturated_jobs: int
     capacity_jobs: int
     loads: Sequence[float]
+    least_jobs: int
     mixed_seconds: float
     simulated_seconds: float
     grace_seconds: float
@@ -66,8 +68,8 @@ class Effort:
     warm_up_jobs: int
 
 
-FULL = Effort(15, 5, 32, 48, LOADS, 30.0, 20.0, 30.0, 24, 1200, 4, 6.0, 3, 24)
-QUICK = Effort(1, 1, 4, 4, (SHOWN_LOAD,), 3.0, 2.0, 20.0, 4, 8, 1, 2.0, 1, 2)
+FULL = Effort(30, 5, 32, 48, LOADS, 60, 30.0, 20.0, 30.0, 24, 1200, 4, 6.0, 3, 24)
+QUICK = Effort(1, 1, 4, 4, (SHOWN_LOAD,), 2, 3.0, 2.0, 20.0, 4, 8, 1, 2.0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,10 @@ Values = Mapping[str, Sequence[float]]
 
 
 async def warm_up(running: Running, effort: Effort) -> None:
-    """Short jobs of several callers: BentoML's batching learns from its first ones how long they take."""
-    await running.callers.one_by_one(jobs(_WARM_UP, effort.warm_up_jobs, STEPS[0]), 8)
+    """Short jobs of several callers, then of one: BentoML's batching learns from them how long they take and wait."""
+    num_jobs = effort.warm_up_jobs
+    await running.callers.one_by_one(jobs(_WARM_UP, num_jobs, STEPS[0]), 8)
+    await running.callers.one_by_one(jobs(_WARM_UP + num_jobs, num_jobs, STEPS[0]), 1)
 
 
 async def reference(running: Running, effort: Effort, num_callers: int, num_jobs: int) -> Reference:
@@ -155,7 +159,8 @@ async def in_the_open(running: Running, known: Reference, effort: Effort, second
     by_load, first = dict[float, Sequence[Record]](), _MIXED
     for load in effort.loads:
         await settle(running)
-        stream = poisson(first, load * known.capacity, seconds)
+        rate = load * known.capacity
+        stream = poisson(first, rate, max(seconds, effort.least_jobs / rate))
         by_load[load] = await running.callers.when_due(stream, effort.grace_seconds)
         first += len(stream)
         if _in_time(by_load[load], known) < IN_TIME_SHARE:
@@ -210,20 +215,24 @@ async def cancels(running: Running, effort: Effort) -> Values:
         asked = [callers.call(job(next(numbers), _STEPS), patience=each) for each in patience]
         return list(await asyncio.gather(*asked))
 
+    def used_since(before: float, begin: float) -> float:
+        # Without what it uses while it waits, too.
+        return _cpu_seconds(process) - before - min(running.idle_cores) * (callers.now() - begin)
+
     await settle(running)
     before, begin = _cpu_seconds(process), callers.now()
     _check(await wave([None] * 10))
     wave_seconds = callers.now() - begin
     await settle(running)
-    cpu_of_a_picture = (_cpu_seconds(process) - before) / 10
-    before, records = _cpu_seconds(process), list[Record]()
+    cpu_of_a_picture = used_since(before, begin) / 10
+    before, begin, records = _cpu_seconds(process), callers.now(), list[Record]()
     for _ in range(effort.cancel_waves):
         patience: list[float | None] = [None] * 6
         patience += [random.uniform(0.05, 0.7) * wave_seconds for _ in range(4)]
         random.shuffle(patience)
         records += await wave(patience)
     await settle(running)
-    used = _cpu_seconds(process) - before
+    used = used_since(before, begin)
     num_pictures = sum(record.outcome == "succeeded" for record in records)
     stayed = [record for record in records if record.kind == "wait"]
     _check(stayed)

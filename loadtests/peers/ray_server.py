@@ -1,8 +1,8 @@
 """The pipeline behind Ray Serve: one replica whose method makes batches.
 
-By https://docs.ray.io/en/latest/serve/advanced-guides/dyn-req-batch.html. The model runs in the event loop, as there:
-what comes meanwhile is then taken as one batch. In a thread beside it, every request would at once be a batch of its
-own that waits for its turn.
+By https://docs.ray.io/en/latest/serve/advanced-guides/dyn-req-batch.html, without a wait for more requests. The model
+runs in the event loop, as there: what comes meanwhile is then taken as one batch. In a thread beside it, every request
+would at once be a batch of its own that waits for its turn.
 """
 
 import argparse
@@ -17,8 +17,6 @@ from starlette.responses import Response
 from loadtests.peers.pipeline import Inputs, max_batch, read_request, warm_pipeline
 
 _MAX_WAITING = 10_000
-# Ray's default.
-_WAIT_SECONDS = 0.01
 
 
 @serve.deployment(num_replicas=1, max_ongoing_requests=_MAX_WAITING, ray_actor_options={"num_cpus": 0})
@@ -28,7 +26,7 @@ class PosedPerson:
     def __init__(self) -> None:
         self._pipeline = warm_pipeline()
 
-    @serve.batch(max_batch_size=max_batch(), batch_wait_timeout_s=_WAIT_SECONDS if max_batch() > 1 else 0.0)
+    @serve.batch(max_batch_size=max_batch(), batch_wait_timeout_s=0.0)
     async def make(self, requests: list[Inputs]) -> list[bytes]:
         return self._pipeline.run(requests)
 

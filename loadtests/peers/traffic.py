@@ -18,8 +18,10 @@ _PERSONS, _CORNER_PX = 10_000, 8
 
 
 def job(number: int, steps: int, person: int | None = None) -> Job:
-    """The job of a number, which is its seed, its pose, and its person unless one is given."""
-    return Job(_photo((number if person is None else person) % _PERSONS), _pose(number), steps, number)
+    """The job of a number below 10,000, which is its seed, its pose, and its person unless one is given."""
+    if not 0 <= number < _PERSONS:
+        raise ValueError(f"job {number}: another one has its person and pose")
+    return Job(_photo(number if person is None else person), _pose(number), steps, number)
 
 
 def jobs(first: int, num_jobs: int, steps: int, person: int | None = None) -> list[Job]:

@@ -1,7 +1,6 @@
 """The comparison with other serving frameworks: its parts, and one cheap run of our own service; peers take minutes."""
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import pytest
 from benchmarks.peers.__main__ import main
 from benchmarks.peers.comparison import Choice, Comparison
 from benchmarks.peers.findings import SCENARIOS, Finding, finding_of_rounds, is_met, ratio
-from benchmarks.peers.report import REPORT, RESULTS, Run, tables, write_page
+from benchmarks.peers.report import REPORT, RESULTS, Run, runs_of, tables, write_page
 from benchmarks.peers.scenarios import (
     LOADS,
     QUICK,
@@ -59,7 +58,7 @@ def an_input(number: int, steps: int) -> Inputs:
 
 
 def a_run(*findings: Finding) -> Run:
-    return Run(findings, {"on": "a day"}, is_quick=False)
+    return Run(list(findings), {"on": "a day"}, is_quick=False)
 
 
 def test_pipeline_when_steps_differ_in_a_batch_then_each_picture_is_that_of_its_request_alone() -> None:
@@ -232,7 +231,7 @@ def test_tables_when_a_peer_failed_then_its_row_says_why() -> None:
         Finding("mixed", "mosec", remark="did not start: a | b"),
     )
 
-    lines = tables(found)
+    lines = tables([found])
 
     ours, bentoml = (
         " | ".join(share if load == SHOWN_LOAD else "not measured" for load in LOADS) for share in ("100.0%", "50.0%")
@@ -248,7 +247,7 @@ def test_tables_when_nothing_is_wanted_of_a_ratio_then_it_is_told_without_a_judg
         Finding("edge", "ray", {"rate": [120.0], "p50": [0.1]}),
     )
 
-    lines = tables(found)
+    lines = tables([found])
 
     assert lines[0].endswith("| ours / it |")
     assert "| Ray Serve | 120 | 0.1 | **0.5** |" in lines
@@ -268,7 +267,35 @@ def test_page_when_written_twice_then_the_second_run_is_shown(tmp_path: Path) ->
     assert "| **xmdpt-serve** | 7 |" not in text
     assert text.startswith("before\n")
     assert text.endswith("behind\n")
-    assert json.loads(page.with_suffix(".json").read_text())["findings"][0]["values"] == second.values
+    assert runs_of(page.with_suffix(".json")) == [a_run(second)]
+
+
+def test_page_when_a_run_leaves_a_scenario_out_then_what_was_found_of_it_stays(tmp_path: Path) -> None:
+    page = tmp_path / "peers.md"
+    mark = "<!-- measured: {}; `python -m benchmarks.peers --page` -->"
+    page.write_text(f"{mark.format('begin')}\n<!-- measured: end -->\n")
+    kill, edge, later = (
+        Finding(key, "ours", {"in_flight": [number], "rate": [number], "p50": [0.1]})
+        for key, number in (("kill", 7.0), ("edge", 60.0), ("edge", 61.0))
+    )
+
+    write_page(page, a_run(kill, edge))
+    write_page(page, a_run(later))
+
+    text = page.read_text()
+    assert "| **xmdpt-serve** | 7 |" in text
+    assert "| **xmdpt-serve** | 61 | 0.1 |" in text
+    assert "| **xmdpt-serve** | 60 |" not in text
+    assert text.count("Measured (") == 2
+
+
+def test_comparison_when_a_service_is_found_twice_then_the_better_finding_stays() -> None:
+    comparison = Comparison(Choice([], ["mixed"], QUICK, max_batch=8), lambda _: None, lambda _: None)
+    for goodput in (1.0, 2.0, 1.5):
+        comparison.note(Finding("mixed", "mosec", {"goodput": [goodput]}))
+    comparison.note(Finding("mixed", "mosec", remark="did not start"))
+
+    assert [finding.values for finding in comparison.found] == [{"goodput": [2.0]}]
 
 
 @pytest.mark.parametrize("simulated", [None, SimulatedDevice(0.01, 0.0005)])
@@ -371,9 +398,9 @@ def test_command_when_run_with_ours_alone_then_it_is_measured_and_reported(tmp_p
 
     assert main(words) == 0
 
-    (finding,) = json.loads((tmp_path / RESULTS).read_text())["findings"]
-    assert (finding["scenario"], finding["service"]) == ("persons", "ours")
-    assert finding["values"]["rate"][0] > 0
+    ((finding,),) = (run.findings for run in runs_of(tmp_path / RESULTS))
+    assert (finding.scenario, finding.service) == ("persons", "ours")
+    assert finding.values["rate"][0] > 0
     assert "its figures mean nothing" in (tmp_path / REPORT).read_text()
 
 
