@@ -77,7 +77,7 @@ class Comparison:
             keep: told all findings after each new one, so that nothing is lost with the run.
         """
         self._choice, self._report, self._keep = choice, report, keep
-        self._references: dict[Device, Reference] = {}
+        self._references: dict[SimulatedDevice | None, Reference] = {}
         self._picture: np.ndarray | None = None
         self._missing: dict[str, str] = {}
         self.found: list[Finding] = []
@@ -197,7 +197,7 @@ class Comparison:
             more = 8 if device.simulated else 1
             num_callers = min(2 * 16, effort.capacity_jobs * more) if device.simulated else 16
             known = await scenarios.reference(running, effort, num_callers, effort.capacity_jobs * more)
-            self._references[device] = known
+            self._references[device.simulated] = known
             self._report(f"ours can do {known.capacity:.3g} mixed jobs a second")
 
     async def _one(self, running: Running, name: str, device: Device) -> None:
@@ -223,7 +223,7 @@ class Comparison:
             case "edge":
                 return await scenarios.edge(running, effort)
         seconds = effort.simulated_seconds if device.simulated else effort.mixed_seconds
-        return await scenarios.in_the_open(running, self._references[device], effort, seconds)
+        return await scenarios.in_the_open(running, self._references[device.simulated], effort, seconds)
 
     @asynccontextmanager
     async def _started(self, service: Service, device: Device) -> AsyncIterator[Running]:

@@ -208,38 +208,33 @@ def borne_load(shares: Mapping[float, float]) -> float:
 
 
 async def cancels(running: Running, effort: Effort) -> Values:
-    """Ten jobs at one time, again and again; four callers hang up before the ten could be done."""
-    callers, process, numbers, random = running.callers, running.process, count(_CANCELS), Random(2)
+    """Ten jobs at one time, all of which are waited for; then ten, of which four are hung up on; again and again."""
+    callers, numbers, random = running.callers, count(_CANCELS), Random(2)
+    stayed, wasted = list[Record](), list[float]()
 
-    async def wave(patience: Sequence[float | None]) -> list[Record]:
-        asked = [callers.call(job(next(numbers), _STEPS), patience=each) for each in patience]
-        return list(await asyncio.gather(*asked))
-
-    def used_since(before: float, begin: float) -> float:
-        # Without what it uses while it waits, too.
-        return _cpu_seconds(process) - before - min(running.idle_cores) * (callers.now() - begin)
+    async def wave(patience: Sequence[float | None]) -> tuple[list[Record], float]:
+        """What became of so many jobs, and the CPU time that they took, without what the service uses as it waits."""
+        before, begin = _cpu_seconds(running.process), callers.now()
+        records = await asyncio.gather(*(callers.call(job(next(numbers), _STEPS), patience=each) for each in patience))
+        await settle(running)
+        used = _cpu_seconds(running.process) - before - min(running.idle_cores) * (callers.now() - begin)
+        return list(records), used
 
     await settle(running)
-    before, begin = _cpu_seconds(process), callers.now()
-    _check(await wave([None] * 10))
-    wave_seconds = callers.now() - begin
-    await settle(running)
-    cpu_of_a_picture = used_since(before, begin) / 10
-    before, begin, records = _cpu_seconds(process), callers.now(), list[Record]()
     for _ in range(effort.cancel_waves):
+        records, used = await wave([None] * 10)
+        _check(records)
+        cpu_of_a_picture = used / len(records)
+        wave_seconds = max(record.seconds for record in records)
         patience: list[float | None] = [None] * 6
         patience += [random.uniform(0.05, 0.7) * wave_seconds for _ in range(4)]
         random.shuffle(patience)
-        records += await wave(patience)
-    await settle(running)
-    used = used_since(before, begin)
-    num_pictures = sum(record.outcome == "succeeded" for record in records)
-    stayed = [record for record in records if record.kind == "wait"]
+        records, used = await wave(patience)
+        num_pictures = sum(record.outcome == "succeeded" for record in records)
+        wasted.append(1 - num_pictures * cpu_of_a_picture / used)
+        stayed += [record for record in records if record.kind == "wait"]
     _check(stayed)
-    return {
-        "p50": [float(np.median([record.seconds for record in stayed]))],
-        "wasted": [1 - num_pictures * cpu_of_a_picture / used],
-    }
+    return {"p50": [float(np.median([record.seconds for record in stayed]))], "wasted": wasted}
 
 
 async def kill(running: Running, effort: Effort) -> Values:

@@ -64,17 +64,27 @@ class RedisJobLeases:
         self._heartbeat_client.close()
         self._client.close()
 
-    def bury_predecessor(self) -> int:
+    def bury_predecessor(self, age_seconds: float) -> int:
         """Have the jobs that an ended worker of this name held wait again; returns how many, 0 without a name.
 
         Each counts as lost, as when its lease had run out.
+
+        Args:
+            age_seconds: for how long this worker has been there. If another one of its name has renewed a lease since
+                then, that one lives: nothing changes.
 
         Raises:
             StorageError: `queue_unavailable`.
         """
         if not self._name:
             return 0
-        return int(self._call("q1_bury", self._name, self._policy.max_deliveries))
+        lease_ms, age_ms = to_ms(self._policy.lease_seconds), to_ms(age_seconds)
+        buried = int(self._call("q1_bury", self._name, self._policy.max_deliveries, lease_ms, age_ms))
+        if buried < 0:
+            get_logger().warning(
+                "another worker has this name and lives; give each its own XMDPT_WORKER__NAME, or none", name=self._name
+            )
+        return max(0, buried)
 
     def claim(self, free_rows: int, num_running: int) -> Sequence[ClaimedJob]:
         """As the port says; after a claim that raised, the next one gets what that one took, also with no free rows.

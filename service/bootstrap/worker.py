@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Callable
 
@@ -39,6 +40,7 @@ def run_worker(settings: Settings) -> None:
         ConfigurationError: no queue is named, or it could lose jobs.
         StorageError: the queue or the picture store does not answer.
     """
+    began = time.monotonic()
     stop_quietly_on_sigterm()
     # The device's thread comes back from each call and wants the interpreter at once: the default lets any other thread
     # keep it for up to 5 ms.
@@ -58,7 +60,7 @@ def run_worker(settings: Settings) -> None:
     prepare_queue(settings)
     keys = RedisKeys(settings.queue.prefix)
     leases = RedisJobLeases(settings.redis_url, keys, policy, own.name)
-    if num_buried := leases.bury_predecessor():
+    if num_buried := leases.bury_predecessor(time.monotonic() - began):
         get_logger().warning("took over from an ended worker", name=own.name, jobs=num_buried)
     capacity = measure(settings, backend)
     metrics.tell_model(backend.variant)

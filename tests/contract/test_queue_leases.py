@@ -242,8 +242,8 @@ async def test_bury_when_a_worker_of_that_name_has_ended_then_its_jobs_wait_agai
     (unnamed,), (elsewhere,) = queue.leases.claim(1, 0), other.claim(1, 0)
 
     heir = queue.worker(name="pod-1")
-    assert heir.bury_predecessor() == 2
-    assert heir.bury_predecessor() == 0
+    assert heir.bury_predecessor(0.0) == 2
+    assert heir.bury_predecessor(0.0) == 0
 
     assert [await status_of(queue, number) for number in (1, 2, 3, 4)] == [
         *[JobStatus.QUEUED] * 2,
@@ -259,11 +259,22 @@ async def test_bury_when_a_worker_of_that_name_has_ended_then_its_jobs_wait_agai
     assert queue.leases.succeed(unnamed.id, a_result(unnamed.fence)) == "succeeded"
 
 
+async def test_bury_when_another_worker_of_that_name_lives_then_it_keeps_its_jobs(queue: Queue, caplog) -> None:
+    await queue.submit(1, 2)
+    twin, newcomer = queue.worker(name="pod"), queue.worker(name="pod")
+    held = twin.claim(2, 0)
+
+    # The newcomer was there when the twin claimed.
+    assert newcomer.bury_predecessor(age_seconds=60.0) == 0
+
+    assert [twin.succeed(job.id, a_result(job.fence)) for job in held] == ["succeeded"] * 2
+
+
 async def test_bury_when_a_worker_has_no_name_then_it_is_nobodys_successor(queue: Queue) -> None:
     await queue.submit(1)
     queue.leases.claim(1, 0)
 
-    assert queue.worker().bury_predecessor() == 0
+    assert queue.worker().bury_predecessor(0.0) == 0
     assert await status_of(queue, 1) is JobStatus.RUNNING
 
 
@@ -272,7 +283,7 @@ async def test_bury_when_a_job_has_ended_its_last_worker_then_it_fails(queue: Qu
     for _ in range(POLICY.max_deliveries):
         assert await status_of(queue, 1) is JobStatus.QUEUED
         queue.worker(name="pod").claim(1, 0)
-        assert queue.worker(name="pod").bury_predecessor() == 1
+        assert queue.worker(name="pod").bury_predecessor(0.0) == 1
 
     job = await queue.intake.read(a_job_id(1))
     assert job is not None

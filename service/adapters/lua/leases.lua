@@ -315,20 +315,29 @@ local function release(keys, args)
   return {verdict}
 end
 
--- name, max_deliveries -> how many jobs no longer run
+-- name, max_deliveries, lease_ms, age_ms -> how many jobs no longer run, or -1
 -- Of a worker that has ended, as its successor of the same name knows: its jobs don't wait for their leases to run
--- out. Of the others' jobs, which may be many, no more than the owner is read.
+-- out. Has one of them been renewed since that successor began, age_ms ago, its worker lives, and two have one name:
+-- then nothing changes. Of the others' jobs, which may be many, no more than the owner is read.
 local function bury(keys, args)
   local p, prefix, max_deliveries = keys[1], args[1] .. ':', tonumber(args[2])
-  local now, buried = now_ms(), 0
-  for _, id in ipairs(redis.call('ZRANGE', p .. 'leases', 0, -1)) do
-    local owner = redis.call('HGET', p .. 'job:' .. id, 'owner')
+  local now, held = now_ms(), {}
+  -- A lease that ends later was renewed since; a worker of an earlier version does not tell its age.
+  local dead_until = args[4] and now + tonumber(args[3]) - tonumber(args[4]) or math.huge
+  local leases = redis.call('ZRANGE', p .. 'leases', 0, -1, 'WITHSCORES')
+  for i = 1, #leases, 2 do
+    local owner = redis.call('HGET', p .. 'job:' .. leases[i], 'owner')
     if owner and string.sub(owner, 1, #prefix) == prefix then
-      lose_delivery(p, read_job(p, id), now, max_deliveries)
-      buried = buried + 1
+      if tonumber(leases[i + 1]) > dead_until then
+        return -1
+      end
+      held[#held + 1] = leases[i]
     end
   end
-  return buried
+  for _, id in ipairs(held) do
+    lose_delivery(p, read_job(p, id), now, max_deliveries)
+  end
+  return #held
 end
 
 redis.register_function{function_name = 'q1_claim', callback = claim, flags = {'allow-oom'}}

@@ -9,7 +9,7 @@
 --   * records and JSON answers gain fields, and an absent field means what was so before there was one;
 --   * whatever can't be changed so, gets another name.
 
-local VERSION = 3
+local VERSION = 4
 
 -- -> the number
 local function version()

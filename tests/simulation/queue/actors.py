@@ -259,4 +259,4 @@ def worker(world: World, slot: int) -> Actor:
             for claim in world.history.of("claim"):
                 if claim.worker == f"{name}:{incarnation}":
                     world.note("bury", int(claim.job[4:], 16), fence=claim.fence)
-            yield from world.ask(partial(world.lab.call, "q1_bury", name, MAX_DELIVERIES))
+            yield from world.ask(partial(world.lab.call, "q1_bury", name, MAX_DELIVERIES, LEASE_MS, 0))
