@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 
 from service.adapters.decoder_frames import ANSWER, READY, REQUEST, WHOLE, read_exactly
 from service.domain.errors import OverloadedError, RequestError
@@ -56,10 +57,12 @@ class DecoderPool:
         """
         self.num_at_a_time = num_processes
         self._processes = [_Process(program, on_crash) for _ in range(num_processes)]
-        # The last one that worked comes first: the others need not be there.
-        self._idle = queue.LifoQueue[_Process]()
+        # The last one that worked comes first: the others need not be there. Of those that may not have started yet,
+        # which takes longer than a picture, the one that began earliest is the next one.
+        self._idle = queue.PriorityQueue[tuple[bool, int, _Process]]()
+        self._numbers = count()
         for process in self._processes:
-            self._idle.put(process)
+            self._put_back(process)
 
     def start(self) -> None:
         """Start all processes, and do not wait for them; OSError if the system has none left."""
@@ -80,15 +83,23 @@ class DecoderPool:
             RequestError: `image_invalid`: the program says why, or it crashed or took too long.
             OverloadedError: `overloaded`: no process can be started; `draining`: the pool is closed.
         """
-        process = self._idle.get()
+        *_, process = self._idle.get()
         try:
             return process.ask(content, name, size, frame)
         finally:
-            self._idle.put(process)
+            self._put_back(process)
+
+    def _put_back(self, process: "_Process") -> None:
+        number = next(self._numbers)
+        self._idle.put((not process.is_ready, -number if process.is_ready else number, process))
 
 
 class _Process:
-    """One place of the pool; for one thread at a time."""
+    """One place of the pool; for one thread at a time.
+
+    Attributes:
+        is_ready: it has decoded, or waits for its first picture; not while it starts.
+    """
 
     def __init__(self, program: Program, on_crash: Callable[[], object]) -> None:
         self._on_crash = on_crash
@@ -99,7 +110,7 @@ class _Process:
         ]
         self._program = program
         self._running: tuple[subprocess.Popen[bytes], socket.socket] | None = None
-        self._is_ready = self._is_closed = False
+        self.is_ready = self._is_closed = False
         self._num_decoded = 0
 
     def start(self) -> None:
@@ -118,7 +129,7 @@ class _Process:
             except OSError:
                 ours.close()
                 raise
-        self._running, self._is_ready, self._num_decoded = (process, ours), False, 0
+        self._running, self.is_ready, self._num_decoded = (process, ours), False, 0
 
     def close(self) -> None:
         self._is_closed = True
@@ -167,9 +178,9 @@ class _Process:
                 self.start()
             assert self._running
             connection = self._running[1]
-            if not self._is_ready:
+            if not self.is_ready:
                 read_exactly(connection, len(READY))
-                self._is_ready = True
+                self.is_ready = True
             return connection
         except (OSError, EOFError) as error:
             get_logger().error(

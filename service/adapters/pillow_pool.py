@@ -13,8 +13,8 @@ from service.ports.pictures import DecodedPicture, PictureFormat
 _BASE_BYTES = 2**29
 BYTES_PER_PIXEL = 32
 CPU_SECONDS = 5
-# Whatever a codec leaks, it leaks for so long.
-MAX_DECODED = 200
+# Whatever a codec leaks, it leaks for so long. The start of a process takes as much as a few hundred pictures.
+MAX_DECODED = 2000
 
 
 class PillowPool(DecoderPool):

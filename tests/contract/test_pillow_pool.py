@@ -198,6 +198,20 @@ def test_process_when_it_has_decoded_its_share_then_another_takes_its_place(
     assert [processes.count(each) for each in dict.fromkeys(processes)] == [3, 3, 1]
 
 
+def test_pool_when_a_process_has_been_replaced_then_the_other_one_decodes_while_that_starts() -> None:
+    pool = PillowPool(2, max_decoded=2)
+    pool.start()
+    places: list[int] = []
+    for _ in range(6):
+        before = [process._num_decoded for process in pool._processes]
+        assert works(pool)
+        after = [process._num_decoded for process in pool._processes]
+        places += [place for place in (0, 1) if before[place] != after[place]]
+    pool.close()
+
+    assert places == [0, 0, 1, 1, 0, 0]
+
+
 def test_process_when_it_decodes_then_it_holds_no_secret_and_can_open_nothing(
     new_pool: Callable[..., PillowPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
