@@ -19,6 +19,8 @@ RUNTIME = f"onnxruntime-{onnxruntime.__version__}"
 Device = Literal["cpu", "cuda"]
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _SPIN_US = "20"
+_CPU_INFO = Path("/proc/cpuinfo")
+_INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 # What goes wrong is an exception already.
 _ERRORS_ONLY = 3
 
@@ -40,6 +42,16 @@ def cuda_fault() -> str:
     except Exception as error:
         return (str(error).splitlines() or [type(error).__name__])[0][:300]
     return ""
+
+
+@cache
+def has_int8_instructions() -> bool:
+    """Whether this computer's processor says that it sums products of bytes without overflow (VNNI, AMX)."""
+    try:
+        flags = set(_CPU_INFO.read_text().split())
+    except OSError:
+        return False
+    return not flags.isdisjoint(_INT8_FLAGS)
 
 
 class GraphSession:
@@ -83,8 +95,9 @@ class GraphSession:
         # pauses, or between runs, take the cores from whoever shares them.
         options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        # Without VNNI sums of int8 products would overflow; with it, this changes nothing.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        if not has_int8_instructions():
+            # Sums of int8 products would overflow. Elsewhere it would make them 1.6 times as long for nothing.
+            options.add_session_config_entry("session.x64quantprecision", "1")
         # Graphs that share a file of weights name it without its folder, which is not theirs.
         options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder))
         options.log_severity_level = _ERRORS_ONLY

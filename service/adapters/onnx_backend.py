@@ -18,7 +18,7 @@ from service.domain.execution import Execution
 from service.ports.backend import F32, U8, ResidentSteps
 from service.telemetry.logs import get_logger
 from xmdpt.graph_session import RUNTIME, Device, GraphSession, cuda_fault, has_cuda
-from xmdpt.spec import LOW_DECODER, GraphSpec
+from xmdpt.spec import LOW_DECODER, LOW_STEP, GraphSpec
 
 Provider = Literal["auto", "cpu", "cuda"]
 _ONNX_TYPES = {"f32": "tensor(float)", "u8": "tensor(uint8)"}
@@ -70,6 +70,7 @@ class OnnxBackend(GraphMethods):
         self.model_digest = repository.model_digest
         self.precision, self.low_precision = repository.precision, repository.low_precision
         self.has_low_decoder = LOW_DECODER in repository.graphs
+        self.max_low_rows = repository.max_batch_sizes.get(LOW_STEP)
         if warning := low_step_warning(self.device, self.low_precision):
             get_logger().warning(warning)
         self._repository, self._num_threads = repository, num_threads

@@ -60,6 +60,8 @@ class SimulatedBackend:
     precision = "fp32"
     low_precision: str | None = "fp16"
     has_low_decoder = True
+    # As many as such a graph is built for.
+    max_low_rows: int | None = 32
 
     def __init__(self, variant: str, times: SimulatedTimes, profile_sizes: Sequence[int] = ()) -> None:
         """Nothing is loaded.

@@ -15,7 +15,7 @@ from service.adapters.triton_tensors import check_config, infer_requests, output
 from service.domain.errors import BackendError, BackendUnavailableError, ModelRepositoryError, ServiceError
 from service.domain.execution import Execution
 from service.ports.backend import F32, U8
-from xmdpt.spec import LOW_DECODER, GraphSpec
+from xmdpt.spec import LOW_DECODER, LOW_STEP, GraphSpec
 
 # No server starts within this time: who was right so shortly before an answer has given it. Only a model that explicit
 # control loads anew may be up sooner, and answer for this long before it is found out.
@@ -73,6 +73,7 @@ class TritonBackend(GraphMethods):
                 hint = "start it on the repository that XMDPT_MODEL_REPOSITORY names"
                 raise ModelRepositoryError(f"Triton at {self._url} serves another {error}; {hint}") from None
             self._max_batch_sizes[graph] = min(repository.max_batch_sizes[graph], config.max_batch_size)
+        self.max_low_rows = self._max_batch_sizes.get(LOW_STEP)
 
     def close(self) -> None:
         """End the connection."""

@@ -62,7 +62,9 @@ class Capacity:
         num_slots: pictures in flight.
         is_shortest_first: batching brings little here, so the jobs that need least go first.
         low_step_ratio: time of a step in low precision over that of another one, both of the most rows that
-            were timed, up to `max_batch`; 1 where there is none.
+            were timed, up to those of a call in low precision; 1 where there is none.
+        max_low_batch: most rows of a call in low precision; None, as of a worker from before there was this figure: as
+            many as of any other.
     """
 
     curve: StepCurve
@@ -72,6 +74,11 @@ class Capacity:
     num_slots: int
     is_shortest_first: bool = False
     low_step_ratio: float = 1.0
+    max_low_batch: int | None = None
+
+    def most_rows(self, *, is_low: bool) -> int:
+        """Most rows of a call of this precision."""
+        return self.max_low_batch or self.max_batch if is_low else self.max_batch
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def calibrate(
     stage_seconds = _stage_seconds(backend, sizes[0], asked, budget_seconds * _STAGES_SHARE, clock)
     curve, max_rows = _curve(backend, sizes, asked, stage_seconds[_QUICKEST], budget_seconds, clock)
     while True:
-        capacity = choose_capacity(curve, stage_seconds, max_rows, execution, num_slots)
+        capacity = choose_capacity(curve, stage_seconds, max_rows, execution, num_slots, backend.max_low_rows)
         try:
             backend.choose(capacity.execution)
             for num_rows in _sizes_in_use(backend, capacity.max_batch):
@@ -74,7 +74,7 @@ def calibrate(
                 raise
             max_rows = capacity.max_batch // 2
         else:
-            ratio = _low_step_ratio(backend, curve, capacity.max_batch, budget_seconds * _LOW_SHARE, clock)
+            ratio = _low_step_ratio(backend, capacity, budget_seconds * _LOW_SHARE, clock)
             return replace(capacity, low_step_ratio=ratio)
 
 
@@ -108,15 +108,14 @@ def _stage_seconds(
     return {stage.value: medians[stage] for stage in Stage if stage in medians}
 
 
-def _low_step_ratio(
-    backend: InferenceBackend, curve: StepCurve, max_batch: int, budget_seconds: float, clock: Clock
-) -> float:
-    """A step in low precision over another one, of as many rows as batches may have; the backend is warm.
+def _low_step_ratio(backend: InferenceBackend, capacity: Capacity, budget_seconds: float, clock: Clock) -> float:
+    """A step in low precision over another one, of as many rows as batches in low precision may have; all is warm.
 
-    Where a step in low precision takes one row a call, it costs that often, however little rows cost otherwise.
+    Where these are more than its graph takes, it costs several calls, however little rows cost otherwise.
     """
     # Of sizes that were timed.
-    num_rows, seconds = max((point for point in curve.points if point[0] <= max_batch), default=curve.points[0])
+    points, most_rows = capacity.curve.points, capacity.most_rows(is_low=True)
+    num_rows, seconds = max((point for point in points if point[0] <= most_rows), default=points[0])
     call = stage_calls(backend, num_rows, Execution.STEPWISE).get(Stage.DENOISE_LOW)
     if call is None or not seconds:
         return 1.0

@@ -18,6 +18,7 @@ def capacity_document(capacity: Capacity) -> dict[str, Any]:
         "call_seconds": curve.call_seconds,
         "stage_seconds": dict(capacity.stage_seconds),
         "low_step_ratio": capacity.low_step_ratio,
+        "max_low_batch": capacity.most_rows(is_low=True),
         "execution": capacity.execution.value,
         "max_batch": capacity.max_batch,
         "num_slots": capacity.num_slots,
@@ -40,7 +41,8 @@ def capacity_page(capacity: Capacity, *, is_execution_set: bool, are_slots_set: 
     lines += ["", "stage              ms a call of one row"]
     lines += [f"{stage:15}{_ms(seconds):>24}" for stage, seconds in capacity.stage_seconds.items()]
     if capacity.low_step_ratio != 1:
-        lines += ["", f"a step in low precision takes {capacity.low_step_ratio:.2f} times as long"]
+        rows = _rows(capacity.most_rows(is_low=True))
+        lines += ["", f"a step in low precision, of {rows} at most, takes {capacity.low_step_ratio:.2f} times as long"]
     execution = "set by XMDPT_WORKER__EXECUTION" if is_execution_set else _why_execution(capacity)
     slots = "set by XMDPT_WORKER__MAX_SLOTS" if are_slots_set else _why_slots(capacity)
     return "\n".join(

@@ -108,7 +108,12 @@ class Worker:
         capacity = report.capacity
         self._backend, self._times, self._metrics = backend, times, metrics
         self._num_slots = capacity.num_slots
-        policy = BatchPolicy(capacity.max_batch, capacity.num_slots, is_shortest_first=capacity.is_shortest_first)
+        policy = BatchPolicy(
+            capacity.max_batch,
+            capacity.num_slots,
+            is_shortest_first=capacity.is_shortest_first,
+            max_low_batch=capacity.max_low_batch,
+        )
         self._scheduler = Scheduler(policy, capacity.execution, has_low_decoder=backend.has_low_decoder)
         # An empty worker is given a job of any size.
         working_set = WorkingSet(max(capacity.num_slots, MAX_IMAGES), variant.width)

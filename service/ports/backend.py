@@ -30,10 +30,13 @@ class InferenceBackend(Protocol):
     """Likewise of its graph for steps in low precision, such as `int8`; None if it has none."""
     has_low_decoder: bool
     """It also has a graph that decodes in that precision."""
+    max_low_rows: int | None
+    """Most rows of one call of the graph for steps in low precision, 1 of an int8 one; None if it has none."""
     profile_sizes: Sequence[int]
     """Numbers of rows that a call may have, growing from 1; empty: any, up to the graph's largest batch.
 
-    A call of `denoise_step_low` or `decode_low` may have any number: its rows may be computed one by one.
+    `denoise_step_low` and `decode_low` take any number: of more rows than their graphs take they make several
+    calls.
     """
 
     def choose(self, execution: Execution) -> None:

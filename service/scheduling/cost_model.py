@@ -5,6 +5,7 @@ in.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from service.domain.capacity import Capacity, Eta, StepCurve, WorkerReport
 from service.domain.execution import Execution
@@ -21,6 +22,9 @@ THROUGHPUT_TOLERANCE = 0.05
 # A device on which the best batch brings less than this is as good as one that brings nothing: it takes one row at a
 # time. A busy machine's clock may make so much of equal times, which costs short jobs some of their lead.
 MIN_GAIN = 1.15
+# Likewise of whole loops, in steps of which nobody can join or leave: a short job waits for the longer loops of larger
+# batches, each of which may outlast the stall time-out. Whether a smaller gain is worth that has not been tried.
+MIN_GAIN_OF_LOOPS = 1.5
 # Where the best batch brings less than this, a row of it is dear, and the jobs with the fewest steps left share it
 # first: on a device with rows of 1, 0.86 and 0.79 in batches of 1, 2 and 4 (a small model on two cores) nine of ten
 # jobs of 10, 20 and 50 steps end within six times their time alone up to a load of 1.0 of single rows; one row at a
@@ -50,6 +54,7 @@ def choose_capacity(
     max_batch: int,
     execution: Execution | None,
     num_slots: int | None,
+    max_low_rows: int | None = None,
 ) -> Capacity:
     """How a worker with this curve should work.
 
@@ -60,26 +65,35 @@ def choose_capacity(
         execution: what the operator wants; None leaves it to the curve.
         num_slots: jobs in flight that the operator wants, who then also has batches as large as they and max_batch
             allow, whatever they bring; None leaves it to the curve.
+        max_low_rows: most rows of one call of the graphs in low precision; None if there are none.
     """
     sizes = [rows for rows, _ in curve.points if rows <= max_batch] or [max_batch]
     if execution is None:
-        is_dear = curve.call_seconds > MAX_CALL_SHARE * curve.network_seconds(_best_batch(sizes, curve.network_seconds))
+        full = _best_batch(sizes, curve.network_seconds, MIN_GAIN)
+        is_dear = curve.call_seconds > MAX_CALL_SHARE * curve.network_seconds(full)
         execution = Execution.WHOLE_LOOP if is_dear else Execution.STEPWISE
     is_whole = execution is Execution.WHOLE_LOOP
-    seconds = curve.network_seconds if is_whole else curve.seconds
-    batch = _best_batch(sizes, seconds) if num_slots is None else min(max_batch, num_slots)
+    seconds, min_gain = (curve.network_seconds, MIN_GAIN_OF_LOOPS) if is_whole else (curve.seconds, MIN_GAIN)
+    batch = _best_batch(sizes, seconds, min_gain) if num_slots is None else min(max_batch, num_slots)
+    # Batches that the operator's slots don't fill say nothing.
+    tried = sizes if num_slots is None else [rows for rows in sizes if rows <= batch] or sizes[:1]
+    # So many rows bring at most so many times the throughput: of two, SHORTEST_FIRST_GAIN is out of reach even where a
+    # row more costs nothing. Half way from nothing to the most that can be had, a row is cheap there.
+    cheap_gain = min(SHORTEST_FIRST_GAIN, (1 + tried[-1] / tried[0]) / 2)
     # Loops of several rows go as they came: what shares one is of equal steps.
-    made = [rows for rows in sizes if rows <= batch] or sizes[:1]
-    is_shortest_first = batch == 1 or (not is_whole and _gain(made, seconds) < SHORTEST_FIRST_GAIN)
+    is_shortest_first = batch == 1 or (not is_whole and _gain(tried, seconds) < cheap_gain)
+    # There, rows of low precision beyond what a call takes would only wait for each other. Elsewhere they share a batch
+    # as all others do, and some runtimes make the calls that it takes at one time.
+    max_low_batch = min(batch, max_low_rows) if is_shortest_first and max_low_rows else batch
     if num_slots is None:
         num_slots = batch * SLOTS_PER_ROW_OF_LOOPS if is_whole else batch + CLAIMED_AHEAD
         num_slots = batch * SHORTEST_FIRST_SLOTS_PER_ROW if is_shortest_first else num_slots
-    return Capacity(curve, stage_seconds, execution, batch, num_slots, is_shortest_first)
+    return Capacity(curve, stage_seconds, execution, batch, num_slots, is_shortest_first, max_low_batch=max_low_batch)
 
 
-def _best_batch(sizes: Sequence[int], seconds: Callable[[float], float]) -> int:
-    """The smallest batch with nearly the best throughput; one row if that is not much better than one's."""
-    if _gain(sizes, seconds) < MIN_GAIN:
+def _best_batch(sizes: Sequence[int], seconds: Callable[[float], float], min_gain: float) -> int:
+    """The smallest batch with nearly the best throughput; one row if that is below so many times one's."""
+    if _gain(sizes, seconds) < min_gain:
         return sizes[0]
     per_row = _row_seconds(sizes, seconds)
     best = min(per_row.values())
@@ -137,18 +151,12 @@ def forecast_seconds(
     wait = num_to_leave * mean_steps / _steps_per_second(reports, mean_steps)
     share = min(1.0, (num_others + num_ahead + num_images) / num_slots)
     # Whichever worker takes it: one with twice the slots takes twice as many jobs.
-    in_flight = sum(
-        report.capacity.num_slots
-        * _seconds_in_slot(
-            report.capacity,
-            (num_steps - steps_done) * (report.capacity.low_step_ratio if is_low else 1),
-            num_images,
-            mean_steps,
-            share * report.capacity.num_slots,
-            is_low=is_low,
-        )
-        for report in reports
-    )
+    in_flight = 0.0
+    for report in reports:
+        own_slots = report.capacity.num_slots
+        others = max(0.0, share * own_slots - num_images)
+        stay = _Stay(num_steps - steps_done, num_images, others, mean_steps, is_low)
+        in_flight += own_slots * _seconds_in_slot(report.capacity, stay)
     return wait + in_flight / num_slots
 
 
@@ -200,10 +208,11 @@ def _row_step_seconds(capacity: Capacity, mean_steps: float) -> float:
     return _step_seconds(capacity, capacity.max_batch) / capacity.max_batch + _other_seconds(capacity) / mean_steps
 
 
-def _step_seconds(capacity: Capacity, rows: float) -> float:
+def _step_seconds(capacity: Capacity, rows: float, *, is_low: bool = False) -> float:
     """A step of so many rows; within a whole loop there are no calls."""
     curve = capacity.curve
-    return curve.network_seconds(rows) if capacity.execution is Execution.WHOLE_LOOP else curve.seconds(rows)
+    seconds = curve.network_seconds(rows) if capacity.execution is Execution.WHOLE_LOOP else curve.seconds(rows)
+    return seconds * capacity.low_step_ratio if is_low else seconds
 
 
 def _other_seconds(capacity: Capacity, num_images: int = 1, *, is_low: bool = False) -> float:
@@ -214,32 +223,73 @@ def _other_seconds(capacity: Capacity, num_images: int = 1, *, is_low: bool = Fa
     return sum(seconds.values()) + num_images * (decode_low if is_low else decode)
 
 
-def _seconds_in_slot(
-    capacity: Capacity, steps_left: float, num_images: int, mean_steps: float, num_in_flight: float, *, is_low: bool
-) -> float:
-    """From the claim, or from now, to the end of a job among so many pictures in flight at its worker, its included."""
-    num_in_flight = max(num_in_flight, num_images)
-    rows = max(1.0, min(capacity.max_batch, num_in_flight))
-    others = max(0.0, num_in_flight - num_images)
-    own_seconds = _other_seconds(capacity, num_images, is_low=is_low)
-    # Calls that a step of all its pictures takes.
-    num_calls = max(1.0, num_images / capacity.max_batch)
-    # While it makes a step the others in its batch make theirs, and their other stages come between.
-    between = (rows - 1) * _other_seconds(capacity) / mean_steps
-    shared = steps_left * num_calls * (_step_seconds(capacity, rows) + between)
+@dataclass(frozen=True)
+class _Stay:
+    """What is left of a job in a slot, and what is beside it at its worker.
+
+    Attributes:
+        num_steps: that are left.
+        num_images: each a row of every step.
+        num_others: pictures of other jobs in flight.
+        mean_steps: of each of these.
+        is_low: as in `forecast_seconds`.
+    """
+
+    num_steps: int
+    num_images: int
+    num_others: float
+    mean_steps: float
+    is_low: bool
+
+    def calls_per_step(self, max_rows: int) -> float:
+        """Calls that a step of all its pictures takes."""
+        return max(1.0, self.num_images / max_rows)
+
+
+def _seconds_in_slot(capacity: Capacity, stay: _Stay) -> float:
+    """From the claim, or from now, to the end of the job."""
     if capacity.is_shortest_first:
-        # What is left of another job is anything up to its steps, and goes first if it is less than this one's.
-        ahead = min(steps_left, mean_steps) ** 2 / (2 * mean_steps) * others
-        in_turn = (ahead + steps_left * num_images) * _row_step_seconds(capacity, mean_steps)
-        return max(in_turn, shared) + own_seconds
-    if capacity.execution is Execution.WHOLE_LOOP:
-        # Equal steps share a loop. Of the loops that this makes of the jobs in flight half go first.
-        num_loops = min(num_in_flight, max(SLOTS_PER_ROW_OF_LOOPS, num_in_flight / capacity.max_batch))
-        rows = max(1.0, num_in_flight / num_loops)
-        ahead = num_loops / 2 * mean_steps if others else 0.0
-        steps_seconds = (ahead + steps_left * num_calls) * _step_seconds(capacity, rows)
-        return steps_seconds + others * _other_seconds(capacity) + own_seconds
-    return shared + own_seconds
+        # Also a job that nobody goes before shares calls, which last as long as all of their rows.
+        seconds = max(_in_turn(capacity, stay), _shared(capacity, stay))
+    elif capacity.execution is Execution.WHOLE_LOOP:
+        seconds = _in_loops(capacity, stay)
+    else:
+        seconds = _shared(capacity, stay)
+    return seconds + _other_seconds(capacity, stay.num_images, is_low=stay.is_low)
+
+
+def _in_turn(capacity: Capacity, stay: _Stay) -> float:
+    """Its steps where the shortest go first: what is left of another job goes before if it is less than its own.
+
+    What is left is anything up to the steps of such a job, whose place is then another one's, and so on. Whatever goes
+    before is in full batches.
+    """
+    max_rows = capacity.most_rows(is_low=stay.is_low)
+    own = stay.num_steps * stay.num_images * _step_seconds(capacity, max_rows, is_low=stay.is_low) / max_rows
+    # Of another job's steps, at the mean.
+    share_before = min(1.0, stay.num_steps / stay.mean_steps) ** 2 / 2
+    ahead = stay.num_others * stay.mean_steps * share_before / (1 - share_before)
+    return ahead * _row_step_seconds(capacity, stay.mean_steps) + own
+
+
+def _shared(capacity: Capacity, stay: _Stay) -> float:
+    """Its steps if each is also one of as many others as fit into its calls, whose other stages come between."""
+    max_rows = capacity.most_rows(is_low=stay.is_low)
+    rows = min(max_rows, stay.num_images + stay.num_others)
+    between = (rows - 1) * _other_seconds(capacity) / stay.mean_steps
+    step = _step_seconds(capacity, rows, is_low=stay.is_low)
+    return stay.num_steps * stay.calls_per_step(max_rows) * (step + between)
+
+
+def _in_loops(capacity: Capacity, stay: _Stay) -> float:
+    """Its steps, and all that is between, if equal steps share a loop: of the loops of all jobs half go before."""
+    num_in_flight = stay.num_images + stay.num_others
+    num_loops = min(num_in_flight, max(SLOTS_PER_ROW_OF_LOOPS, num_in_flight / capacity.max_batch))
+    rows = num_in_flight / num_loops
+    ahead = num_loops / 2 * stay.mean_steps if stay.num_others else 0.0
+    own = stay.num_steps * stay.calls_per_step(capacity.max_batch)
+    steps_seconds = ahead * _step_seconds(capacity, rows) + own * _step_seconds(capacity, rows, is_low=stay.is_low)
+    return steps_seconds + stay.num_others * _other_seconds(capacity)
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

@@ -39,6 +39,7 @@ class BatchPolicy:
         max_attempts: failures of a job alone, since it last came forward, that end it, >= 1.
         is_shortest_first: the jobs with the fewest steps left go first, not those that were served longest ago; for
             a device on which batching brings little.
+        max_low_batch: likewise most rows in low precision, if these are fewer; None: max_batch.
 
     Raises:
         ValueError: a number is below 1.
@@ -48,11 +49,12 @@ class BatchPolicy:
     max_slots: int = 8
     max_attempts: int = 3
     is_shortest_first: bool = False
+    max_low_batch: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_batch", "max_slots", "max_attempts"):
+        for name in ("max_batch", "max_slots", "max_attempts", "max_low_batch"):
             value = getattr(self, name)
-            if value < 1:
+            if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}, must be at least 1")
 
 

@@ -26,12 +26,14 @@ class RehearsedJob:
         arrival: virtual seconds.
         num_steps: denoising steps.
         skipped: stages whose vectors are known.
+        is_low: its steps are computed in low precision.
     """
 
     number: int
     arrival: float
     num_steps: int
     skipped: frozenset[Stage] = frozenset()
+    is_low: bool = False
 
 
 @dataclass
@@ -54,10 +56,12 @@ class Device:
     Attributes:
         curve: time of a step.
         stage_seconds: time of a row of another stage, by its name; none is no time.
+        low_step_ratio: time of a step in low precision over that of another one of as many rows.
     """
 
     curve: StepCurve
     stage_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    low_step_ratio: float = 1.0
 
     def seconds(self, batch: RunBatch, num_steps: int) -> float:
         """Time of a batch; num_steps is that of its first job."""
@@ -66,6 +70,8 @@ class Device:
             return self.curve.call_seconds + num_steps * self.curve.network_seconds(rows)
         if batch.stage is Stage.DENOISE:
             return self.curve.seconds(rows)
+        if batch.stage is Stage.DENOISE_LOW:
+            return self.curve.seconds(rows) * self.low_step_ratio
         return self.stage_seconds.get(batch.stage, 0.0) * rows
 
 
@@ -165,4 +171,5 @@ class _Worker:
         while waiting and self.scheduler.free_slots():
             job = waiting.popleft()
             self.occupancy.running[job.number] = job
-            self.scheduler.handle(JobArrived(str(job.number), job.num_steps, self.unmade | job.skipped), now)
+            arrival = JobArrived(str(job.number), job.num_steps, self.unmade | job.skipped, is_low=job.is_low)
+            self.scheduler.handle(arrival, now)

@@ -46,9 +46,8 @@ class Scheduler:
         self._is_draining = False
 
     def _most_rows(self, stage: Stage) -> int:
-        # Where the shortest goes first, on a CPU, low precision is int8, whose graphs take one row a call: rows that
-        # share its batch would only wait for each other.
-        return 1 if stage.is_low and self._policy.is_shortest_first else self._policy.max_batch
+        most, most_low = self._policy.max_batch, self._policy.max_low_batch
+        return min(most, most_low) if stage.is_low and most_low else most
 
     @property
     def is_idle(self) -> bool:

@@ -224,6 +224,7 @@ def test_backend_when_opened_then_it_says_what_it_is_and_runs_warm(backend: Infe
     assert (backend.variant, backend.model_digest) == (repository.variant.name, repository.model_digest)
     assert re.fullmatch(r"(onnxruntime|triton)-\d+\.\d+\.\d+", backend.runtime)
     assert list(backend.profile_sizes) == []
+    assert (backend.precision, backend.low_precision, backend.max_low_rows) == ("fp32", "int8", 1)
 
 
 @pytest.mark.parametrize("execution", Execution)

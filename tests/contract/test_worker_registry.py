@@ -31,6 +31,7 @@ CAPACITY = Capacity(
     max_batch=8,
     num_slots=16,
     is_shortest_first=True,
+    max_low_batch=1,
 )
 
 
@@ -124,6 +125,15 @@ def test_report_when_its_worker_does_not_say_what_it_does_then_its_figures_count
     del fields["activity"]
 
     assert report_from_json(json.dumps(fields)) == replace(a_report(), activity=Activity())
+
+
+def test_report_when_its_worker_does_not_say_how_many_rows_are_low_then_as_many_as_others() -> None:
+    fields = json.loads(report_to_json(a_report()))
+    del fields["capacity"]["max_low_batch"]
+
+    capacity = report_from_json(json.dumps(fields)).capacity
+
+    assert capacity.most_rows(is_low=True) == capacity.most_rows(is_low=False) == CAPACITY.max_batch
 
 
 @pytest.mark.parametrize("part", ["", "capacity", "curve", "activity"])

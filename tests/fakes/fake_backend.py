@@ -19,6 +19,7 @@ class FakeBackend:
     precision = "fp32"
     low_precision: str | None = None
     has_low_decoder = False
+    max_low_rows: int | None = None
     profile_sizes = ()
     width = 64
 

@@ -46,8 +46,9 @@ def a_job(
 
 
 def a_report(execution: Execution = Execution.STEPWISE, slots: int = SLOTS) -> WorkerReport:
-    """What a worker with this many slots says of itself."""
-    capacity = Capacity(StepCurve([(1, 0.001), (SLOTS, 0.002)]), {}, execution, min(slots, SLOTS), slots)
+    """What a worker with this many slots says of itself; in low precision its calls have one row."""
+    curve = StepCurve([(1, 0.001), (SLOTS, 0.002)])
+    capacity = Capacity(curve, {}, execution, min(slots, SLOTS), slots, max_low_batch=1)
     return WorkerReport("worker", "fake", "sha256:fake", capacity)
 
 

@@ -54,9 +54,9 @@ class Checker:
 
     def __post_init__(self) -> None:
         self.most_rows = dict.fromkeys(Stage, self.policy.max_batch)
-        if self.policy.is_shortest_first:
-            # There the graphs of low precision take one row a call.
-            self.most_rows |= {Stage.DENOISE_LOW: 1, Stage.DECODE_LOW: 1}
+        if self.policy.max_low_batch is not None:
+            most_low = min(self.policy.max_batch, self.policy.max_low_batch)
+            self.most_rows |= {Stage.DENOISE_LOW: most_low, Stage.DECODE_LOW: most_low}
         self.limits = dict(self.most_rows)
 
     @property

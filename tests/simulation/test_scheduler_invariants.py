@@ -8,9 +8,13 @@ from service.domain.execution import Execution
 from service.scheduling.policy import BatchPolicy
 from tests.simulation.walk import MAX_NUMBER, Kind, Move, random_moves, random_policy, walk
 
-POLICIES = st.one_of(
-    st.builds(BatchPolicy, st.integers(1, 8), st.integers(1, 10), st.integers(1, 4)),
-    st.builds(BatchPolicy, st.just(1), st.integers(1, 10), st.integers(1, 4), st.just(True)),
+POLICIES = st.builds(
+    BatchPolicy,
+    st.integers(1, 8),
+    st.integers(1, 10),
+    st.integers(1, 4),
+    st.booleans(),
+    st.sampled_from((None, 1, 2)),
 )
 MOVES = st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, MAX_NUMBER - 1)), max_size=150)
 

@@ -31,7 +31,7 @@ class OverTheLimit(Scheduler):
     """Takes one row more than fits."""
 
     def __init__(self, policy: BatchPolicy, execution: Execution, **others: bool) -> None:
-        super().__init__(replace(policy, max_batch=policy.max_batch + 1, is_shortest_first=False), execution, **others)
+        super().__init__(replace(policy, max_batch=policy.max_batch + 1), execution, **others)
 
 
 class MoreSlots(Scheduler):

@@ -61,7 +61,8 @@ def random_policy(seed: int) -> BatchPolicy:
     """Small bounds, so that they are reached often."""
     random = Random(seed)
     is_shortest_first = random.random() < 0.3
-    return BatchPolicy(random.randint(1, 8), random.randint(1, 10), random.randint(1, 4), is_shortest_first)
+    bounds = random.randint(1, 8), random.randint(1, 10), random.randint(1, 4)
+    return BatchPolicy(*bounds, is_shortest_first, random.choice((None, 1, 2)))
 
 
 def walk(

@@ -137,12 +137,27 @@ def test_low_decoder_when_there_is_one_then_it_is_warm_and_timed_beside_the_othe
 
 def test_low_precision_when_rows_are_computed_one_by_one_then_its_steps_are_dearer_where_rows_cost_little() -> None:
     backend = TimedBackend(gpu_like, low_step_seconds=lambda rows: rows * gpu_like(1))
-    backend.low_precision = "int8"
+    backend.low_precision, backend.max_low_rows = "int8", 1
 
     ratio = backend.calibrated(max_batch=8).low_step_ratio
 
     assert ratio == pytest.approx((8 * gpu_like(1) + CALL_SECONDS) / (gpu_like(8) + CALL_SECONDS))
     assert ratio > 2
+
+
+def test_low_precision_when_rows_go_one_by_one_beside_small_batches_then_the_step_of_one_row_is_timed() -> None:
+    def step_seconds(rows: int) -> float:
+        return 0.02 + 0.08 * rows
+
+    backend = TimedBackend(step_seconds, low_step_seconds=lambda rows: 0.04 * rows)
+    backend.low_precision, backend.max_low_rows = "int8", 1
+
+    capacity = backend.calibrated(slots=None)
+
+    assert capacity.is_shortest_first
+    assert (capacity.max_batch, capacity.max_low_batch) == (4, 1)
+    assert capacity.low_step_ratio == pytest.approx((0.04 + CALL_SECONDS) / (step_seconds(1) + CALL_SECONDS))
+    assert "of 1 row at most, takes 0.41 times" in capacity_page(capacity, is_execution_set=True, are_slots_set=True)
 
 
 def test_low_precision_when_there_is_no_graph_for_it_then_no_step_is_cheaper() -> None:
@@ -276,6 +291,7 @@ def test_document_when_written_as_json_then_it_has_all_figures() -> None:
         "call_seconds": 0.01,
         "stage_seconds": {"canet": 0.01, "vae_decoder": 0.4},
         "low_step_ratio": 1.0,
+        "max_low_batch": 2,
         "execution": "whole_loop",
         "max_batch": 2,
         "num_slots": 2,

@@ -133,6 +133,46 @@ def test_capacity_when_rows_cost_more_than_half_then_there_are_jobs_of_which_the
     assert capacity.is_shortest_first == (num_slots == 16)
 
 
+@pytest.mark.parametrize(
+    ("of_two", "is_shortest_first"), [(0.017, True), (0.0134, True), (0.0132, False), (0.010, False)]
+)
+def test_capacity_when_two_rows_are_the_most_that_was_tried_then_half_of_what_they_can_bring_is_much(
+    of_two: float, is_shortest_first: bool
+) -> None:
+    capacity = chosen(StepCurve(((1, 0.010), (2, of_two))))
+
+    assert (capacity.max_batch, capacity.is_shortest_first) == (2, is_shortest_first)
+
+
+def test_capacity_when_more_than_two_rows_were_tried_and_bring_no_more_then_the_shortest_share_the_two() -> None:
+    capacity = chosen(StepCurve(((1, 0.010), (2, 0.0125), (8, 0.0499))))
+
+    assert (capacity.max_batch, capacity.is_shortest_first) == (2, True)
+
+
+def test_capacity_when_two_rows_are_the_most_that_may_be_then_a_gpu_serves_as_they_came() -> None:
+    assert not chosen(GPU, max_batch=2).is_shortest_first
+    assert not choose_capacity(GPU, {}, 32, None, 2).is_shortest_first
+
+
+@pytest.mark.parametrize(("execution", "max_batch"), [(Execution.STEPWISE, 8), (Execution.WHOLE_LOOP, 1)])
+def test_capacity_when_batching_brings_a_third_then_steps_are_shared_and_loops_are_not(
+    execution: Execution, max_batch: int
+) -> None:
+    assert choose_capacity(StepCurve(((1, 0.010), (8, 0.060))), {}, 8, execution, None).max_batch == max_batch
+
+
+@pytest.mark.parametrize(
+    ("curve", "max_low_rows", "expected"), [(CPU, None, 4), (CPU, 1, 1), (CPU, 2, 2), (CPU, 32, 4), (GPU, 1, 4)]
+)
+def test_capacity_when_graphs_in_low_precision_take_fewer_rows_then_so_do_batches_where_the_shortest_go_first(
+    curve: StepCurve, max_low_rows: int | None, expected: int
+) -> None:
+    capacity = choose_capacity(curve, {}, 4, Execution.STEPWISE, 4, max_low_rows)
+
+    assert (capacity.max_batch, capacity.most_rows(is_low=True)) == (4, expected)
+
+
 def test_capacity_when_nothing_takes_time_then_is_chosen_all_the_same() -> None:
     assert chosen(StepCurve(((1, 0.0), (2, 0.0)))).max_batch == 1
 
@@ -150,7 +190,9 @@ def test_forecast_when_nobody_is_there_then_the_stages_and_steps_of_the_job() ->
     [
         pytest.param(50, 0, 50 * 1.0, id="alone, at the pace of one row"),
         pytest.param(10, 3, 10 * 3.16, id="a short one, in the batches of longer ones"),
-        pytest.param(50, 7, (50 + 7 * 25) * 3.16 / 4, id="a long one, behind half of what is there"),
+        pytest.param(
+            50, 7, (50 + 7 * (25 + 25)) * 3.16 / 4, id="a long one, behind half of what is there and what follows"
+        ),
     ],
 )
 def test_forecast_when_the_shortest_share_small_batches_then_a_step_takes_as_long_as_its_batch(
@@ -162,6 +204,38 @@ def test_forecast_when_the_shortest_share_small_batches_then_a_step_takes_as_lon
     forecast = forecast_seconds(reports(capacity), num_steps, 0, 50 * num_others, num_others)
 
     assert forecast == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("num_others", "num_images", "seconds"),
+    [
+        pytest.param(0, 1, 20 * 0.4 + 2, id="alone, at the pace of its own row"),
+        pytest.param(0, 3, 3 * (20 * 0.4 + 2), id="pictures of a job, one by one"),
+        # Two in five of 50 steps left are fewer than 20, then ten at the mean: 0.08 of a job, which another follows,
+        # and so on; each with its part of a decode.
+        pytest.param(
+            3, 1, 20 * 0.4 + 2 + 3 * 4 / (1 - 0.08) * (3.16 / 4 + 6 / 50), id="in turn, behind what is shorter"
+        ),
+    ],
+)
+def test_forecast_when_rows_of_low_precision_go_one_by_one_beside_small_batches_then_each_takes_its_own_time(
+    num_others: int, num_images: int, seconds: float
+) -> None:
+    curve, stages = StepCurve(((1, 1.0), (2, 1.72), (4, 3.16))), {"vae_decoder": 6.0, "vae_decoder_low": 2.0}
+    capacity = Capacity(curve, stages, Execution.STEPWISE, 4, 8, True, low_step_ratio=0.4, max_low_batch=1)
+
+    forecast = forecast_seconds(
+        reports(capacity), 20, 0, 50 * num_others, num_others, num_images=num_images, is_low=True
+    )
+
+    assert forecast == pytest.approx(seconds)
+
+
+def test_forecast_when_the_shortest_share_small_batches_and_nobody_is_there_then_other_stages_count_once() -> None:
+    curve = StepCurve(((1, 1.0), (4, 3.16)))
+    capacity = Capacity(curve, {"vae_decoder": 30.0}, Execution.STEPWISE, 4, 8, is_shortest_first=True)
+
+    assert forecast_seconds(reports(capacity), 50, 0, 0, 0) == pytest.approx(50 + 30)
 
 
 def test_forecast_when_a_slot_is_free_then_only_the_steps_are_longer() -> None:
@@ -212,9 +286,10 @@ def test_forecast_when_loops_are_whole_then_no_step_pays_a_call_and_others_go_fi
 
 def test_forecast_when_the_shortest_goes_first_then_a_short_job_hardly_waits() -> None:
     capacity = Capacity(StepCurve(((1, 0.1),)), {}, Execution.STEPWISE, 1, 2, is_shortest_first=True)
-    # One in five of the 50 steps is fewer than ten, and then five of them at the mean.
-    assert forecast_seconds(reports(capacity), 10, 0, 50, 1) == pytest.approx(0.1 * (10 + 10 / 50 * 5))
-    assert forecast_seconds(reports(capacity), 50, 0, 50, 1) == pytest.approx(0.1 * (50 + 25))
+    # One in five of the 50 steps is fewer than ten, and then five of them at the mean: 0.02 of the job, which another
+    # follows, and so on.
+    assert forecast_seconds(reports(capacity), 10, 0, 50, 1) == pytest.approx(0.1 * (10 + 10 / 50 * 5 / (1 - 0.02)))
+    assert forecast_seconds(reports(capacity), 50, 0, 50, 1) == pytest.approx(0.1 * (50 + 25 / (1 - 0.5)))
 
 
 def test_forecast_when_a_job_makes_several_pictures_then_they_share_steps_as_far_as_batches_go() -> None:

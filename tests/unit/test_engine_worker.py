@@ -74,6 +74,7 @@ def test_worker_when_presets_differ_then_each_job_takes_the_graphs_of_its_own_pr
     assert [blobs.get_output(job.id, job.fence) for job in jobs] == alone
     rows = {graph: sum(rows for name, rows in backend.calls if name == graph) for graph, _ in backend.calls}
     assert rows["tdnet_step_low"] == 8
+    assert {rows for graph, rows in backend.calls if graph.endswith("_low")} == {1}
     assert rows.get("tdnet_step", 0) + 4 * rows.get("sampler", 0) == 8
     assert (rows["vae_decoder"], rows.get("vae_decoder_low", 0)) == ((2, 2) if kind.has_low_decoder else (4, 0))
     decoders = ["vae_decoder_low" in leases.succeeded[job.id].stage_seconds for job in jobs]

@@ -95,6 +95,24 @@ def test_scheduler_when_more_are_ready_than_fit_then_they_take_turns() -> None:
     assert steps == ["a0 b0", "c0 a1", "b1 c1"]
 
 
+@pytest.mark.parametrize("is_shortest_first", [False, True])
+@pytest.mark.parametrize(
+    ("max_low_batch", "low"), [(None, ["c0 d0"]), (32, ["c0 d0"]), (1, ["c0", "d0"])], ids=["unsaid", "many", "one"]
+)
+def test_scheduler_when_batches_in_low_precision_are_smaller_then_only_those(
+    max_low_batch: int | None, low: list[str], is_shortest_first: bool
+) -> None:
+    shell = CheckedShell(BatchPolicy(2, 4, is_shortest_first=is_shortest_first, max_low_batch=max_low_batch))
+    for name in "abcd":
+        shell.arrive(name, 1, skipped=ENCODERS, is_low=name in "cd")
+    batches = shapes(shell.finish_all())
+    for stages, expected in (
+        ((Stage.DENOISE, Stage.DECODE), ["a0 b0"]),
+        ((Stage.DENOISE_LOW, Stage.DECODE_LOW), low),
+    ):
+        assert [[rows for of, rows in batches if of is stage] for stage in stages] == [expected] * 2
+
+
 def test_scheduler_when_one_row_fits_then_the_oldest_waits_no_longer_than_stated() -> None:
     """The worst case of the bound: the seven others step, end, and their successors are admitted first."""
     shell = a_shell(max_batch=1, max_slots=8)

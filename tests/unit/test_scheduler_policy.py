@@ -55,7 +55,7 @@ def ids(jobs: object) -> str:
     return "".join(job.job_id for job in jobs)
 
 
-@pytest.mark.parametrize("name", ["max_batch", "max_slots", "max_attempts"])
+@pytest.mark.parametrize("name", ["max_batch", "max_slots", "max_attempts", "max_low_batch"])
 def test_policy_when_a_bound_is_below_one_then_refuses(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         replace(BatchPolicy(), **{name: 0})

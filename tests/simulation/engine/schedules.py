@@ -158,7 +158,12 @@ class Device:
 def run_random_schedule(random: Random, backends: Mapping[Execution, InferenceBackend], most_rows: int) -> Device:
     """A few jobs that come at random moments to a device with a random policy; it ends empty."""
     max_batch = random.randint(1, most_rows)
-    policy = BatchPolicy(max_batch, max_batch + random.randrange(3), is_shortest_first=random.random() < 0.4)
+    policy = BatchPolicy(
+        max_batch,
+        max_batch + random.randrange(3),
+        is_shortest_first=random.random() < 0.4,
+        max_low_batch=random.choice((None, 1)),
+    )
     execution = Execution.WHOLE_LOOP if random.random() < 0.2 else Execution.STEPWISE
     device = Device(backends[execution], policy, execution)
     num_waiting, has_low = random.randint(3, 8), backends[execution].low_precision is not None

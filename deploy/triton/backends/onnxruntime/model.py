@@ -95,13 +95,23 @@ def _open_session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
     # take the cores from those of the model that runs.
     options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    # Without VNNI sums of int8 products would overflow; with it, this changes nothing.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    if not _has_int8_instructions():
+        # Sums of int8 products would overflow. Elsewhere it would make them 1.6 times as long for nothing.
+        options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise pb.TritonModelException(f"{path}: ONNX Runtime refuses it: {_one_line(error)}") from None
+
+
+def _has_int8_instructions() -> bool:
+    """As `xmdpt.graph_session`, which is not installed here."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return False
+    return not flags.isdisjoint({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
 def _check_digest(path: Path, stated: str) -> None:
