@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.catalogue import ALL_TITLES, ENGINE_TITLES, GPU_TITLES, TITLES, run_benchmark
@@ -48,20 +48,15 @@ def main(arguments: list[str] | None = None) -> int:
             # Before minutes of measuring, not behind them.
             read_page(options.page)
         wanted = options.only or (ENGINE_TITLES if options.engine else TITLES)
-        found = [_run(key, options) for key in ALL_TITLES if key in wanted]
-        results = [result for result in found if result]
-        if not results:
-            return 0
-        write_report(options.out, results)
-        if options.page:
-            write_page(options.page, results)
+        results = _run_all([key for key in ALL_TITLES if key in wanted], options)
     except (BrokenRunError, DisagreementError) as error:
         return _refuse(error, 1)
     except (OSError, ValueError) as error:
         return _refuse(error, 2)
     except KeyboardInterrupt:
         return _refuse("stopped", 1)
-    print("\n".join([*table(results), f"wrote {options.page or options.out}"]), flush=True)
+    if results:
+        print("\n".join([*table(results), f"wrote {options.page or options.out}"]), flush=True)
     return 0
 
 
@@ -90,6 +85,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def _lines(titles: Mapping[str, str]) -> str:
     return "\n".join(f"  {key:4}{title}" for key, title in titles.items())
+
+
+def _run_all(keys: Sequence[str], options: argparse.Namespace) -> list[Result]:
+    """Whatever ends it, what was measured before is written: the report after each, the page when all have run.
+
+    A page that changes between two benchmarks would make the second one's commit look changed.
+    """
+    results: list[Result] = []
+    try:
+        for key in keys:
+            if result := _run(key, options):
+                results.append(result)
+                write_report(options.out, results)
+    finally:
+        if options.page and results:
+            write_page(options.page, results)
+    return results
 
 
 def _run(key: str, options: argparse.Namespace) -> Result | None:

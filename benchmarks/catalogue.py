@@ -8,7 +8,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 from benchmarks.figures import Result
-from benchmarks.occasion import occasion
+from benchmarks.occasion import load, occasion
 
 TITLES: Mapping[str, str] = MappingProxyType(
     {
@@ -91,9 +91,11 @@ def run_benchmark(
         BrokenRunError: what was to be measured did not run.
         NotMeasuredError: this computer lacks the device.
     """
-    title = ALL_TITLES[key]
+    # The commit is the one that runs, not one of half an hour later; the load is that of the run.
+    where = occasion()
     if key in GPU_TITLES:
         measure = getattr(import_module("benchmarks.denoiser_speed"), _GPU_FUNCTIONS[key])
-        return Result(key, title, measure(is_quick, report, device, sizes), is_quick, occasion())
-    run = import_module(f"benchmarks.{_MODULES[key]}").run
-    return Result(key, title, run(is_quick, report), is_quick, occasion())
+        figures = measure(is_quick, report, device, sizes)
+    else:
+        figures = import_module(f"benchmarks.{_MODULES[key]}").run(is_quick, report)
+    return Result(key, ALL_TITLES[key], figures, is_quick, {**where, "load": load()})

@@ -51,8 +51,16 @@ def denoiser_products(variant: Variant, num_pictures: int = 1) -> list[Product]:
     return block * variant.depth
 
 
-def products_model(products: Sequence[Product], dtype: type[np.floating] = np.float32) -> onnx.ModelProto:
-    """A graph that computes all of them, each by itself; equal shapes share their inputs."""
+def products_model(
+    products: Sequence[Product], dtype: type[np.floating] = np.float32, *, is_reduced: bool = True
+) -> onnx.ModelProto:
+    """A graph that computes all of them, each by itself; equal shapes share their inputs.
+
+    Args:
+        products: one or more.
+        dtype: what they are computed in.
+        is_reduced: give one number of each, its largest, so that no time goes into handing results over; else all.
+    """
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     generator = np.random.default_rng(0)
     nodes, weights, inputs, outputs = [], [], {}, []
@@ -68,16 +76,21 @@ def products_model(products: Sequence[Product], dtype: type[np.floating] = np.fl
         else:
             inputs[w] = second
         nodes.append(helper.make_node("MatMul", [x, w], [y]))
-        # One number of each, so that no time goes into handing results over.
-        nodes.append(helper.make_node("ReduceMax", [y], [f"largest{number}"], keepdims=0))
-        outputs.append(helper.make_tensor_value_info(f"largest{number}", kind, []))
+        if is_reduced:
+            nodes.append(helper.make_node("ReduceMax", [y], [f"largest{number}"], keepdims=0))
+            outputs.append(helper.make_tensor_value_info(f"largest{number}", kind, []))
+        else:
+            outputs.append(helper.make_tensor_value_info(y, kind, [*batch, product.rows, product.columns]))
     values = [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()]
     graph = helper.make_graph(nodes, "products", values, outputs, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
 
 
 class ProductsRun:
-    """All of some products in ONNX Runtime; what goes in lies on the device and nothing comes back."""
+    """All of some products in ONNX Runtime; what goes in lies on the device and nothing comes back.
+
+    On the CPU each product's largest number is looked for as well, which reads the result once.
+    """
 
     def __init__(self, products: Sequence[Product], dtype: type[np.floating] = np.float32, device: str = "cpu") -> None:
         """Load them.
@@ -87,11 +100,14 @@ class ProductsRun:
             dtype: what they are computed in.
             device: "cpu", in the calling thread alone, or "cuda".
         """
-        model = products_model(products, dtype)
+        model = products_model(products, dtype, is_reduced=device == "cpu")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]
-        self._session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[provider])
+        # Float32 means float32, as in what is measured against it.
+        provider = {"cpu": "CPUExecutionProvider", "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"})}[device]
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=[provider], enable_fallback=False
+        )
         self._binding = self._session.io_binding()
         generator = np.random.default_rng(1)
         for value in model.graph.input:

@@ -3,25 +3,41 @@
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from export.gpu import gpu_at_hand
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CPU_INFO = Path("/proc/cpuinfo")
-_ENGINES = ("onnxruntime", "torch")
+# Of the first two a computer has one.
+_ENGINES = ("onnxruntime", "onnxruntime-gpu", "torch")
 
 
 def occasion() -> dict[str, str]:
     """Date, commit, machine and versions of what ran, each in words."""
-    engines = ", ".join(f"{name} {version(name).split('+')[0]}" for name in _ENGINES)
+    machine = _processor(), f"{len(os.sched_getaffinity(0))} cores", gpu_at_hand()
     return {
         "date": date.today().isoformat(),
         "commit": _commit(),
-        "machine": f"{_processor()}, {len(os.sched_getaffinity(0))} cores",
-        "versions": f"{engines}, Python {platform.python_version()}",
-        "load": f"{os.getloadavg()[0]:.1f}",
+        "machine": ", ".join(part for part in machine if part),
+        "versions": ", ".join([*_versions(), f"Python {platform.python_version()}"]),
+        "load": load(),
     }
+
+
+def load() -> str:
+    """How many processes wanted a core during the last minute."""
+    return f"{os.getloadavg()[0]:.1f}"
+
+
+def _versions() -> Iterator[str]:
+    for name in _ENGINES:
+        with suppress(PackageNotFoundError):
+            yield f"{name} {version(name).split('+')[0]}"
 
 
 def _commit() -> str:

@@ -5,6 +5,8 @@ ARG TRITON_TAG=26.08-py3
 
 FROM nvcr.io/nvidia/tritonserver:${TRITON_TAG} AS export
 ARG BINDINGS=tensorrt-cu13-bindings
+# For containers that do not say it themselves.
+ARG TRT_VERSION
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PYTHONPATH=/app:/opt/packages
@@ -12,7 +14,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 RUN python3 -m pip install --target /opt/packages onnx==1.23.2 "tritonclient[grpc]==2.73.0"
 # Where the container has TensorRT's libraries alone, the bindings for just these.
 RUN python3 -c "import tensorrt" \
-    || python3 -m pip install --target /opt/packages --no-deps "${BINDINGS}==${TRT_VERSION%%+*}"
+    || { : "${TRT_VERSION:?is not set in this container: name the version of its TensorRT by --build-arg}" \
+    && python3 -m pip install --target /opt/packages --no-deps "${BINDINGS}==${TRT_VERSION%%+*}"; }
 WORKDIR /app
 COPY xmdpt xmdpt
 COPY export export

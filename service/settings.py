@@ -127,7 +127,11 @@ class WorkerSettings(BaseModel):
         "`auto` measures at the start which is faster; `xmdpt-serve calibrate` shows the figures.",
     )
     max_batch: int = Field(
-        default=16, ge=1, le=64, description="Most rows of one backend call; fewer if more bring nothing or don't fit."
+        default=16,
+        ge=1,
+        le=64,
+        description="Most rows of one backend call; fewer if more bring nothing or don't fit. Where calls have fixed "
+        "sizes, on a GPU powers of two, the next one below counts: 12 means 8.",
     )
     max_slots: int = Field(
         default=0,

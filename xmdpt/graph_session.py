@@ -21,8 +21,8 @@ _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _SPIN_US = "20"
 _CPU_INFO = Path("/proc/cpuinfo")
 _INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
-# What goes wrong is an exception already.
-_ERRORS_ONLY = 3
+# What goes wrong is an exception already; but that CUDA leaves a part of a graph to the CPU is a warning.
+_WARNINGS, _ERRORS = 2, 3
 
 
 def has_cuda() -> bool:
@@ -33,10 +33,12 @@ def has_cuda() -> bool:
 @cache
 def cuda_fault() -> str:
     """Why graphs can't run on CUDA, in one line; empty if they can."""
-    if not has_cuda():
-        return f"onnxruntime {onnxruntime.__version__} is installed without CUDA"
-    # CUDA's libraries are packages of Python, where the system's loader does not look.
+    # CUDA's libraries are packages of Python, where the system's loader does not look. Before anything is asked: a
+    # provider that is a plugin may be there only with them. A package without CUDA has nothing to load.
     onnxruntime.preload_dlls()
+    if not has_cuda():
+        version = onnxruntime.__version__
+        return f"onnxruntime {version} is installed without CUDA: install xmdpt-serve[gpu] in the place of [cpu]"
     try:
         onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda", 0)
     except Exception as error:
@@ -84,7 +86,8 @@ class GraphSession:
                 arrays on the device, each set of them under a `gpu_graph_id` of its own.
 
         Raises:
-            RuntimeError: the device is CUDA, and the graph would run elsewhere.
+            RuntimeError: the device is CUDA, and it does not load. What CUDA has no kernel for runs on the CPU: ONNX
+                Runtime warns of it in the log, and refuses a graph that captures.
         """
         self.device: Device = device or ("cpu" if cuda_fault() else "cuda")
         if self.device == "cuda" and (fault := cuda_fault()):
@@ -100,12 +103,18 @@ class GraphSession:
             options.add_session_config_entry("session.x64quantprecision", "1")
         # Graphs that share a file of weights name it without its folder, which is not theirs.
         options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder))
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _WARNINGS if self.device == "cuda" else _ERRORS
         # Float32 means float32: TF32 would round timesteps and modulations, which stay float32 in every precision.
-        settings = {"use_tf32": "0", "enable_cuda_graph": str(int(captures))}
+        # A rule chooses convolutions: the default is documented to time them, so that two starts could differ in bits.
+        settings = {
+            "use_tf32": "0",
+            "enable_cuda_graph": str(int(captures)),
+            "cudnn_conv_algo_search": "HEURISTIC",
+        }
         # What CUDA has no kernel for, ONNX Runtime puts on the CPU.
         cuda = [(_CUDA, settings)] if self.device == "cuda" else []
-        self.session = onnxruntime.InferenceSession(model, options, providers=[*cuda, _CPU])
+        # Without its fallback, which after a fault of the GPU would go on on the CPU and tell nobody.
+        self.session = onnxruntime.InferenceSession(model, options, providers=[*cuda, _CPU], enable_fallback=False)
         if cuda and _CUDA not in self.session.get_providers():
             raise RuntimeError("CUDA does not load for this graph")
         self._max_rows = max_rows

@@ -5,6 +5,7 @@ anew. So rows are copied by ONNX Runtime's own means on every device, without CU
 """
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,15 +43,29 @@ class DeviceRows:
             device: as ONNX Runtime names it, "cpu" or "cuda".
             device_id: which one of these.
         """
-        self._shape = (num_rows, *row_shape)
+        self._shape, self._device = (num_rows, *row_shape), (device, device_id)
         # Of ONNX Runtime's own memory: one made of an array would be that array's on the CPU, and gone with it.
         self._value = OrtValue.ortvalue_from_shape_and_type(list(self._shape), np.float32, device, device_id)
         self._value.update_inplace(np.zeros(self._shape, np.float32))
         self._row_size = int(np.prod(row_shape))
         self._rows = [self.part(row, 1) for row in range(num_rows)]
 
+    def bind(self, bind: Callable[..., None], name: str, shape: tuple[int, ...], first_number: int) -> None:
+        """Let a graph read or write so many numbers from one on, which whoever runs it must keep in memory.
+
+        They are bound by address. For ONNX Runtime a value that DLPack has described may lie on another device than the
+        graph: it would bind a copy then, which a captured graph would read at every run.
+
+        Args:
+            bind: `bind_input` or `bind_output` of an IOBinding.
+            name: of the graph's input or output.
+            shape: of all that is bound.
+            first_number: counted through all rows.
+        """
+        bind(name, *self._device, np.float32, shape, self._value.data_ptr() + first_number * _FLOAT_BYTES)
+
     def part(self, first: int, count: int) -> OrtValue:
-        """Rows first .. first + count - 1 in the same memory, to bind or to copy."""
+        """Rows first .. first + count - 1 in the same memory, to copy."""
         return self.view(first * self._row_size, (count, *self._shape[1:]))
 
     def view(self, first_number: int, shape: tuple[int, ...]) -> OrtValue:

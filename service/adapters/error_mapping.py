@@ -10,7 +10,8 @@ import redis
 
 from service.domain.errors import StorageError
 
-_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc")
+# The last is cuBLAS' and cuDNN's, as in CUBLAS_STATUS_ALLOC_FAILED.
+_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "alloc_failed")
 
 
 def is_out_of_memory(text: str) -> bool:

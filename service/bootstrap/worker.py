@@ -54,7 +54,8 @@ def run_worker(settings: Settings) -> None:
         own, metrics, lambda: worker is None or worker.is_alive, lambda: worker is not None and worker.is_ready
     )
     backend = open_backend(settings)
-    gpu = open_gpu() if settings.backend == "onnx" else None
+    # Other backends than ONNX Runtime's have no device of their own.
+    gpu = open_gpu() if getattr(backend, "device", None) == "cuda" else None
     if gpu:
         metrics.tell_gpu(gpu.memory_bytes)
     prepare_queue(settings)

@@ -1,7 +1,8 @@
 """Which picture has which row on a device that keeps latents from step to step.
 
-A step runs exactly the pictures of its batch: a row is written when its picture joins, read when it leaves or is looked
-at, and never in between. It runs no graph by itself and knows no stage but the step.
+A step runs exactly the pictures of its batch: a row is written when its picture joins a batch, and read when it leaves
+one or is looked at. With more pictures in flight than rows some leave and others join at every step; who stays is not
+touched. It runs no graph by itself and knows no stage but the step.
 """
 
 from collections.abc import Callable, Sequence

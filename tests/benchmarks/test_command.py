@@ -9,6 +9,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.catalogue import GPU_TITLES, TITLES
 from benchmarks.exact_speed_up import MAX_RELATIVE_ERROR
+from benchmarks.figures import BrokenRunError, Result
 from benchmarks.graphs import shipped
 from benchmarks.report import CHART, REPORT, RESULTS, section
 from tests.benchmarks.test_report import a_result
@@ -87,7 +88,7 @@ def test_gpu_benchmarks_when_there_is_no_gpu_then_they_say_so_and_nothing_is_wri
 
     assert main(["--only", *GPU_TITLES, "--out", str(tmp_path)]) == 0
 
-    assert capsys.readouterr().out.count("no GPU: not measured (for a reason)") == len(GPU_TITLES)
+    assert capsys.readouterr().out.count("not measured on a GPU: for a reason") == len(GPU_TITLES)
     assert not (tmp_path / RESULTS).exists()
 
 
@@ -148,6 +149,24 @@ def test_command_when_stopped_then_1_and_a_word(
 
     assert main(["--quick", "--out", str(tmp_path)]) == 1
     assert "stopped" in capsys.readouterr().err
+
+
+def test_command_when_a_later_benchmark_fails_then_what_was_measured_before_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(key: str, *_: object) -> Result:
+        if key == "B5":
+            raise BrokenRunError("it does not run")
+        return a_result(key)
+
+    monkeypatch.setattr("benchmarks.__main__.run_benchmark", measured)
+    page, out = tmp_path / "page.md", tmp_path / "out"
+    page.write_text(section([]))
+
+    assert main(["--only", "B1", "B5", "B8", "--out", str(out), "--page", str(page)]) == 1
+
+    assert [result["key"] for result in json.loads((out / RESULTS).read_text())["results"]] == ["B1"]
+    assert page.read_text() == section([a_result("B1")])
 
 
 def test_page_when_figures_are_measured_then_they_go_there_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 """What graphs run on: chosen, refused with a reason, or warned of; with too little memory, a smaller batch may fit."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -12,6 +15,21 @@ from service.domain.execution import Execution
 from tests.contract.test_onnx_backend import SHIPPED
 from xmdpt.graph_session import Device, GraphSession, cuda_fault
 
+_WARNING = 2
+
+
+@dataclass
+class RecordedSession:
+    """What a session was asked for."""
+
+    options: onnxruntime.SessionOptions
+    providers: list[Any]
+    enable_fallback: bool = True
+
+    def get_providers(self) -> list[str]:
+        """All that were asked for."""
+        return [provider if isinstance(provider, str) else provider[0] for provider in self.providers]
+
 
 @pytest.fixture
 def no_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -20,6 +38,20 @@ def no_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     cuda_fault.cache_clear()
     yield
     cuda_fault.cache_clear()
+
+
+def test_cuda_when_its_provider_comes_with_the_libraries_then_these_are_loaded_before_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    available = ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: available.append("CUDAExecutionProvider"))
+    cuda_fault.cache_clear()
+
+    fault = cuda_fault()
+
+    cuda_fault.cache_clear()
+    assert "without CUDA" not in fault
 
 
 @pytest.mark.usefixtures("no_cuda")
@@ -39,6 +71,29 @@ def test_graph_when_it_must_run_on_cuda_and_would_not_then_it_does_not_run_elsew
 
     with pytest.raises(RuntimeError, match="without CUDA"):
         GraphSession(repository.graphs["canet"], repository.weights_folders["canet"], 1, device="cuda")
+
+
+def test_graph_when_loaded_on_cuda_then_nothing_may_happen_in_silence_and_convolutions_are_not_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sessions: list[RecordedSession] = []
+
+    def record(_: object, options: onnxruntime.SessionOptions, **words: Any) -> RecordedSession:
+        sessions.append(RecordedSession(options, **words))
+        return sessions[-1]
+
+    monkeypatch.setattr("xmdpt.graph_session.cuda_fault", lambda: "")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", record)
+    GraphSession(b"", Path(), 1, device="cuda")
+
+    (session,) = sessions
+    assert session.enable_fallback is False
+    assert session.options.log_severity_level == _WARNING
+    assert dict(session.providers[0][1]) == {
+        "use_tf32": "0",
+        "enable_cuda_graph": "0",
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Resident steps of ONNX Runtime on the CPU: rows, real steps on them, and what captured graphs would do."""
 
+import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -9,6 +11,7 @@ import pytest
 from service.adapters.device_rows import DeviceRows
 from service.adapters.model_repository import open_model_repository
 from service.adapters.onnx_backend import OnnxBackend
+from service.domain.errors import BackendError
 from service.domain.execution import Execution
 from service.domain.stage import Stage
 from service.engine.calibration import calibrate
@@ -50,12 +53,48 @@ class CapturingSession:
 class CapturingBackend(OnnxBackend):
     """Its steps are captured."""
 
+    kind_of_session = CapturingSession
+
     def _open_session(self, name: str) -> GraphSession:
         graph = super()._open_session(name)
         if name == "tdnet_step":
-            self.step_session = CapturingSession(graph.session)
+            self.step_session = self.kind_of_session(graph.session)
             graph.session = self.step_session  # pyright: ignore[reportAttributeAccessIssue]
         return graph
+
+
+class CopyingBinding(onnxruntime.IOBinding):
+    """Binds a copy of what one input holds then, as ONNX Runtime does of a value that lies on another device."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, copied: str) -> None:
+        super().__init__(session)
+        self._copied = copied
+
+    def bind_input(
+        self, name: str, device_type: str, device_id: int, element_type: type, shape: tuple[int, ...], buffer_ptr: int
+    ) -> None:
+        if name == self._copied:
+            held = (ctypes.c_float * int(np.prod(shape))).from_address(buffer_ptr)
+            self.bind_cpu_input(name, np.array(held, np.float32).reshape(shape))
+        else:
+            super().bind_input(name, device_type, device_id, element_type, shape, buffer_ptr)
+
+
+class CopyingSession(CapturingSession):
+    """Its bindings do so."""
+
+    copied = ""
+
+    def io_binding(self) -> onnxruntime.IOBinding:
+        return CopyingBinding(self._session, self.copied)
+
+
+class StaleSession(CapturingSession):
+    """A later run of an id gives what its first gave."""
+
+    def run_with_iobinding(self, binding: onnxruntime.IOBinding, options: onnxruntime.RunOptions) -> None:
+        if options.get_run_config_entry("gpu_graph_id") not in self.captured:
+            super().run_with_iobinding(binding, options)
 
 
 def a_backend(*sizes: int, kind: type[OnnxBackend] = OnnxBackend) -> OnnxBackend:
@@ -146,6 +185,41 @@ def test_worker_when_it_has_started_then_no_step_of_a_job_is_the_first_of_its_ki
 
     assert len(captured) == 2
     assert set(backend.step_session.captured) == captured
+
+
+@pytest.mark.parametrize("copied", ["latents", "previous_denoised", "coefficients"])
+def test_capture_when_an_input_was_bound_as_a_copy_then_the_start_fails(
+    copied: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CopyingSession, "copied", copied)
+    monkeypatch.setattr(CapturingBackend, "kind_of_session", CopyingSession)
+    backend = a_backend(1, 2, kind=CapturingBackend)
+
+    with pytest.raises(BackendError, match="step of 2 rows reads or writes other memory"):
+        steps_of(backend).capture(2)
+
+
+def test_capture_when_later_runs_change_nothing_then_the_start_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CapturingBackend, "kind_of_session", StaleSession)
+    backend = a_backend(1, kind=CapturingBackend)
+
+    with pytest.raises(BackendError, match="step of 1 rows reads or writes other memory"):
+        steps_of(backend).capture(1)
+
+
+def test_inputs_when_bound_then_each_begins_at_a_multiple_of_64_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses: list[int] = []
+    bind = onnxruntime.IOBinding.bind_input
+
+    def noted_bind(binding: onnxruntime.IOBinding, *where: Any) -> None:
+        addresses.append(where[-1])
+        bind(binding, *where)
+
+    monkeypatch.setattr(onnxruntime.IOBinding, "bind_input", noted_bind)
+    a_backend(1, 2, 3)
+
+    assert len(addresses) == 3 * 2 * 6
+    assert [address for address in addresses if address % 64] == []
 
 
 def test_steps_when_jobs_leave_and_rows_move_then_latents_are_those_of_each_job_alone(

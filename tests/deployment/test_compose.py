@@ -133,7 +133,7 @@ def test_compose_worker_when_it_calls_a_triton_then_it_waits_for_it_and_both_hav
     assert f"ARG TRITON_TAG={triton['image'].split(':')[1]}\n" in ENGINES_DOCKERFILE
 
 
-def test_compose_triton_when_it_starts_then_its_models_are_prepared_as_in_kubernetes() -> None:
+def test_compose_triton_when_it_starts_then_models_and_environment_are_those_of_kubernetes() -> None:
     (text,) = COMPOSE["services"]["triton"]["command"]
     (pod,) = [
         document["spec"]["template"]["spec"]
@@ -145,6 +145,10 @@ def test_compose_triton_when_it_starts_then_its_models_are_prepared_as_in_kubern
     (theirs,) = pod["initContainers"][0]["args"]
     assert "\n".join(prepare) == theirs.replace("/app/model_repository/", "/repository/").rstrip("\n")
     assert serve.split() == ["exec", "tritonserver", *pod["containers"][0]["args"]]
+    # Without TF32, as the page says of every precision.
+    variables = COMPOSE["services"]["triton"]["environment"]
+    assert variables == {"NVIDIA_TF32_OVERRIDE": "0"}
+    assert pod["containers"][0]["env"] == [{"name": name, "value": value} for name, value in variables.items()]
 
 
 @pytest.mark.parametrize("name", ["triton", "dcgm-exporter"])

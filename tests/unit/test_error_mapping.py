@@ -5,7 +5,7 @@ import errno
 import pytest
 import redis
 
-from service.adapters.error_mapping import queue_errors, storage_errors
+from service.adapters.error_mapping import is_out_of_memory, queue_errors, storage_errors
 from service.domain.errors import NotFoundError, StorageError
 
 SECRET = "redis://user:password@10.0.0.1:6379"
@@ -61,3 +61,17 @@ def test_errors_when_they_are_not_foreign_then_they_pass(mapping, other: Excepti
         raise other
 
     assert error.value is other
+
+
+@pytest.mark.parametrize(
+    ("text", "may_fit"),
+    [
+        ("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 1048576", True),
+        ("CUDA failure 2: out of memory ; GPU=0", True),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0 ; expr=cublasCreate(&cublas_handle_)", True),
+        ("CUDNN failure 2: CUDNN_STATUS_ALLOC_FAILED ; GPU=0", True),
+        ("CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED ; GPU=0", False),
+    ],
+)
+def test_runtime_error_when_memory_is_short_then_a_smaller_batch_may_fit(text: str, may_fit: bool) -> None:
+    assert is_out_of_memory(text) == may_fit
