@@ -36,7 +36,7 @@ class Run:
     def to_json(self) -> str:
         """Everything, for programs; a line for each finding."""
         head = json.dumps({"occasion": dict(self.occasion), "is_quick": self.is_quick})
-        lines = ",\n".join(json.dumps(asdict(finding)) for finding in self.findings)
+        lines = ",\n".join(json.dumps(_rounded(asdict(finding))) for finding in self.findings)
         return f'{head[:-1]}, "findings": [\n{lines}\n]}}'
 
     @classmethod
@@ -91,6 +91,19 @@ def write_page(page: Path, run: Run) -> None:
 def runs_of(results: Path) -> list[Run]:
     """The runs that a JSON file holds, the earliest first; none if there is no file."""
     return [Run.of(fields) for fields in json.loads(results.read_text())["runs"]] if results.exists() else []
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to five digits, in whatever holds them: more is not known."""
+    match value:
+        case float():
+            return float(f"{value:.5g}")
+        case list() | tuple():
+            return [_rounded(each) for each in value]
+        case dict():
+            return {key: _rounded(each) for key, each in value.items()}
+        case _:
+            return value
 
 
 def _json(runs: Sequence[Run]) -> str:
