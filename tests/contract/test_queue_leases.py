@@ -259,7 +259,7 @@ async def test_bury_when_a_worker_of_that_name_has_ended_then_its_jobs_wait_agai
     assert queue.leases.succeed(unnamed.id, a_result(unnamed.fence)) == "succeeded"
 
 
-async def test_bury_when_another_worker_of_that_name_lives_then_it_keeps_its_jobs(queue: Queue, caplog) -> None:
+async def test_bury_when_another_worker_of_that_name_lives_then_it_keeps_its_jobs(queue: Queue) -> None:
     await queue.submit(1, 2)
     twin, newcomer = queue.worker(name="pod"), queue.worker(name="pod")
     held = twin.claim(2, 0)
