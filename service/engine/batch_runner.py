@@ -4,7 +4,7 @@ The arrays are `service.engine.executor`'s; which rows run is the scheduler's ch
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from service.domain.errors import BackendError, BackendUnavailableError, ResourceExhaustedError
@@ -23,6 +23,7 @@ from service.engine.working_set import WorkingSet
 from service.ports.backend import F32, InferenceBackend
 from service.scheduling.actions import RunBatch
 from service.scheduling.events import BatchFailed, BatchFinished
+from service.scheduling.progress import STEPS
 from service.telemetry.logs import get_logger, traced_lines
 from service.telemetry.metrics import WorkerMetrics
 from service.telemetry.spans import Tracer
@@ -51,14 +52,34 @@ class BatchRunner:
         self._tally, self._metrics, self._tracer = tally, metrics, tracer
         self._log = get_logger()
 
-    def run(self, batch: RunBatch) -> BatchFinished | BatchFailed:
-        """Run it, whatever happens; with `is_device_gone` no other batch would fare better."""
+    def run(self, batch: RunBatch, may_go_on: Callable[[], bool]) -> BatchFinished | BatchFailed:
+        """Run it, whatever happens; with `is_device_gone` no other batch would fare better.
+
+        Args:
+            batch: what to run.
+            may_go_on: asked between its steps.
+        """
         in_batch = [self._images.flight(row.job_id) for row in batch.rows]
         for flight in in_batch:
             flight.stage = batch.stage
+        seconds, failed = list[float](), None
+        while len(seconds) < batch.num_steps and (not seconds or may_go_on()):
+            started = time.monotonic()
+            failed = self._run_step(batch, len(seconds), in_batch)
+            if failed:
+                break
+            seconds.append(time.monotonic() - started)
+            if batch.stage in STEPS:
+                self._advance(batch, len(seconds), in_batch)
+        self._account(batch, in_batch, seconds)
+        # A later step that has failed is tried again: as the first one of its batch.
+        return BatchFinished(batch.batch_id, len(seconds)) if seconds or not failed else failed
+
+    def _run_step(self, batch: RunBatch, step: int, in_batch: list[Flight]) -> BatchFailed | None:
+        """One of the steps, from 0 on; of a batch of another stage the only one."""
         started = time.monotonic()
         try:
-            self._executor.run(batch)
+            self._executor.run(batch, step)
         except BackendError as error:
             self._trace(batch, in_batch, time.monotonic() - started, error.code)
             with traced_lines(_only_trace(in_batch)):
@@ -69,10 +90,8 @@ class BatchRunner:
             with traced_lines(_only_trace(in_batch)):
                 self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(in_batch))
             return BatchFailed(batch.batch_id, JobFailure("internal_error", "the worker met an unexpected error"))
-        seconds = time.monotonic() - started
-        self._trace(batch, in_batch, seconds)
-        self._account(batch, in_batch, seconds)
-        return BatchFinished(batch.batch_id)
+        self._trace(batch, in_batch, time.monotonic() - started)
+        return None
 
     def encode(self, wish: Wish) -> F32 | None:
         """The vector [D] of a picture that no job needs yet, None if there is none: its job will find out why."""
@@ -117,11 +136,22 @@ class BatchRunner:
             spans = [flight.span for flight in dict.fromkeys(flights) if flight.span is not None]
             self._tracer.note_batch(batch.stage, len(batch.rows), spans, seconds, error)
 
-    def _account(self, batch: RunBatch, flights: list[Flight], seconds: float) -> None:
-        """Note what the batch has done for the flights of its rows."""
-        self._metrics.batch_seconds[batch.stage].observe(seconds)
+    def _advance(self, batch: RunBatch, num_steps: int, flights: list[Flight]) -> None:
+        """So many steps of the batch are done, one more than before: who looks at the flights sees it at once."""
+        for flight, row in zip(flights, batch.rows, strict=True):
+            flight.advance(1)
+            if flight.job.request.output.preview_every_steps and self._images.is_first(row.job_id):
+                denoised = partial(self._executor.denoised, row.job_id)
+                self._previews.offer(flight, row.step_index + num_steps, denoised)
+
+    def _account(self, batch: RunBatch, flights: list[Flight], seconds: Sequence[float]) -> None:
+        """Note what the batch has done for the flights of its rows, and how long each of its steps took."""
+        if not seconds:
+            return
+        for each in seconds:
+            self._metrics.batch_seconds[batch.stage].observe(each)
         for flight in dict.fromkeys(flights):  # once, however many of its pictures shared it
-            flight.spend(batch.stage, seconds)
+            flight.spend(batch.stage, sum(seconds))
         match batch.stage:
             case Stage.ENCODE_SOURCE | Stage.ENCODE_POSE:
                 is_source = batch.stage is Stage.ENCODE_SOURCE
@@ -129,11 +159,7 @@ class BatchRunner:
                 for flight, row in zip(flights, batch.rows, strict=True):
                     self._on_vector(flight, batch.stage, vectors[self._set.slot(row.job_id)].copy())
             case Stage.DENOISE | Stage.DENOISE_LOW:
-                for flight, row in zip(flights, batch.rows, strict=True):
-                    flight.advance(1)
-                    if flight.job.request.output.preview_every_steps and self._images.is_first(row.job_id):
-                        self._previews.offer(flight, row.step_index + 1, partial(self._executor.denoised, row.job_id))
-                self._count_steps(len(flights), 1)
+                self._count_steps(len(flights), len(seconds))
             case Stage.SAMPLE:
                 # The scheduler puts jobs of one number of steps into it.
                 num_steps = flights[0].job.request.params.num_steps

@@ -3,8 +3,9 @@
 It decides nothing: the scheduler chose the stage and the rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from math import isfinite
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from service.engine.residents import NOBODYS_STEP, Residents
 from service.engine.working_set import PreparedJob, WorkingSet
 from service.ports.backend import F32, U8, InferenceBackend, ResidentBackend
 from service.scheduling.actions import RunBatch
+from service.scheduling.progress import STEPS
 from xmdpt.sampler import SamplingPlan, stack_plans
 from xmdpt.spec import IMAGE_SIZE
 
@@ -37,23 +39,39 @@ class Executor:
         Args:
             backend: the device.
             working_set: the arrays.
-            before_call: called last before the device has its work, for what may be done beside that.
+            before_call: called last before the device has a batch's first work, for what may be done beside that.
         """
         self._backend, self._before_call = backend, before_call
         self._set = working_set
         steps = backend.resident_steps if isinstance(backend, ResidentBackend) else None
         self._residents = Residents(steps, working_set, backend.profile_sizes) if steps else None
+        # Of the batch at work: slot, key and first step of each row.
+        self._rows: Sequence[tuple[int, str, int]] = ()
+        self._slots: Slots = []
+        # Of all of its steps, [steps,B,7].
+        self._numbers = np.zeros((0, 0, 7), np.float32)
+        self._is_first = True
 
-    def run(self, batch: RunBatch) -> None:
+    def run(self, batch: RunBatch, step: int = 0) -> None:
         """Run the batch; the working set changes only if every row's output can be trusted.
+
+        Args:
+            batch: no row has left since its first step.
+            step: which of its steps, 0 .. num_steps-1.
 
         Raises:
             BackendError: the graph raised, or an output has another shape or type, or is not finite.
         """
-        # In the order of their slots: what lies side by side is read and written without a copy.
-        rows = sorted((self._set.slot(row.job_id), row.job_id, row.step_index) for row in batch.rows)
-        own_slots = [slot for slot, _, _ in rows]
-        slots = _index(own_slots)
+        self._is_first = step == 0
+        if self._is_first:
+            # In the order of their slots: what lies side by side is read and written without a copy.
+            self._rows = sorted((self._set.slot(row.job_id), row.job_id, row.step_index) for row in batch.rows)
+            self._slots = _index([slot for slot, _, _ in self._rows])
+            if batch.stage in STEPS:
+                self._numbers = np.stack(
+                    [self._set.step_rows[slot, first : first + batch.num_steps] for slot, _, first in self._rows], 1
+                )
+        rows, slots = self._rows, self._slots
         # A backend with profiles takes only certain numbers of rows: the rows beyond ours are nobody's. Graphs in low
         # precision have no profiles, and each row may cost a call.
         padding = 0 if batch.stage.is_low else self._padded(len(rows)) - len(rows)
@@ -71,11 +89,10 @@ class Executor:
                 condition = self._call(batch.stage, self._backend.condition, *given)
                 self._set.condition[slots] = self._vectors(batch.stage, condition, len(rows))
             case Stage.DENOISE if self._residents:
-                self._residents.step([row[1:] for row in rows], partial(self._call, batch.stage))
+                indices = [(key, first + step) for _, key, first in rows]
+                self._residents.step(indices, partial(self._call, batch.stage))
             case Stage.DENOISE | Stage.DENOISE_LOW:
-                self._denoise(
-                    batch.stage, slots, self._set.step_rows[own_slots, [step for _, _, step in rows]], padding
-                )
+                self._denoise(batch.stage, slots, self._numbers[step], padding)
             case Stage.SAMPLE:
                 self._sample(slots, self._jobs(rows), padding)
             case Stage.DECODE | Stage.DECODE_LOW:
@@ -89,20 +106,23 @@ class Executor:
     def encode(self, stage: Stage, picture: U8) -> F32:
         """The vector [D] of one picture that is no job's; raises as `run`."""
         graph = self._backend.encode_source if stage is Stage.ENCODE_SOURCE else self._backend.encode_pose
+        self._is_first = True
         return self._vectors(stage, self._call(stage, graph, picture[None]), 1)[0]
 
     def denoised(self, key: str) -> F32:
         """[4,32,32] that a picture's last step expects its latents to become."""
         return self._residents.denoised(key) if self._residents else self._set.previous_denoised[self._set.slot(key)]
 
-    def _jobs(self, rows: list[tuple[int, str, int]]) -> list[PreparedJob]:
+    def _jobs(self, rows: Sequence[tuple[int, str, int]]) -> list[PreparedJob]:
         return [self._set.job(key) for _, key, _ in rows]
 
     def _call(self, stage: Stage, graph: Callable[..., T], *arrays: np.ndarray) -> T:
-        self._before_call(stage)
+        # Between steps of one batch nothing has happened that anybody could be given.
+        if self._is_first:
+            self._before_call(stage)
         return graph(*arrays)
 
-    def _pictures(self, stage: Stage, rows: list[tuple[int, str, int]], padding: int) -> U8:
+    def _pictures(self, stage: Stage, rows: Sequence[tuple[int, str, int]], padding: int) -> U8:
         return _pad(np.stack([job.pictures[stage] for job in self._jobs(rows)]), padding)
 
     def _padded(self, num_rows: int) -> int:
@@ -128,8 +148,9 @@ class Executor:
             numbers[:, 2:],
         )
         shape = self._set.latents.shape[1:]
-        latents = _checked(stage, latents, num_rows, shape)
-        self._set.previous_denoised[slots] = _checked(stage, denoised, num_rows, shape)
+        latents, denoised = _shaped(stage, latents, num_rows, shape), _shaped(stage, denoised, num_rows, shape)
+        _check_finite(stage, latents, denoised)
+        self._set.previous_denoised[slots] = denoised
         self._set.latents[slots] = latents
 
     def _sample(self, slots: Slots, jobs: list[PreparedJob], padding: int) -> None:
@@ -160,13 +181,22 @@ def _pad(rows: np.ndarray, padding: int) -> np.ndarray:
 
 def _checked(stage: Stage, output: F32, num_rows: int, shape: tuple[int, ...]) -> F32:
     """Our rows of an output, unless they would turn into a plausible but wrong picture."""
+    output = _shaped(stage, output, num_rows, shape)
+    _check_finite(stage, output, output)
+    return output
+
+
+def _shaped(stage: Stage, output: F32, num_rows: int, shape: tuple[int, ...]) -> F32:
     if output.shape[1:] != shape or len(output) < num_rows or output.dtype != np.float32:
         raise BackendError("backend_error", f"{stage}: the output is {output.dtype} of shape {output.shape}")
-    output = output[:num_rows]
-    # A sum of squares is finite only if all are: a third of the time of looking at each.
-    if not np.isfinite(np.vdot(output, output)):
+    return output[:num_rows]
+
+
+def _check_finite(stage: Stage, output: F32, other: F32) -> None:
+    """Look at two outputs of one shape, or twice at one."""
+    # A sum of products is finite only if all factors are: a third of the time of looking at each.
+    if not isfinite(np.vdot(output, other)):
         raise BackendError("backend_error", f"{stage}: the output holds values that are not finite")
-    return output
 
 
 def _checked_pictures(stage: Stage, output: U8, num_rows: int) -> U8:

@@ -4,6 +4,7 @@ All decisions about batches are the scheduler's, all decisions about jobs the qu
 Whatever waits for the queue, the store or a codec is done in other threads, whose news come through the inbox.
 """
 
+import math
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
@@ -49,6 +50,8 @@ from xmdpt.spec import VARIANTS, Variant
 _IDLE_TURN_SECONDS = 1.0
 # Pictures are encoded, made durable and told to the queue beside the device, several at a time: most of it is waiting.
 _NUM_DELIVERERS = 4
+# Steps may follow one another so long without a turn of the loop: what is counted then is seen, and stops are near.
+_LONGEST_RUN_SECONDS = 0.25
 # With the store away, claiming would only hand jobs back.
 _STORE_PAUSE_SECONDS = 2.0
 
@@ -176,6 +179,7 @@ class Worker:
         self._is_closed = False
         self._fatal_error: BaseException | None = None
         self._last_turn = time.monotonic()
+        self._look_at = 0.0
         metrics.step_slots.set(capacity.num_slots)
         metrics.ready.set_function(lambda: float(self.is_ready))
 
@@ -334,12 +338,18 @@ class Worker:
                 self._departures.hand_back(flight)
 
     def _run_batch(self, batch: RunBatch) -> None:
-        outcome = self._batches.run(batch)
+        self._look_at = min(self._scheduler.next_wakeup() or math.inf, time.monotonic() + _LONGEST_RUN_SECONDS)
+        outcome = self._batches.run(batch, self._may_go_on)
         if isinstance(outcome, BatchFailed) and outcome.is_device_gone:
             self._give_up(BackendUnavailableError(f"{batch.stage}: {outcome.failure.detail}"))
         self._scheduler.handle(outcome, time.monotonic())
         if not isinstance(outcome, BatchFailed):
             self._images.follow(batch, time.monotonic())
+
+    def _may_go_on(self) -> bool:
+        """Whether nothing has happened that could change what is to be done; asked between steps."""
+        now = self._last_turn = time.monotonic()
+        return self._inbox.empty() and now < self._look_at
 
     def _give_up(self, error: BaseException) -> None:
         """Hand everything back and end: this process can do no work, and others may."""

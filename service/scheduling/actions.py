@@ -21,11 +21,20 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class RunBatch:
-    """Run one graph once over these rows and answer with BatchFinished or BatchFailed."""
+    """Run one graph over these rows and answer with BatchFinished or BatchFailed.
+
+    Attributes:
+        batch_id: growing.
+        stage: which graph.
+        rows: what fills it, one at least.
+        num_steps: so many steps of all rows at most, one after another, of which each row names the first: nothing
+            would be decided between them, unless something happens. More than 1 only in DENOISE and DENOISE_LOW.
+    """
 
     batch_id: int
     stage: Stage
     rows: tuple[Row, ...]
+    num_steps: int = 1
 
 
 @dataclass(frozen=True)

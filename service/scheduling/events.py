@@ -48,14 +48,20 @@ class LeaseLost:
 
 @dataclass(frozen=True)
 class BatchFinished:
-    """A batch's outputs are in the working set."""
+    """A batch's outputs are in the working set.
+
+    Attributes:
+        batch_id: which one.
+        num_steps: how many of its steps were taken, 1 to the batch's own.
+    """
 
     batch_id: int
+    num_steps: int = 1
 
 
 @dataclass(frozen=True)
 class BatchFailed:
-    """A batch raised; its rows stand where they stood before it.
+    """A batch raised at its first step; its rows stand where they stood before it.
 
     Attributes:
         batch_id: which one.

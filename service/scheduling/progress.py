@@ -106,13 +106,13 @@ class JobProgress:
         """True once the picture is there."""
         return self.position == len(self.table)
 
-    def advance(self, batch_id: int) -> None:
-        """Its row in this batch is done, and what went wrong before is forgiven."""
+    def advance(self, batch_id: int, num_rows: int = 1) -> None:
+        """Its row in this batch is done, or so many steps, and what went wrong before is forgiven."""
         if self.stage in STEPS:
-            self.num_steps_left -= 1
+            self.num_steps_left -= num_rows
         elif self.stage is Stage.SAMPLE:
             self.num_steps_left = 0
-        self.position += 1
+        self.position += num_rows
         self.served = batch_id
         self.num_failures = 0
         self.must_run_alone = False

@@ -20,7 +20,7 @@ from service.scheduling.events import (
     LeaseLost,
 )
 from service.scheduling.policy import BatchPolicy, choose_jobs, workable_jobs
-from service.scheduling.progress import JobProgress, stage_table
+from service.scheduling.progress import STEPS, JobProgress, stage_table
 
 
 class Scheduler:
@@ -28,7 +28,8 @@ class Scheduler:
 
     The shell calls `handle` for what happened, then `next_actions` until it gives nothing, then waits for an event or
     for `next_wakeup`. Only a deadline wakes: jobs join at the next step or the next whole loop, so no batch ever waits
-    for company.
+    for company. While a batch of several steps runs, the shell ends it at the next step if an event comes or it is time
+    to wake, so that several steps are never more than what single ones would have been.
     """
 
     def __init__(
@@ -143,14 +144,16 @@ class Scheduler:
             return
         self._running = None
         if isinstance(event, BatchFinished):
-            self._finish(batch)
+            self._finish(batch, event.num_steps)
         else:
             self._fail(batch, event)
 
-    def _finish(self, batch: RunBatch) -> None:
+    def _finish(self, batch: RunBatch, num_steps: int) -> None:
+        # As if each step had been a batch of its own.
+        self._last_batch_id += num_steps - 1
         for row in batch.rows:
             job = self._jobs[row.job_id]
-            job.advance(batch.batch_id)
+            job.advance(self._last_batch_id, num_steps)
             if job.is_complete:
                 self._exits.setdefault(job.job_id, EndJob(job.job_id))
         if len(batch.rows) == self._limits[batch.stage]:
@@ -188,5 +191,8 @@ class Scheduler:
         workable = workable_jobs(self._jobs.values(), self._policy.max_slots)
         jobs = choose_jobs(workable, self._limits, is_shortest_first=self._policy.is_shortest_first)
         self._last_batch_id += 1
-        rows = tuple(Row(job.job_id, job.step_index) for job in jobs)
-        return RunBatch(self._last_batch_id, jobs[0].stage, rows)
+        rows, stage = tuple(Row(job.job_id, job.step_index) for job in jobs), jobs[0].stage
+        # With nobody left out, these rows would be chosen again as long as each has a step to take.
+        is_everybody = len(jobs) == len(self._jobs)
+        num_steps = min(job.num_steps_left for job in jobs) if stage in STEPS and is_everybody else 1
+        return RunBatch(self._last_batch_id, stage, rows, num_steps)

@@ -75,10 +75,10 @@ class CheckedShell:
     ) -> None:
         self.tell(JobArrived(job_id, num_steps, skipped, is_suspect, priority, deadline, is_low))
 
-    def finish(self) -> list[Action]:
-        """The running batch ends well; what follows from it."""
+    def finish(self, num_steps: int = 1) -> list[Action]:
+        """The running batch ends well after so many of its steps; what follows from it."""
         self.now += 1
-        self.tell(BatchFinished(self.running.batch_id))
+        self.tell(BatchFinished(self.running.batch_id, num_steps))
         return self.act()
 
     def fail(self, failure: JobFailure = FAULT) -> list[Action]:

@@ -45,6 +45,7 @@ class Checker:
     jobs: dict[JobId, Tracked] = field(default_factory=dict)
     running: RunBatch | None = None
     is_draining: bool = False
+    is_undisturbed: bool = False
     last_batch_id: int = 0
     num_arrived: int = 0
     num_left: int = 0
@@ -74,6 +75,7 @@ class Checker:
 
     def see_event(self, event: Event) -> None:
         """Called with every event that the scheduler is told."""
+        self.is_undisturbed &= isinstance(event, BatchFinished)
         match event:
             case JobArrived() if event.job_id not in self.jobs:
                 encoders = {Stage.ENCODE_SOURCE, Stage.ENCODE_POSE} - event.skipped
@@ -95,7 +97,7 @@ class Checker:
                 if batch is not None and batch.batch_id == event.batch_id:
                     self.running = None
                     if isinstance(event, BatchFinished):
-                        self._see_finish(batch)
+                        self._see_finish(batch, event.num_steps)
                     else:
                         self._see_failure(batch, event)
             case _:
@@ -108,7 +110,7 @@ class Checker:
         for action in actions:
             if isinstance(action, RunBatch):
                 self._check_batch(action)
-                self.running = action
+                self.running, self.is_undisturbed = action, True
             else:
                 self._check_exit(action)
                 del self.jobs[action.job_id]
@@ -120,14 +122,16 @@ class Checker:
             require(job_id in busy or not (job.must_leave or self.is_draining), f"{job_id} should have left")
         require(bool(actions) or self.running is not None or not self.jobs, "jobs wait and nothing is done")
 
-    def _see_finish(self, batch: RunBatch) -> None:
+    def _see_finish(self, batch: RunBatch, num_steps: int) -> None:
+        self.last_batch_id += num_steps - 1
         if not any(self.jobs[row.job_id].arrival.is_suspect for row in batch.rows):
             for job in self._workable():
                 job.waited += 1
                 job.loops_waited += batch.stage is Stage.SAMPLE
                 # advance() below forgives the rows that were served.
         for row in batch.rows:
-            self.jobs[row.job_id].advance(batch.batch_id, batch.stage)
+            for batch_id in range(batch.batch_id, self.last_batch_id + 1):
+                self.jobs[row.job_id].advance(batch_id, batch.stage)
         self._check_waits()
         if len(batch.rows) == self.limits[batch.stage]:
             self.limits[batch.stage] = min(self.limits[batch.stage] + 1, self.most_rows[batch.stage])
@@ -177,6 +181,9 @@ class Checker:
                 require(not job.has_shared_a_failure, f"{row.job_id} must be repeated alone")
             if job.arrival.is_suspect and not job.has_begun:
                 require(not self._workable(), f"the suspect {row.job_id} begins with others in flight")
+        is_for_all = batch.stage in STEPS and len(batch.rows) == len(self.jobs)
+        most_steps = min(self.jobs[row.job_id].num_steps_left for row in batch.rows) if is_for_all else 1
+        require(batch.num_steps == most_steps, f"{batch.num_steps} steps at a time where {most_steps} are the same")
         self._check_order(batch)
 
     def _check_order(self, batch: RunBatch) -> None:

@@ -51,8 +51,8 @@ class OneAttemptMore(Scheduler):
 class SkipsAStep(Scheduler):
     """Counts a finished step twice."""
 
-    def _finish(self, batch: RunBatch) -> None:
-        super()._finish(batch)
+    def _finish(self, batch: RunBatch, num_steps: int) -> None:
+        super()._finish(batch, num_steps)
         for row in batch.rows:
             job = self._jobs[row.job_id]
             if 4 <= job.position < len(job.table) - 1:
@@ -223,10 +223,26 @@ class TakesTurns(Scheduler):
 class ServesTheNewest(Scheduler):
     """No rotation: who was served last is served first."""
 
-    def _finish(self, batch: RunBatch) -> None:
-        super()._finish(batch)
+    def _finish(self, batch: RunBatch, num_steps: int) -> None:
+        super()._finish(batch, num_steps)
         for row in batch.rows:
             self._jobs[row.job_id].served = -batch.batch_id
+
+
+class StepsOnBesideOthers(Scheduler):
+    """Takes all steps of a batch at once, whoever waits."""
+
+    def _form_batch(self) -> RunBatch:
+        batch = super()._form_batch()
+        left = min(self._jobs[row.job_id].num_steps_left for row in batch.rows)
+        return replace(batch, num_steps=left if batch.stage is Stage.DENOISE else 1)
+
+
+class CountsOneStepOfMany(Scheduler):
+    """Takes the steps of a batch for one."""
+
+    def _finish(self, batch: RunBatch, num_steps: int) -> None:
+        super()._finish(batch, 1)
 
 
 class LetsDecodesWait(Scheduler):
@@ -326,6 +342,8 @@ MUTANTS = [
         *product(MUTANTS, Execution),
         (DecodesAtOnce, Execution.STEPWISE),
         (SkipsAStep, Execution.STEPWISE),
+        (StepsOnBesideOthers, Execution.STEPWISE),
+        (CountsOneStepOfMany, Execution.STEPWISE),
         (MixesStepCounts, Execution.WHOLE_LOOP),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else value,

@@ -57,6 +57,11 @@ class Tracked:
         return None if self.is_decoded else (Stage.DECODE_LOW if self.arrival.is_low else Stage.DECODE, 0)
 
     @property
+    def num_steps_left(self) -> int:
+        """Denoising steps not done yet."""
+        return self.arrival.num_steps - self.num_steps_done
+
+    @property
     def has_begun(self) -> bool:
         """A batch of it has ended, well or badly; one that could not run was none."""
         return self.num_served > 0 or self.num_failures > 0
@@ -70,16 +75,14 @@ class Tracked:
         """Of two jobs that wait for a stage, the one with the lower rank goes first."""
         priority = self.arrival.priority
         if is_shortest_first:
-            num_steps_left = self.arrival.num_steps - self.num_steps_done
-            return self.arrived + self.num_served + PATIENCE[priority] * num_steps_left
+            return self.arrived + self.num_served + PATIENCE[priority] * self.num_steps_left
         return self.served + LAG[priority]
 
     def most_waited(self, max_slots: int, longest: int, *, is_shortest_first: bool) -> int:
         """Batches of others that may end well before its own turn; no job needs more rows than the longest."""
         others = max_slots - 1 + self.departures
         if is_shortest_first:
-            num_steps_left = self.arrival.num_steps - self.num_steps_done
-            return PATIENCE[self.arrival.priority] * num_steps_left + others * (longest + 3)
+            return PATIENCE[self.arrival.priority] * self.num_steps_left + others * (longest + 3)
         return MOST_AHEAD[self.execution] * others + LAG[self.arrival.priority]
 
     def advance(self, batch_id: int, stage: Stage) -> None:

@@ -96,7 +96,7 @@ def _apply(shell: CheckedShell, kind: Kind, number: int) -> None:
                 shell.arrive(some_job, 3)
         case Kind.FINISH | Kind.FAIL | Kind.RUN_OUT_OF_MEMORY | Kind.LOSE_DEVICE:
             if shell.checker.running is not None:
-                _end_batch(shell, kind)
+                _end_batch(shell, kind, number)
         case Kind.LOSE | Kind.CANCEL:
             shell.tell(LeaseLost(some_job) if kind is Kind.LOSE else CancelRequested(some_job))
         case Kind.PASS_TIME:
@@ -125,8 +125,8 @@ def _arrive(shell: CheckedShell, number: int) -> None:
     )
 
 
-def _end_batch(shell: CheckedShell, kind: Kind) -> None:
-    batch_id = shell.running.batch_id
+def _end_batch(shell: CheckedShell, kind: Kind, number: int) -> None:
+    batch, batch_id = shell.running, shell.running.batch_id
     match kind:
         case Kind.FAIL:
             shell.tell(BatchFailed(batch_id, FAULT))
@@ -135,4 +135,6 @@ def _end_batch(shell: CheckedShell, kind: Kind) -> None:
         case Kind.LOSE_DEVICE:
             shell.tell(BatchFailed(batch_id, FAULT, is_device_gone=True))
         case _:
-            shell.tell(BatchFinished(batch_id))
+            # What happens between two steps ends their batch.
+            most_steps = batch.num_steps if shell.checker.is_undisturbed else 1
+            shell.tell(BatchFinished(batch_id, 1 + number // 8 % most_steps))

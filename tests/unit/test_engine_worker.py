@@ -137,6 +137,36 @@ def test_worker_when_a_graph_raises_once_then_the_job_still_succeeds(blobs: File
     assert len(leases.succeeded) == 1
 
 
+def test_worker_when_a_step_raises_once_then_it_alone_is_taken_again(blobs: FileBlobs) -> None:
+    def fourth_call(rows: int, index: int) -> None:
+        if index == 3:
+            raise BackendError("backend_error", "scripted")
+
+    job = a_job(1, blobs, num_steps=6)
+    undisturbed, leases, backend = FakeLeases([job]), FakeLeases([job]), FakeBackend({"tdnet_step": fourth_call})
+    run_until_idle(undisturbed, blobs, FakeBackend())
+
+    run_until_idle(leases, blobs, backend)
+
+    assert leases.succeeded[job.id].files == undisturbed.succeeded[job.id].files
+    # The one that failed, and one of zeros to see whether the device can do anything at all.
+    assert len([graph for graph, _ in backend.calls if graph == "tdnet_step"]) == 6 + 2
+
+
+def test_worker_when_something_happens_at_a_step_then_it_is_heard_before_the_next(blobs: FileBlobs) -> None:
+    def fourth_call(rows: int, index: int) -> None:
+        if index == 3:
+            worker.stop()
+
+    leases, backend = FakeLeases([a_job(1, blobs, num_steps=50)]), FakeBackend({"tdnet_step": fourth_call})
+    worker = a_worker(leases, blobs, backend, drain_seconds=0)
+
+    worker.run()
+
+    assert len([graph for graph, _ in backend.calls if graph == "tdnet_step"]) == 4
+    assert len(leases.released) == 1
+
+
 def test_worker_when_a_graph_answers_too_late_once_then_the_job_still_succeeds(blobs: FileBlobs) -> None:
     def first_call(rows: int, index: int) -> None:
         if index == 0:

@@ -66,6 +66,39 @@ def test_scheduler_when_a_job_joins_then_it_catches_up_and_steps_mix() -> None:
     ]
 
 
+def test_scheduler_when_nobody_is_left_out_then_a_batch_goes_on_for_as_many_steps_as_each_has() -> None:
+    shell = a_shell(max_batch=2)
+    shell.arrive("a", 5, skipped=ENCODERS)
+    shell.arrive("b", 3, skipped=ENCODERS)
+    conditions, steps = *shell.act(), *shell.finish()
+    assert [action.num_steps for action in (conditions, steps) if isinstance(action, RunBatch)] == [1, 3]
+    shell.arrive("c", 2, skipped=ENCODERS)
+    assert shapes(shell.finish(2)) == [(Stage.CONDITION, "c0")]
+    assert shapes(shell.finish()) == [(Stage.DENOISE, "a2 b2")]
+    assert shell.running.num_steps == 1
+
+
+@pytest.mark.parametrize("is_shortest_first", [False, True])
+@pytest.mark.parametrize("num_steps", range(2, 7))
+def test_scheduler_when_steps_were_taken_in_one_batch_then_it_goes_on_as_after_single_ones(
+    num_steps: int, is_shortest_first: bool
+) -> None:
+    def later_batches(*steps_at_once: int) -> list[Action]:
+        shell = CheckedShell(BatchPolicy(2, 4, is_shortest_first=is_shortest_first))
+        shell.arrive("a", 9, skipped=ENCODERS)
+        shell.arrive("b", 6, skipped=ENCODERS)
+        shell.act()
+        shell.finish()
+        for steps in steps_at_once:
+            shell.finish(steps)
+        # With these, who goes first depends on who came and was served when.
+        shell.arrive("c", 5, skipped=ENCODERS)
+        shell.arrive("d", 4, skipped=ENCODERS)
+        return shell.finish_all()
+
+    assert later_batches(num_steps) == later_batches(*[1] * num_steps)
+
+
 def test_scheduler_when_jobs_need_different_encoders_then_they_share_what_they_can() -> None:
     shell = a_shell()
     shell.arrive("a", 1, skipped=frozenset({Stage.ENCODE_SOURCE}))

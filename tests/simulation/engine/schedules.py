@@ -133,11 +133,13 @@ class Device:
         if random and random.random() < 0.05:
             end = random.choice((self._images.cancel, self._images.lose))
             end(random.choice(self._flights), 0.0)
-        self._executor.run(action)
-        for row in action.rows:
-            if action.stage in (Stage.DENOISE, Stage.DENOISE_LOW):
-                self.steps.setdefault(row.job_id, []).append(row.step_index)
-        self.scheduler.handle(BatchFinished(action.batch_id), 0.0)
+        num_steps = random.randint(1, action.num_steps) if random else action.num_steps
+        for step in range(num_steps):
+            self._executor.run(action, step)
+            for row in action.rows:
+                if action.stage in (Stage.DENOISE, Stage.DENOISE_LOW):
+                    self.steps.setdefault(row.job_id, []).append(row.step_index + step)
+        self.scheduler.handle(BatchFinished(action.batch_id, num_steps), 0.0)
         self._images.follow(action, 0.0)
 
     def _vacate(self, action: EndJob | CancelJob | ReleaseJob | DropJob) -> None:
