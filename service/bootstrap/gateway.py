@@ -30,7 +30,7 @@ from service.bootstrap.access import open_key_ring, shows_docs
 from service.bootstrap.backend import served_model
 from service.bootstrap.http_server import draining_server, listen
 from service.bootstrap.persons import PersonFinding
-from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
+from service.bootstrap.process import VERSION, share_the_interpreter, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
 from service.bootstrap.stores import open_stores
 from service.bootstrap.tracing import open_tracer
@@ -71,6 +71,7 @@ def run_gateway(settings: Settings) -> None:
         StorageError: the queue or the picture store does not answer.
     """
     stop_quietly_on_sigterm()
+    share_the_interpreter()
     configure_logs("gateway", settings.log_level, settings.log_format)
     tracer = open_tracer(settings.tracing, "gateway")
     model = served_model(settings)

@@ -1,7 +1,6 @@
 """The worker's process."""
 
 import signal
-import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from service.adapters.redis_leases import RedisJobLeases
 from service.adapters.redis_vectors import RedisVectorCache
 from service.adapters.redis_workers import RedisWorkerAnnouncements
 from service.bootstrap.backend import measure, open_backend
-from service.bootstrap.process import VERSION, stop_quietly_on_sigterm
+from service.bootstrap.process import VERSION, share_the_interpreter, stop_quietly_on_sigterm
 from service.bootstrap.queue import prepare_queue, queue_policy
 from service.bootstrap.stores import open_stores
 from service.bootstrap.tracing import open_tracer
@@ -28,8 +27,6 @@ from service.telemetry.metrics import WorkerMetrics
 from service.telemetry.ops_server import OpsServer
 from xmdpt.spec import VARIANTS
 
-_SWITCH_INTERVAL_SECONDS = 0.0005
-
 
 def run_worker(settings: Settings) -> None:
     """Run jobs until SIGTERM or SIGINT, then drain; a second signal hands everything back at once.
@@ -42,9 +39,7 @@ def run_worker(settings: Settings) -> None:
     """
     began = time.monotonic()
     stop_quietly_on_sigterm()
-    # The device's thread comes back from each call and wants the interpreter at once: the default lets any other thread
-    # keep it for up to 5 ms.
-    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
+    share_the_interpreter()
     configure_logs("worker", settings.log_level, settings.log_format)
     tracer = open_tracer(settings.tracing, "worker")
     own, policy = settings.worker, queue_policy(settings)
