@@ -68,7 +68,7 @@ class Effort:
     warm_up_jobs: int
 
 
-FULL = Effort(30, 5, 32, 48, LOADS, 60, 30.0, 20.0, 30.0, 24, 1200, 4, 6.0, 3, 24)
+FULL = Effort(60, 5, 32, 48, LOADS, 60, 30.0, 20.0, 30.0, 24, 1200, 4, 6.0, 3, 24)
 QUICK = Effort(1, 1, 4, 4, (SHOWN_LOAD,), 2, 3.0, 2.0, 20.0, 4, 8, 1, 2.0, 1, 2)
 
 
