@@ -5,6 +5,7 @@ The arrays are `service.engine.executor`'s; which rows run is the scheduler's ch
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from service.domain.errors import BackendError, BackendUnavailableError, ResourceExhaustedError
@@ -62,21 +63,21 @@ class BatchRunner:
         in_batch = [self._images.flight(row.job_id) for row in batch.rows]
         for flight in in_batch:
             flight.stage = batch.stage
-        seconds, failed = list[float](), None
+        if batch.stage in STEPS or batch.stage is Stage.SAMPLE:
+            self._metrics.begin_steps(len(in_batch))
+        seconds = list[float]()
         while len(seconds) < batch.num_steps and (not seconds or may_go_on()):
-            started = time.monotonic()
-            failed = self._run_step(batch, len(seconds), in_batch)
-            if failed:
-                break
-            seconds.append(time.monotonic() - started)
-            if batch.stage in STEPS:
-                self._advance(batch, len(seconds), in_batch)
+            outcome = self._run_step(batch, len(seconds), in_batch)
+            if isinstance(outcome, BatchFailed):
+                self._account(batch, in_batch, seconds)
+                return replace(outcome, num_steps=len(seconds))
+            seconds.append(outcome)
+            self._advance(batch, len(seconds), in_batch, outcome)
         self._account(batch, in_batch, seconds)
-        # A later step that has failed is tried again: as the first one of its batch.
-        return BatchFinished(batch.batch_id, len(seconds)) if seconds or not failed else failed
+        return BatchFinished(batch.batch_id, len(seconds))
 
-    def _run_step(self, batch: RunBatch, step: int, in_batch: list[Flight]) -> BatchFailed | None:
-        """One of the steps, from 0 on; of a batch of another stage the only one."""
+    def _run_step(self, batch: RunBatch, step: int, in_batch: list[Flight]) -> float | BatchFailed:
+        """One of the steps, from 0 on; of a batch of another stage the only one. Returns how long it took."""
         started = time.monotonic()
         try:
             self._executor.run(batch, step)
@@ -90,8 +91,9 @@ class BatchRunner:
             with traced_lines(_only_trace(in_batch)):
                 self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(in_batch))
             return BatchFailed(batch.batch_id, JobFailure("internal_error", "the worker met an unexpected error"))
-        self._trace(batch, in_batch, time.monotonic() - started)
-        return None
+        seconds = time.monotonic() - started
+        self._trace(batch, in_batch, seconds)
+        return seconds
 
     def encode(self, wish: Wish) -> F32 | None:
         """The vector [D] of a picture that no job needs yet, None if there is none: its job will find out why."""
@@ -136,8 +138,12 @@ class BatchRunner:
             spans = [flight.span for flight in dict.fromkeys(flights) if flight.span is not None]
             self._tracer.note_batch(batch.stage, len(batch.rows), spans, seconds, error)
 
-    def _advance(self, batch: RunBatch, num_steps: int, flights: list[Flight]) -> None:
+    def _advance(self, batch: RunBatch, num_steps: int, flights: list[Flight], seconds: float) -> None:
         """So many steps of the batch are done, one more than before: who looks at the flights sees it at once."""
+        for flight in dict.fromkeys(flights):  # once, however many of its pictures shared it
+            flight.spend(batch.stage, seconds)
+        if batch.stage not in STEPS:
+            return
         for flight, row in zip(flights, batch.rows, strict=True):
             flight.advance(1)
             if flight.job.request.output.preview_every_steps and self._images.is_first(row.job_id):
@@ -150,8 +156,6 @@ class BatchRunner:
             return
         for each in seconds:
             self._metrics.batch_seconds[batch.stage].observe(each)
-        for flight in dict.fromkeys(flights):  # once, however many of its pictures shared it
-            flight.spend(batch.stage, sum(seconds))
         match batch.stage:
             case Stage.ENCODE_SOURCE | Stage.ENCODE_POSE:
                 is_source = batch.stage is Stage.ENCODE_SOURCE

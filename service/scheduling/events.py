@@ -61,19 +61,21 @@ class BatchFinished:
 
 @dataclass(frozen=True)
 class BatchFailed:
-    """A batch raised at its first step; its rows stand where they stood before it.
+    """A batch raised; its rows stand where they stood before the step that did.
 
     Attributes:
         batch_id: which one.
         failure: why, as it would be told to the client.
         is_out_of_memory: a smaller batch may fit.
         is_device_gone: no batch could have run, so that this is no attempt of its jobs.
+        num_steps: how many of its steps were taken before, 0 to one less than the batch's own.
     """
 
     batch_id: int
     failure: JobFailure
     is_out_of_memory: bool = False
     is_device_gone: bool = False
+    num_steps: int = 0
 
 
 @dataclass(frozen=True)

@@ -143,9 +143,9 @@ class Scheduler:
         if batch is None or batch.batch_id != event.batch_id:
             return
         self._running = None
-        if isinstance(event, BatchFinished):
+        if event.num_steps:
             self._finish(batch, event.num_steps)
-        else:
+        if isinstance(event, BatchFailed):
             self._fail(batch, event)
 
     def _finish(self, batch: RunBatch, num_steps: int) -> None:
@@ -160,6 +160,9 @@ class Scheduler:
             self._limits[batch.stage] = min(len(batch.rows) + 1, self._most_rows(batch.stage))
 
     def _fail(self, batch: RunBatch, event: BatchFailed) -> None:
+        if event.num_steps:
+            # The step that failed would have been one more batch.
+            self._last_batch_id += 1
         if event.is_device_gone:
             return
         jobs = [self._jobs[row.job_id] for row in batch.rows]

@@ -246,7 +246,7 @@ class WorkerMetrics(_ProcessMetrics):
         )
         self.stage_seconds = Histogram(
             "xmdpt_stage_duration_seconds",
-            "One run of a stage: a batch for the graphs, a picture for decode_input and encode_output",
+            "One run of a stage: a call for all rows of a graph's batch, a picture for decode_input and encode_output",
             ["stage"],
             buckets=_STAGE_SECONDS,
             registry=self.registry,
@@ -310,10 +310,13 @@ class WorkerMetrics(_ProcessMetrics):
                 self.cache_requests.labels(kind, result)
 
     def count_steps(self, num_rows: int, num_steps: int) -> None:
-        """So many rows have shared so many denoising steps."""
+        """So many rows have shared so many denoising steps; see `begin_steps`."""
         for _ in range(num_steps):
             self.step_batch_rows.observe(num_rows)
         self.steps.inc(num_rows * num_steps)
+
+    def begin_steps(self, num_rows: int) -> None:
+        """So many rows take denoising steps together from now on."""
         self.step_batch_occupancy.set(num_rows / self._max_rows)
 
     def rest(self) -> None:

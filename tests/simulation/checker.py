@@ -75,7 +75,7 @@ class Checker:
 
     def see_event(self, event: Event) -> None:
         """Called with every event that the scheduler is told."""
-        self.is_undisturbed &= isinstance(event, BatchFinished)
+        self.is_undisturbed &= isinstance(event, BatchFinished | BatchFailed)
         match event:
             case JobArrived() if event.job_id not in self.jobs:
                 encoders = {Stage.ENCODE_SOURCE, Stage.ENCODE_POSE} - event.skipped
@@ -96,9 +96,10 @@ class Checker:
                 batch = self.running
                 if batch is not None and batch.batch_id == event.batch_id:
                     self.running = None
-                    if isinstance(event, BatchFinished):
+                    if event.num_steps:
                         self._see_finish(batch, event.num_steps)
-                    else:
+                    if isinstance(event, BatchFailed):
+                        self.last_batch_id += event.num_steps > 0
                         self._see_failure(batch, event)
             case _:
                 pass

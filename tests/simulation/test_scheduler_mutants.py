@@ -151,7 +151,12 @@ class TakesMemoryForAFault(_RewritesEvents):
 
 class TakesFailureForProgress(_RewritesEvents):
     def _rewrite(self, event: Event) -> Event | None:
-        return BatchFinished(event.batch_id) if isinstance(event, BatchFailed) else event
+        return BatchFinished(event.batch_id, event.num_steps + 1) if isinstance(event, BatchFailed) else event
+
+
+class ForgetsStepsBeforeAFailure(_RewritesEvents):
+    def _rewrite(self, event: Event) -> Event | None:
+        return replace(event, num_steps=0) if isinstance(event, BatchFailed) else event
 
 
 class BlamesCompany(Scheduler):
@@ -344,6 +349,7 @@ MUTANTS = [
         (SkipsAStep, Execution.STEPWISE),
         (StepsOnBesideOthers, Execution.STEPWISE),
         (CountsOneStepOfMany, Execution.STEPWISE),
+        (ForgetsStepsBeforeAFailure, Execution.STEPWISE),
         (MixesStepCounts, Execution.WHOLE_LOOP),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else value,

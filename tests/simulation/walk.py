@@ -126,15 +126,16 @@ def _arrive(shell: CheckedShell, number: int) -> None:
 
 
 def _end_batch(shell: CheckedShell, kind: Kind, number: int) -> None:
-    batch, batch_id = shell.running, shell.running.batch_id
+    batch_id = shell.running.batch_id
+    # What happens between two steps ends their batch.
+    most_steps = shell.running.num_steps if shell.checker.is_undisturbed else 1
+    num_before = number // 8 % most_steps
     match kind:
         case Kind.FAIL:
-            shell.tell(BatchFailed(batch_id, FAULT))
+            shell.tell(BatchFailed(batch_id, FAULT, num_steps=num_before))
         case Kind.RUN_OUT_OF_MEMORY:
-            shell.tell(BatchFailed(batch_id, OUT_OF_MEMORY, is_out_of_memory=True))
+            shell.tell(BatchFailed(batch_id, OUT_OF_MEMORY, is_out_of_memory=True, num_steps=num_before))
         case Kind.LOSE_DEVICE:
-            shell.tell(BatchFailed(batch_id, FAULT, is_device_gone=True))
+            shell.tell(BatchFailed(batch_id, FAULT, is_device_gone=True, num_steps=num_before))
         case _:
-            # What happens between two steps ends their batch.
-            most_steps = batch.num_steps if shell.checker.is_undisturbed else 1
-            shell.tell(BatchFinished(batch_id, 1 + number // 8 % most_steps))
+            shell.tell(BatchFinished(batch_id, num_before + 1))

@@ -95,7 +95,8 @@ def test_worker_when_its_model_has_no_low_precision_then_a_draft_is_exact_and_fa
     assert "tdnet_step_low" not in dict(backend.calls)
 
 
-def test_worker_when_one_row_is_not_finite_then_only_its_job_fails(blobs: FileBlobs) -> None:
+@pytest.mark.parametrize("output", ["latents", "denoised"])
+def test_worker_when_one_row_is_not_finite_then_only_its_job_fails(blobs: FileBlobs, output: str) -> None:
     jobs = [a_job(number, blobs) for number in (1, 2, 3)]
     leases = FakeLeases(jobs)
 
@@ -104,7 +105,8 @@ def test_worker_when_one_row_is_not_finite_then_only_its_job_fails(blobs: FileBl
             moved, denoised = super().denoise_step(
                 latents, previous_denoised, condition, timestep, guidance, coefficients
             )
-            moved[condition[:, 0] == 2 - 4] = np.nan  # photo 2, skeleton 4
+            poisoned = moved if output == "latents" else denoised
+            poisoned[condition[:, 0] == 2 - 4] = np.nan  # photo 2, skeleton 4
             return moved, denoised
 
     run_until_idle(leases, blobs, PoisonedByOne())
@@ -151,6 +153,52 @@ def test_worker_when_a_step_raises_once_then_it_alone_is_taken_again(blobs: File
     assert leases.succeeded[job.id].files == undisturbed.succeeded[job.id].files
     # The one that failed, and one of zeros to see whether the device can do anything at all.
     assert len([graph for graph, _ in backend.calls if graph == "tdnet_step"]) == 6 + 2
+
+
+def test_worker_when_the_device_goes_at_a_later_step_then_it_is_not_asked_again(blobs: FileBlobs) -> None:
+    def fourth_call(rows: int, index: int) -> None:
+        if index == 3:
+            raise BackendUnavailableError("scripted")
+
+    leases, backend = FakeLeases([a_job(1, blobs, num_steps=6)]), FakeBackend({"tdnet_step": fourth_call})
+    worker = a_worker(leases, blobs, backend)
+
+    with pytest.raises(BackendUnavailableError):
+        worker.run()
+
+    assert len([graph for graph, _ in backend.calls if graph == "tdnet_step"]) == 4
+    assert len(leases.released) == 1
+
+
+def test_worker_when_a_later_step_keeps_failing_then_the_job_has_as_many_attempts_as_at_the_first(
+    blobs: FileBlobs,
+) -> None:
+    def fourth_step(rows: int, index: int) -> None:
+        # Every second call is of zeros, to see whether the device can do anything at all.
+        if index >= 3 and index % 2:
+            raise BackendError("backend_error", "scripted")
+
+    job = a_job(1, blobs, num_steps=6)
+    leases, backend = FakeLeases([job]), FakeBackend({"tdnet_step": fourth_step})
+
+    run_until_idle(leases, blobs, backend)
+
+    assert list(leases.failed) == [job.id]
+    assert len([graph for graph, _ in backend.calls if graph == "tdnet_step"]) == 3 + 2 * 3
+
+
+def test_worker_when_the_drain_time_is_over_between_steps_then_the_job_goes_back(blobs: FileBlobs) -> None:
+    def slow(rows: int, index: int) -> None:
+        if index == 3:
+            worker.stop()
+        threading.Event().wait(0.01)
+
+    leases, backend = FakeLeases([a_job(1, blobs, num_steps=250)]), FakeBackend({"tdnet_step": slow})
+    worker = a_worker(leases, blobs, backend, drain_seconds=0.2)
+
+    worker.run()
+
+    assert len(leases.released) == 1
 
 
 def test_worker_when_something_happens_at_a_step_then_it_is_heard_before_the_next(blobs: FileBlobs) -> None:

@@ -159,7 +159,7 @@ def test_occupancy_when_steps_run_and_end_then_it_is_that_of_the_last_one() -> N
     metrics = WorkerMetrics("test")
     metrics.tell_capacity(Capacity(StepCurve([(1, 0.1)]), {}, Execution.STEPWISE, max_batch=8, num_slots=8))
 
-    metrics.count_steps(6, 1)
+    metrics.begin_steps(6)
 
     assert sample(metrics.registry, "step_batch_occupancy_ratio") == 0.75
     metrics.rest()
