@@ -13,7 +13,7 @@ from tests.fakes.event_stream import Event, Stream
 from tests.fakes.real_queue import QueueEdge, queue_edge
 from tests.fakes.redis_process import RedisProcess
 
-NUM_CLIENTS = 40
+NUM_CLIENTS = 16
 
 
 @pytest.fixture

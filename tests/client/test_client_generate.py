@@ -172,7 +172,7 @@ def test_generate_when_it_takes_too_long_then_the_job_goes_on(call: Call, url: s
 
 
 def test_job_when_submitted_then_it_is_waited_for_and_fetched(call: Call, url: str) -> None:
-    submitted = call(url, "submit", PHOTO, POSE, steps=30, seed=2)
+    submitted = call(url, "submit", PHOTO, POSE, steps=150, seed=2)
     with pytest.raises(JobStateError, match=r"no picture \(not_finished\)"):
         call(url, "result", submitted.id)
 

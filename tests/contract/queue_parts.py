@@ -5,9 +5,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 import redis
 
+from service.adapters import redis_leases
 from service.adapters.queue_functions import load_functions
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_intake import RedisJobIntake
@@ -18,7 +20,6 @@ from service.adapters.redis_upkeep import RedisJobUpkeep
 from service.ports.queue import Enqueued
 from tests.unit.builders import a_job_id, a_new_job
 
-# A heartbeat may take a seventh of it, on a busy computer too.
 LEASE_SECONDS = 1.0
 # Waits in a row: a waiter that only polled would take a second for each.
 ROUNDS = 5
@@ -66,9 +67,13 @@ class Queue:
 
 
 @asynccontextmanager
-async def open_queue(url: str, policy: QueuePolicy = POLICY) -> AsyncIterator[Queue]:
-    """Empty the server, load the functions, and close everything in the end."""
-    with connect(url) as client:
+async def open_queue(url: str, policy: QueuePolicy = POLICY, heartbeat_of_lease: float = 60) -> AsyncIterator[Queue]:
+    """Empty the server, load the functions, and close everything in the end.
+
+    Unless told otherwise a heartbeat is answered in time if any call is: leases here are so short that a busy computer
+    would miss the part of them in which it should be.
+    """
+    with connect(url) as client, patch.object(redis_leases, "_HEARTBEAT_OF_LEASE", heartbeat_of_lease):
         client.flushall()
         load_functions(client)
         keys = RedisKeys()

@@ -5,10 +5,13 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from service.adapters import redis_intake, redis_leases, redis_server
 from service.adapters.redis_keys import RedisKeys
+from service.adapters.redis_server import connect, connect_async
 from service.adapters.redis_upkeep import RedisJobUpkeep
 from service.domain.job import DEFAULT_TENANT, ClaimedJob, JobFailure, JobStatus, Priority, Progress
 from tests.contract.queue_parts import POLICY, Queue, open_queue
@@ -53,6 +56,8 @@ async def test_claim_when_a_request_is_of_a_newer_version_then_its_job_waits_unh
 
     (other,) = queue.leases.claim(2, 0)
     assert other.id == a_job_id(2)
+    # Its lease must not end meanwhile.
+    assert queue.leases.succeed(other.id, a_result(other.fence)) == "succeeded"
     told = queue.client.xlen("{xmdpt}:events")
     for _ in range(POLICY.max_failures + POLICY.max_deliveries):
         assert queue.client.hmget(key, "state", "deliveries", "failures") == ["delayed", "0", "0"]
@@ -180,12 +185,10 @@ async def test_claim_when_a_deadline_has_passed_then_the_job_has_failed(queue: Q
 
 
 async def test_deadline_when_it_passes_at_work_then_the_worker_is_told_and_the_job_fails(queue: Queue) -> None:
-    await queue.intake.enqueue(replace(a_new_job(1), deadline_seconds=0.2))
+    await queue.intake.enqueue(replace(a_new_job(1), deadline_seconds=60))
     (job,) = queue.leases.claim(1, 0)
-    found = await queue.intake.read(job.id)
-    assert found is not None
-    assert found.deadline_at is not None
-    wait_until_the_server_says(queue, found.deadline_at)
+    # As if the minute were over: one that is short enough to wait for may end before a busy computer has claimed.
+    assert queue.client.hset(RedisKeys().job(job.id), "deadline_ms", 1) == 0
 
     assert queue.leases.heartbeat({job.id: (job.fence, Progress())}) == {job.id: "cancel"}
     assert await status_of(queue, 1) is JobStatus.RUNNING
@@ -212,20 +215,27 @@ async def test_cancel_when_the_job_runs_then_its_worker_is_told_and_ends_it(queu
     assert await status_of(queue, 1) is JobStatus.CANCELLED
 
 
-async def test_cancel_when_it_races_the_finish_then_one_wins_and_all_agree(queue: Queue) -> None:
-    numbers = range(1, POLICY.max_live + 1)
-    await queue.submit(*numbers)
-    jobs = queue.leases.claim(len(numbers), 0)
+async def test_cancel_when_it_races_the_finish_then_one_wins_and_all_agree(
+    server: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 50 connections opened in one go by a starved process take longer than a caller may wait; that is not asked here.
+    monkeypatch.setattr(redis_server, "CONNECT_TIMEOUT_SECONDS", 60)
+    monkeypatch.setattr(redis_intake, "connect_async", partial(connect_async, call_timeout_seconds=60))
+    monkeypatch.setattr(redis_leases, "connect", lambda url, *_: connect(url, 60))
+    async with open_queue(server.url) as queue:
+        numbers = range(1, POLICY.max_live + 1)
+        await queue.submit(*numbers)
+        jobs = queue.leases.claim(len(numbers), 0)
 
-    async def race(job: ClaimedJob) -> tuple[str, str, JobStatus | None]:
-        finished, cancelled = await asyncio.gather(
-            asyncio.to_thread(queue.leases.succeed, job.id, a_result(job.fence)),
-            queue.intake.cancel(job.id, DEFAULT_TENANT),
-        )
-        found = await queue.intake.read(job.id)
-        return finished, cancelled, found.status if found else None
+        async def race(job: ClaimedJob) -> tuple[str, str, JobStatus | None]:
+            finished, cancelled = await asyncio.gather(
+                asyncio.to_thread(queue.leases.succeed, job.id, a_result(job.fence)),
+                queue.intake.cancel(job.id, DEFAULT_TENANT),
+            )
+            found = await queue.intake.read(job.id)
+            return finished, cancelled, found.status if found else None
 
-    outcomes = await asyncio.gather(*(race(job) for job in jobs))
+        outcomes = await asyncio.gather(*(race(job) for job in jobs))
 
     assert set(outcomes) <= {
         ("succeeded", "succeeded", JobStatus.SUCCEEDED),
@@ -332,8 +342,8 @@ async def test_lease_when_its_worker_is_silent_then_another_gets_the_job_and_the
 
 
 async def test_lease_when_its_worker_reports_then_it_outlives_its_length(server: RedisProcess) -> None:
-    # Each of many heartbeats must be answered within a seventh of the lease, on a busy computer too.
-    async with open_queue(server.url, replace(POLICY, lease_seconds=2.0)) as queue:
+    # On a busy computer, too, each of many heartbeats must come within the lease that the one before it has renewed.
+    async with open_queue(server.url, replace(POLICY, lease_seconds=4.0)) as queue:
         await queue.submit(1)
         (job,) = queue.leases.claim(1, 0)
         first_end = queue.client.zscore("{xmdpt}:leases", job.id)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.adapters import redis_leases
 from service.adapters.redis_server import CALL_TIMEOUT_SECONDS
 from service.domain.errors import StorageError
 from service.domain.job import DEFAULT_TENANT, JobFailure, JobStatus, Progress
@@ -98,19 +99,20 @@ async def test_calls_when_the_server_is_silent_then_each_says_so_in_time_and_lat
 
 
 async def test_heartbeat_when_the_server_is_silent_then_a_short_lease_is_given_up_before_other_calls(
-    queue: Queue, process: RedisProcess
+    process: RedisProcess,
 ) -> None:
-    await queue.submit(1)
-    (job,) = queue.leases.claim(1, 0)
-    queue.leases.heartbeat({job.id: (job.fence, Progress())})
-    os.kill(process.process.pid, signal.SIGSTOP)
-    calls = {name: asyncio.ensure_future(calls_of(queue)[name]()) for name in ("claim", "release", "heartbeat")}
+    async with open_queue(process.url, heartbeat_of_lease=redis_leases._HEARTBEAT_OF_LEASE) as queue:
+        await queue.submit(1)
+        (job,) = queue.leases.claim(1, 0)
+        queue.leases.heartbeat({job.id: (job.fence, Progress())})
+        os.kill(process.process.pid, signal.SIGSTOP)
+        calls = {name: asyncio.ensure_future(calls_of(queue)[name]()) for name in ("claim", "release", "heartbeat")}
 
-    over, _ = await asyncio.wait(calls.values(), return_when=asyncio.FIRST_COMPLETED)
+        over, _ = await asyncio.wait(calls.values(), return_when=asyncio.FIRST_COMPLETED)
 
-    assert over == {calls["heartbeat"]}
-    results = await asyncio.gather(*calls.values(), return_exceptions=True)
-    assert [type(result) for result in results] == 3 * [StorageError]
+        assert over == {calls["heartbeat"]}
+        results = await asyncio.gather(*calls.values(), return_exceptions=True)
+        assert [type(result) for result in results] == 3 * [StorageError]
 
 
 async def test_server_when_killed_and_started_again_then_every_job_is_where_it_was(

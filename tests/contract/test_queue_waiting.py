@@ -133,7 +133,10 @@ async def test_wait_for_end_when_the_job_ends_while_it_is_looked_at_then_no_othe
         assert (await task).status is JobStatus.SUCCEEDED
 
 
-async def test_wait_for_end_when_the_job_ends_then_it_is_told_as_a_look_would_find_it(queue: Queue) -> None:
+async def test_wait_for_end_when_the_job_ends_then_it_is_told_as_a_look_would_find_it(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.adapters.redis_intake._POLL_SECONDS", 20)
     await queue.submit(1)
     queue.client.config_resetstat()
     task = await queue.waiter(1)

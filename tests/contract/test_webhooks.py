@@ -194,7 +194,7 @@ async def test_receiver_when_it_hangs_then_it_delays_no_other_one(desk: Desk) ->
 
 
 async def test_receiver_when_it_hangs_then_it_is_left_after_its_time_and_called_again(desk: Desk) -> None:
-    async with running_receiver([HANG]) as receiver, desk.dispatching(timeout_seconds=0.1):
+    async with running_receiver([HANG]) as receiver, desk.dispatching(timeout_seconds=1.0):
         await desk.submit(receiver, events=[WebhookEvent.JOB_SUCCEEDED])
         desk.succeed()
         await receiver.until(lambda: desk.counted("delivered") == 1)

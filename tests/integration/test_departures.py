@@ -56,7 +56,7 @@ def num_live(service: RunningService) -> int:
 def test_clients_when_a_hundred_hang_up_then_all_slots_are_free_and_other_pictures_are_as_ever(
     service: RunningService, photo: bytes, pose: dict
 ) -> None:
-    bystander = service.submit(photo, pose, seed=7, steps=60)
+    bystander = service.submit(photo, pose, seed=7, steps=150)
     body, content_type = a_body(service, photo, pose, steps=250)
     connections = [hang_up(service, body, content_type) for _ in range(NUM_CLIENTS)]
     wait_until(lambda: num_live(service) == NUM_CLIENTS + 1, 60, "all requests are accepted")
@@ -67,7 +67,7 @@ def test_clients_when_a_hundred_hang_up_then_all_slots_are_free_and_other_pictur
     wait_until(lambda: num_live(service) <= 1, 30, "every job of theirs has ended")
     ended = service.ended(bystander["id"])
     assert ended["status"] == "succeeded"
-    params = SamplingParams(seed=7, num_steps=60)
+    params = SamplingParams(seed=7, num_steps=150)
     source = service.client.get(ended["urls"]["result"]).content
     assert (pixels(source) == expected_picture(decoded(photo), skeleton_of(pose), params)).all()
     cancelled = service.metric("xmdpt_jobs_total", '{state="cancelled"}')

@@ -18,7 +18,7 @@ SLOW = {"XMDPT_BACKEND": "simulated", "XMDPT_SIMULATED__STEP_MS": "80", "XMDPT_S
 def test_gateway_when_told_to_stop_then_it_says_so_until_the_last_answer_and_ends_with_status_0(tmp_path: Path) -> None:
     with lone_gateway(tmp_path) as gateway, ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(
-            gateway.client.post, "/v1/generate", json=GOOD_BODY, headers={"Prefer": "wait=3", "Idempotency-Key": "k"}
+            gateway.client.post, "/v1/generate", json=GOOD_BODY, headers={"Prefer": "wait=8", "Idempotency-Key": "k"}
         )
         wait_until(lambda: gateway.client.get("/v1/jobs").json()["data"], 20, "the job is accepted")
         gateway.process.send_signal(signal.SIGTERM)

@@ -24,7 +24,7 @@ def test_service_when_jobs_are_followed_erased_and_interrupted_then_each_stream_
     tmp_path: Path, photo: bytes, pose: dict
 ) -> None:
     with running_service(tmp_path, **SLOW) as service:
-        short = service.submit(photo, pose, steps=40)
+        short = service.submit(photo, pose, steps=100)
         with service.client.stream("GET", short["urls"]["events"]) as response:
             told = kinds(list(response.iter_lines()))
 

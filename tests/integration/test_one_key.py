@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -63,17 +64,24 @@ def call_at_once(service: RunningService, path: str, **call: Any) -> list[httpx.
         with httpx.Client(base_url=service.client.base_url, timeout=60) as client:
             client.get("/livez")
             barrier.wait(60)
-            # Jobs and batches have their keys in common.
-            return client.post(path, headers={"Idempotency-Key": path}, **call)
+            give_up_at = time.monotonic() + 60
+            while True:
+                # Jobs and batches have their keys in common.
+                answer = client.post(path, headers={"Idempotency-Key": path}, **call)
+                # A queue that all ask at once may be too slow for one of them, who then asks again: that is what the
+                # key is for.
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > give_up_at:
+                    return answer
+                time.sleep(float(answer.headers["Retry-After"]))
 
     with ThreadPoolExecutor(NUM_CALLERS) as callers:
         return list(callers.map(send, range(NUM_CALLERS)))
 
 
 def only_id(answers: list[httpx.Response]) -> str:
-    """What all answers name; one of them says that it is new."""
+    """What all answers name; one of them says that it is new, unless that one was lost and asked for again."""
     assert [answer.status_code for answer in answers] == [httpx.codes.ACCEPTED] * NUM_CALLERS
-    assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
+    assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) <= 1
     (found,) = {answer.json()["id"] for answer in answers}
     return found
 

@@ -19,6 +19,7 @@ from tests.integration.processes import RunningService, multipart, running_servi
 
 SIMULATED = {
     "XMDPT_BACKEND": "simulated",
+    "XMDPT_SIMULATED__STEP_MS": "20",
     "XMDPT_WORKER__EXECUTION": "stepwise",
     "XMDPT_WORKER__MAX_SLOTS": "4",
     "XMDPT_WEBHOOKS__DEVELOPMENT": "true",
@@ -264,7 +265,7 @@ def test_job_when_its_worker_is_killed_then_the_second_attempt_is_in_the_same_tr
 ) -> None:
     quick = {"XMDPT_QUEUE__LEASE_SECONDS": "2", "XMDPT_WORKER__HEARTBEAT_SECONDS": "0.1"}
     with running_collector() as collector:
-        settings = SIMULATED | quick | {"XMDPT_TRACING__ENDPOINT": collector.url, "XMDPT_SIMULATED__STEP_MS": "10"}
+        settings = SIMULATED | quick | {"XMDPT_TRACING__ENDPOINT": collector.url, "XMDPT_SIMULATED__STEP_MS": "40"}
         with running_service(tmp_path, **settings) as service:
             traced = Traced(service, collector, person, pose)
             caller = traced.caller()

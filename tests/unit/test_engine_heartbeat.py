@@ -70,8 +70,8 @@ def test_heartbeat_when_the_queue_is_silent_then_the_job_is_given_up_before_its_
     lab.set_up(lease_seconds=0.5)
     lab.heartbeat.start()
     flight = a_flight()
-    lab.heartbeat.track(flight)
     tracked_at = time.monotonic()
+    lab.heartbeat.track(flight)
     until(lambda: lab.lost)
     # Not at the first silence: 0.8 of the lease is the patience.
     assert time.monotonic() - tracked_at >= 0.8 * 0.5 - 0.01
