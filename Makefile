@@ -95,7 +95,7 @@ triton: $(BIN)/python  ## install and start a real Triton on a model repository,
 image-test: $(DEV)  ## build the images, and run them by compose, in a Docker engine of its own (root, Debian): minutes
 	$(BIN)/python -m pytest tests/deployment/image --image
 
-bench: $(DEV)  ## how fast the graphs are, as ratios; report in build/bench/ (BENCH="--only B1", "--page docs/benchmarks.md")
+bench: $(DEV)  ## how fast the graphs are, as ratios; report in build/bench/ (BENCH="--only B1", "--page docs/benchmarks.md"; the engine: BENCH=--engine)
 	$(BIN)/python -m benchmarks $(BENCH)
 
 bench-compare: $(DEV)  ## the same benchmarks on another commit and here, in turns; report in build/bench-compare/ (BASE=main BENCH="--only B5 B9")

@@ -22,14 +22,14 @@ benchmarks of a GPU, by --only:
 {gpu_titles}
 
 examples:
-  python -m benchmarks                                        # all of the graphs, some minutes
+  python -m benchmarks                                        # all of the graphs, twenty minutes
   python -m benchmarks --engine                               # all of the engine, half an hour
   python -m benchmarks --only B1 B5
   python -m benchmarks --quick                                # does everything run? seconds; the figures mean nothing
   python -m benchmarks --page docs/benchmarks.md
   python -m benchmarks --engine --page docs/engine.md
   python -m benchmarks --only B11 B12                         # on a GPU; without one it says so and measures nothing
-  python -m benchmarks --only B11 B12 --device cpu --size demo --quick
+  python -m benchmarks --only B11 B12 --device cpu --size tiny --quick
 
 exit status: 0 measured, whether targets were met or not; 1 sides that must agree do not, something did not run, or the
 run was stopped; 2 a mistake in the call. What is measured and how: docs/benchmarks.md, docs/engine.md

@@ -24,7 +24,7 @@ COMPARISON, TABLE = "comparison.json", "comparison.md"
 _ROOT = Path(__file__).resolve().parents[2]
 _EPILOG = """examples:
   python -m benchmarks.compare main                       # this tree, committed or not, against main
-  python -m benchmarks.compare v1.2 --only B5 B9 --rounds 6
+  python -m benchmarks.compare HEAD~1 --only B5 B9 --rounds 6
   python -m benchmarks.compare HEAD --quick --rounds 1    # does it run? the figures mean nothing
 
 A row is marked `higher` or `lower` where every round here lies beyond every round of the base, of three or more. By

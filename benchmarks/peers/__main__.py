@@ -21,7 +21,7 @@ _EPILOG = """scenarios:
 {scenarios}
 
 examples:
-  python -m benchmarks.peers                              # all of it: 45 minutes on a computer that is free
+  python -m benchmarks.peers                              # all of it: an hour on a computer that is free
   python -m benchmarks.peers --quick                      # does everything run? minutes; the figures mean nothing
   python -m benchmarks.peers --only litserve triton --scenario mixed simulated
   python -m benchmarks.peers --page docs/peers.md

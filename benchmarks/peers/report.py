@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.marked_page import PageError, parts_of_page
 from benchmarks.peers.charts import save_chart
 from benchmarks.peers.findings import OURS, SCENARIOS, Finding, Metric, Scenario, is_met, ratio
@@ -143,8 +145,16 @@ def _row(key: str, finding: Finding, ours: Finding | None, width: int) -> str:
     cells += [_shown(metric, finding.median(metric.key)) for metric in scenario.metrics]
     if scenario.compared:
         value = None if ours is None or finding.service == OURS else ratio(scenario, ours, finding)
-        cells.append("" if value is None else f"**{value:.3g}**{_judgement(scenario, value)}")
+        cells.append("" if value is None else f"**{value:.3g}**{_spread(finding)}{_judgement(scenario, value)}")
     return f"| {' | '.join(cells)} |"
+
+
+def _spread(finding: Finding) -> str:
+    """Where the middle half of the rounds' ratios lies, if there were rounds."""
+    if len(finding.ratios) < 2:
+        return ""
+    low, high = np.quantile(finding.ratios, (0.25, 0.75))
+    return f" ({low:.3g} to {high:.3g})"
 
 
 def _judgement(scenario: Scenario, value: float) -> str:

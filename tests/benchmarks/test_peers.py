@@ -253,6 +253,15 @@ def test_tables_when_nothing_is_wanted_of_a_ratio_then_it_is_told_without_a_judg
     assert "| Ray Serve | 120 | 0.1 | **0.5** |" in lines
 
 
+def test_tables_when_sides_took_turns_then_the_middle_half_of_the_ratios_is_told() -> None:
+    found = a_run(
+        Finding("lone", "ours", {"seconds": [1.0] * 5}),
+        Finding("lone", "ray", {"seconds": [1.0] * 5}, ratios=[0.5, 0.9, 1.0, 1.1, 3.0]),
+    )
+
+    assert "| Ray Serve | 1 | not measured | **1** (0.9 to 1.1), met |" in tables([found])
+
+
 def test_page_when_written_twice_then_the_second_run_is_shown(tmp_path: Path) -> None:
     page = tmp_path / "peers.md"
     mark = "<!-- measured: {}; `python -m benchmarks.peers --page` -->"
