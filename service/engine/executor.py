@@ -66,11 +66,11 @@ class Executor:
         if self._is_first:
             # In the order of their slots: what lies side by side is read and written without a copy.
             self._rows = sorted((self._set.slot(row.job_id), row.job_id, row.step_index) for row in batch.rows)
-            self._slots = _index([slot for slot, _, _ in self._rows])
+            own_slots = [slot for slot, _, _ in self._rows]
+            self._slots = _index(own_slots)
             if batch.stage in STEPS:
-                self._numbers = np.stack(
-                    [self._set.step_rows[slot, first : first + batch.num_steps] for slot, _, first in self._rows], 1
-                )
+                steps = np.array([first for _, _, first in self._rows]) + np.arange(batch.num_steps)[:, None]
+                self._numbers = self._set.step_rows[own_slots, steps]
         rows, slots = self._rows, self._slots
         # A backend with profiles takes only certain numbers of rows: the rows beyond ours are nobody's. Graphs in low
         # precision have no profiles, and each row may cost a call.
