@@ -16,7 +16,6 @@ from service.engine.residents import NOBODYS_STEP, Residents
 from service.engine.working_set import PreparedJob, WorkingSet
 from service.ports.backend import F32, U8, InferenceBackend, ResidentBackend
 from service.scheduling.actions import RunBatch
-from service.scheduling.progress import STEPS
 from xmdpt.sampler import SamplingPlan, stack_plans
 from xmdpt.spec import IMAGE_SIZE
 
@@ -66,11 +65,7 @@ class Executor:
         if self._is_first:
             # In the order of their slots: what lies side by side is read and written without a copy.
             self._rows = sorted((self._set.slot(row.job_id), row.job_id, row.step_index) for row in batch.rows)
-            own_slots = [slot for slot, _, _ in self._rows]
-            self._slots = _index(own_slots)
-            if batch.stage in STEPS:
-                steps = np.array([first for _, _, first in self._rows]) + np.arange(batch.num_steps)[:, None]
-                self._numbers = self._set.step_rows[own_slots, steps]
+            self._slots = _index([slot for slot, _, _ in self._rows])
         rows, slots = self._rows, self._slots
         # A backend with profiles takes only certain numbers of rows: the rows beyond ours are nobody's. Graphs in low
         # precision have no profiles, and each row may cost a call.
@@ -92,6 +87,9 @@ class Executor:
                 indices = [(key, first + step) for _, key, first in rows]
                 self._residents.step(indices, partial(self._call, batch.stage))
             case Stage.DENOISE | Stage.DENOISE_LOW:
+                if self._is_first:
+                    steps = np.array([first for _, _, first in rows]) + np.arange(batch.num_steps)[:, None]
+                    self._numbers = self._set.step_rows[[slot for slot, _, _ in rows], steps]
                 self._denoise(batch.stage, slots, self._numbers[step], padding)
             case Stage.SAMPLE:
                 self._sample(slots, self._jobs(rows), padding)

@@ -179,7 +179,6 @@ class Worker:
         self._is_closed = False
         self._fatal_error: BaseException | None = None
         self._last_turn = time.monotonic()
-        self._look_at = 0.0
         metrics.step_slots.set(capacity.num_slots)
         metrics.ready.set_function(lambda: float(self.is_ready))
 
@@ -338,18 +337,18 @@ class Worker:
                 self._departures.hand_back(flight)
 
     def _run_batch(self, batch: RunBatch) -> None:
-        self._look_at = min(self._scheduler.next_wakeup() or math.inf, time.monotonic() + _LONGEST_RUN_SECONDS)
-        outcome = self._batches.run(batch, self._may_go_on)
+        until = min(self._scheduler.next_wakeup() or math.inf, time.monotonic() + _LONGEST_RUN_SECONDS)
+        outcome = self._batches.run(batch, partial(self._may_go_on, until))
         if isinstance(outcome, BatchFailed) and outcome.is_device_gone:
             self._give_up(BackendUnavailableError(f"{batch.stage}: {outcome.failure.detail}"))
         self._scheduler.handle(outcome, time.monotonic())
         if not isinstance(outcome, BatchFailed):
             self._images.follow(batch, time.monotonic())
 
-    def _may_go_on(self) -> bool:
+    def _may_go_on(self, until: float) -> bool:
         """Whether nothing has happened that could change what is to be done; asked between steps."""
         now = self._last_turn = time.monotonic()
-        return self._inbox.empty() and now < self._look_at
+        return self._inbox.empty() and now < until
 
     def _give_up(self, error: BaseException) -> None:
         """Hand everything back and end: this process can do no work, and others may."""

@@ -7,15 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
+import pytest
 import redis
 
-from service.adapters import redis_leases
+from service.adapters import redis_intake, redis_leases, redis_server
 from service.adapters.queue_functions import load_functions
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_intake import RedisJobIntake
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_leases import RedisJobLeases
-from service.adapters.redis_server import connect
+from service.adapters.redis_server import connect, connect_async
 from service.adapters.redis_upkeep import RedisJobUpkeep
 from service.ports.queue import Enqueued
 from tests.unit.builders import a_job_id, a_new_job
@@ -64,6 +65,16 @@ class Queue:
             assert time.monotonic() < give_up_at, "it never happened"
             named += await self.upkeep.reap(named)
         return named
+
+
+def let_calls_take_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a queue is opened: a minute for each call of gateway and worker.
+
+    Dozens of connections that a starved process opens in one go take longer than a caller of the service may wait.
+    """
+    monkeypatch.setattr(redis_server, "CONNECT_TIMEOUT_SECONDS", 60)
+    monkeypatch.setattr(redis_intake, "connect_async", lambda url: connect_async(url, 60))
+    monkeypatch.setattr(redis_leases, "connect", lambda url, *_: connect(url, 60))
 
 
 @asynccontextmanager

@@ -5,20 +5,17 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import structlog
 
-from service.adapters import redis_intake, redis_server
 from service.adapters.redis_archive import RedisJobArchive
 from service.adapters.redis_intake import RedisJobIntake
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_server import connect_async
 from service.domain.job import DEFAULT_TENANT, IdempotencyKey, JobFailure, JobStatus, NewJob, Priority, Progress
 from service.ports.archive import JobChoice
 from service.ports.queue import Enqueued
-from tests.contract.queue_parts import POLICY, Queue, open_queue
+from tests.contract.queue_parts import POLICY, Queue, let_calls_take_their_time, open_queue
 from tests.fakes.redis_process import RedisProcess
 from tests.unit.builders import a_job_id, a_new_job, a_request, a_result
 
@@ -109,9 +106,7 @@ async def test_key_when_used_again_then_it_stands_for_the_first_job_and_for_noth
 async def test_key_when_64_calls_use_it_at_once_then_there_is_one_job(
     server: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 64 connections opened in one go by a starved process take longer than a caller may wait; that is not asked here.
-    monkeypatch.setattr(redis_server, "CONNECT_TIMEOUT_SECONDS", 60)
-    monkeypatch.setattr(redis_intake, "connect_async", partial(connect_async, call_timeout_seconds=60))
+    let_calls_take_their_time(monkeypatch)
     async with open_queue(server.url) as queue:
         intakes = [RedisJobIntake(queue.url, RedisKeys(), POLICY) for _ in range(4)]
         calls = [intakes[number % 4].enqueue(a_job_under_a_key(number)) for number in range(64)]

@@ -5,16 +5,13 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
-from service.adapters import redis_intake, redis_leases, redis_server
 from service.adapters.redis_keys import RedisKeys
-from service.adapters.redis_server import connect, connect_async
 from service.adapters.redis_upkeep import RedisJobUpkeep
 from service.domain.job import DEFAULT_TENANT, ClaimedJob, JobFailure, JobStatus, Priority, Progress
-from tests.contract.queue_parts import POLICY, Queue, open_queue
+from tests.contract.queue_parts import POLICY, Queue, let_calls_take_their_time, open_queue
 from tests.fakes.redis_process import RedisProcess
 from tests.unit.builders import a_job_id, a_new_job, a_request, a_result
 
@@ -187,6 +184,9 @@ async def test_claim_when_a_deadline_has_passed_then_the_job_has_failed(queue: Q
 async def test_deadline_when_it_passes_at_work_then_the_worker_is_told_and_the_job_fails(queue: Queue) -> None:
     await queue.intake.enqueue(replace(a_new_job(1), deadline_seconds=60))
     (job,) = queue.leases.claim(1, 0)
+    found = await queue.intake.read(job.id)
+    assert found is not None
+    assert found.deadline_at is not None
     # As if the minute were over: one that is short enough to wait for may end before a busy computer has claimed.
     assert queue.client.hset(RedisKeys().job(job.id), "deadline_ms", 1) == 0
 
@@ -218,10 +218,7 @@ async def test_cancel_when_the_job_runs_then_its_worker_is_told_and_ends_it(queu
 async def test_cancel_when_it_races_the_finish_then_one_wins_and_all_agree(
     server: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 50 connections opened in one go by a starved process take longer than a caller may wait; that is not asked here.
-    monkeypatch.setattr(redis_server, "CONNECT_TIMEOUT_SECONDS", 60)
-    monkeypatch.setattr(redis_intake, "connect_async", partial(connect_async, call_timeout_seconds=60))
-    monkeypatch.setattr(redis_leases, "connect", lambda url, *_: connect(url, 60))
+    let_calls_take_their_time(monkeypatch)
     async with open_queue(server.url) as queue:
         numbers = range(1, POLICY.max_live + 1)
         await queue.submit(*numbers)
