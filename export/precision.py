@@ -60,30 +60,19 @@ def lowered(graph: nn.Module, precision: Precision, *, sums_in_float32: bool = F
     Args:
         graph: one of `export.graphs`.
         precision: of its products.
-        sums_in_float32: let convolutions round what they take and give, but compute in float32, as tensor cores do: to
-            run it on a CPU, whose convolutions in float16 take a hundred times as long.
+        sums_in_float32: let linear layers and convolutions round what they take and give, but compute in float32, as
+            tensor cores do: to run it on a CPU, which imitates float16 and bfloat16 and may take a hundred times as long.
     """
     if precision not in _FLOATS:
         return graph
     tensors = {id(tensor): tensor for tensor in (*graph.parameters(), *graph.buffers())}
     graph = copy.deepcopy(graph, memo=dict(tensors))
     for name in parts_to_lower(graph, precision):
-        part, dtype = graph.get_submodule(name), _FLOATS[precision]
-        is_rounded = sums_in_float32 and isinstance(part, nn.Conv2d)
-        graph.set_submodule(name, _Rounded(part, dtype) if is_rounded else _LowPrecision(part, dtype))
+        part = _LowPrecision(graph.get_submodule(name), _FLOATS[precision])
+        if sums_in_float32:
+            _sum_in_float32(part)
+        graph.set_submodule(name, part)
     return graph
-
-
-class _Rounded(nn.Module):
-    """A module with weights, input and output of another floating point type that sums in float32."""
-
-    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.module = copy.deepcopy(module).to(dtype).float()
-        self.dtype = dtype
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.module(x.to(self.dtype).float()).to(self.dtype).float()
 
 
 class _LowPrecision(nn.Module):
@@ -97,6 +86,23 @@ class _LowPrecision(nn.Module):
 
     def forward(self, x: Tensor, *rest: object) -> Tensor:
         return self.module(x.to(self.dtype), *rest).float()
+
+
+def _sum_in_float32(part: _LowPrecision) -> None:
+    for name, module in list(part.named_modules()):
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            part.set_submodule(name, _SumsInFloat32(module))
+
+
+class _SumsInFloat32(nn.Module):
+    """A module in another floating point type, computing in float32 between what it takes and gives."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x.float()).to(x.dtype)
 
 
 def quantise(

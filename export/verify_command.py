@@ -17,6 +17,7 @@ from export.preset_quality import EXACT, PresetQuality, compare_presets
 from export.verify import GraphCheck, check_graph
 from export.weights import WeightsOrigin, networks_of, read_origin
 from export.whole_run import NUM_STEPS, RunCheck, check_runs
+from xmdpt.graph_session import has_int8_instructions
 from xmdpt.nn.loading import WeightPaths
 from xmdpt.nn.pipeline import Networks
 from xmdpt.repository import MANIFEST_NAME, RepositoryError, check_runs_here, manifest_specs
@@ -96,6 +97,8 @@ def verify(
             return refuse(f"{error.filename}: {error.strerror}; what was found is not recorded")
     for fault in faults:
         print(f"FAILED: {fault}")
+    if faults and manifest["precision"] == "int8" and not has_int8_instructions():
+        print("this processor has no instructions for int8 (VNNI): in a loop its products overflow; try another one")
     if not faults:
         print("every graph agrees with torch")
     return 1 if faults else 0

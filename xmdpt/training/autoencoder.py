@@ -20,6 +20,7 @@ from xmdpt.nn.pixels import from_pixels, to_pixels
 from xmdpt.spec import IMAGE_SIZE, PatchVaeConfig
 from xmdpt.training import parallel
 from xmdpt.training.loop import Look
+from xmdpt.training.mixed_precision import mixed_precision
 from xmdpt.training.optimisation import Optimiser, OptimiserConfig
 from xmdpt.training.prefetch import Prefetch
 from xmdpt.training.run_files import save_tensors
@@ -89,7 +90,7 @@ class AutoencoderTask:
         config = self._config
         x = self._batches[index].contiguous(memory_format=torch.channels_last)
         noise = torch.Generator().manual_seed(self._seed * 1_000_003 + parallel.number_of(index))
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             mean, log_variance = self._vae.encode_moments(x)
             latents = mean + torch.exp(log_variance / 2) * torch.randn(mean.shape, generator=noise)
             error = self._vae.decoder(latents).float() - x

@@ -23,6 +23,7 @@ from xmdpt.training import parallel
 from xmdpt.training.batches import Batch, Batches
 from xmdpt.training.loop import Look
 from xmdpt.training.losses import diffusion_losses, noised
+from xmdpt.training.mixed_precision import mixed_precision
 from xmdpt.training.optimisation import Optimiser, OptimiserConfig
 from xmdpt.training.prefetch import Prefetch
 
@@ -152,7 +153,7 @@ class DenoiserTask:
         is_kept = (torch.rand(len(noise), 1, generator=draw) >= self._config.condition_drop).float().to(self._device)
         # torch's fused attention is slow backwards on a CPU, and can't be compiled together with what is around it.
         attention = sdpa_kernel(SDPBackend.MATH) if self._device == "cpu" else nullcontext()
-        with torch.autocast(torch.device(self._device).type, torch.bfloat16), attention:
+        with mixed_precision(self._device), attention:
             latents = noised(batch.target, noise, timestep)
             prediction = self._forward(batch, latents, timestep, is_kept, mask_noise)
         losses = diffusion_losses(prediction, batch.target, noise, timestep, self.variant.prediction)
@@ -168,7 +169,7 @@ class DenoiserTask:
 
     def look(self) -> Look:
         """Errors and pictures of held-out pairs by the averaged weights."""
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), mixed_precision():
             return self._look(self._optimiser.averaged("denoiser", self.denoiser))
 
     def publish(self) -> None:

@@ -10,6 +10,7 @@ from xmdpt.nn.pixels import to_pixels
 from xmdpt.nn.vae import Vae, posterior_sample
 from xmdpt.spec import ConvExtractorConfig, Variant
 from xmdpt.training.batches import Batch
+from xmdpt.training.mixed_precision import mixed_precision
 
 
 class Preparation:
@@ -38,7 +39,7 @@ class Preparation:
             skeletons: of the targets.
             draw: latents are drawn from the autoencoder's posterior, as the paper's are; None: its mode.
         """
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             photo, pose = to_pixels(sources), _brightest_one(skeletons)
             latents = [self._latents(to_pixels(pictures), draw).float() for pictures in (targets, sources)]
             skeleton, photo = (self._first(e, x) for e, x in zip(self._extractors, (pose, photo), strict=True))

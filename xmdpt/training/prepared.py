@@ -21,6 +21,7 @@ from xmdpt.nn.patch_vae import PatchVae
 from xmdpt.nn.pixels import to_pixels
 from xmdpt.skeleton import draw_skeleton
 from xmdpt.training.batches import Batch
+from xmdpt.training.mixed_precision import mixed_precision
 from xmdpt.training.whole_files import whole_file
 
 PERSONS_PER_CHUNK = 100
@@ -78,7 +79,7 @@ def prepare_chunk(vae: PatchVae, pictures: NDArray[np.uint8], key_points: NDArra
     """
     places = pictures.shape[:2]
     flat = pictures.reshape(-1, *pictures.shape[2:])
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision():
         encoded = [vae.encode_mode(to_pixels(part)) for part in np.array_split(flat, len(flat) // 8 + 1)]
     latents = torch.cat(encoded).half()
     skeletons = np.stack([draw_skeleton(points) for points in key_points.reshape(-1, 18, 2)])
