@@ -61,7 +61,7 @@ def lowered(graph: nn.Module, precision: Precision, *, sums_in_float32: bool = F
         graph: one of `export.graphs`.
         precision: of its products.
         sums_in_float32: let linear layers and convolutions round what they take and give, but compute in float32, as
-            tensor cores do: to run it on a CPU, which imitates float16 and bfloat16 and may take a hundred times as long.
+            tensor cores do: to run it on a CPU, many of which imitate such numbers and take a hundred times as long.
     """
     if precision not in _FLOATS:
         return graph
