@@ -11,6 +11,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.api.lingering import LingeringTransport
 from service.api.problems import problem_response
 from service.domain.errors import OverloadedError, RequestError, ServiceError
 
@@ -29,6 +30,7 @@ class ConnectionLimits:
         head_seconds: from the first byte of a request, or from the connection, until its head is complete.
         body_seconds: a body may take so long, and longer if it comes with at least `min_body_rate` bytes a second.
         answer_seconds: so long nothing of an answer may be taken while more of it waits to be sent.
+        linger_seconds: so long a client that was answered while it was still sending may take to read that.
         max_connections: of all clients together; whoever comes then is told to come later.
         hosts: names, in lower case, that the header Host may have; empty for any.
     """
@@ -40,6 +42,7 @@ class ConnectionLimits:
     body_seconds: float = 30.0
     min_body_rate: float = 1_000.0
     answer_seconds: float = 60.0
+    linger_seconds: float = 5.0
     max_connections: int = 1_000
     hosts: frozenset[str] = frozenset()
 
@@ -64,12 +67,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._cycles: list[RequestResponseCycle] = []  # requests that are not answered yet
         self._begun = 0.0  # when this request's head, and then its body, began
         self._is_in_head = True
+        self._is_whole = True  # no request has begun that has not come to its end
         # What has come of a head that is not whole, what the parser has told of it, and what has come of the body.
         self._num_head_bytes = self._num_parsed_bytes = self._num_body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The first request's head must come in time."""
-        super().connection_made(transport)
+        lingering = LingeringTransport(transport, lambda: not self._is_whole, self._limits.linger_seconds)
+        super().connection_made(lingering)  # pyright: ignore[reportArgumentType]
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -95,6 +100,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """What is not a whole head yet is counted here, as the parser tells of a header only when it has ended."""
         if self.transport.is_closing():
             return
+        self._is_whole = False
         super().data_received(data)
         if self._is_in_head and not self.transport.is_closing():
             self._num_head_bytes += len(data)
@@ -104,6 +110,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """See uvicorn; the head of a request begins."""
         super().on_message_begin()
+        self._is_whole = False
         self._begin_head()
 
     def on_url(self, url: bytes) -> None:
@@ -146,6 +153,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """See uvicorn; now it is our turn to take time."""
         self._stop_timer()
+        self._is_whole = True
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -193,6 +201,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, error: ServiceError) -> None:
         """Answer, unless an answer is being written already, and close."""
         self._stop_timer()
+        if self.transport.is_closing():
+            return
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not (self._is_in_head or cycle.response_started):
             response = problem_response(error)

@@ -15,7 +15,7 @@ from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.running_gateway import running_gateway
 
 LIMITS = ConnectionLimits(
-    head_seconds=0.3, body_seconds=0.3, min_body_rate=1000, max_connections=20, answer_seconds=0.5
+    head_seconds=0.3, body_seconds=0.3, min_body_rate=1000, max_connections=20, answer_seconds=0.5, linger_seconds=20
 )
 GOOD = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -97,6 +97,39 @@ def test_request_when_it_comes_too_slowly_then_408(address: tuple[str, int], beg
     status, headers, code = answer(address, begin)
 
     assert (status, code, headers["connection"]) == (408, "request_timeout", "close")
+
+
+@pytest.mark.parametrize(
+    ("begin", "status"),
+    [(GOOD + b"X-Long: " + b"a" * 40_000, 431), (POST + b"Content-Length: 1000000000\r\n\r\n", 413)],
+    ids=["a head", "a body"],
+)
+def test_client_when_it_goes_on_sending_what_was_refused_then_it_can_still_read_why(
+    address: tuple[str, int], begin: bytes, status: int
+) -> None:
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(begin)
+        # The answer lies here, unread.
+        assert connection.recv(1, socket.MSG_PEEK)
+        for _ in range(20):
+            connection.sendall(bytes(100_000))
+
+        text = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert text.startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_client_when_it_never_stops_sending_then_it_is_cut_off_in_time() -> None:
+    limits = ConnectionLimits(linger_seconds=0.2)
+    with (
+        running_gateway(FakeIntake(), MemoryBlobs(), connections=limits) as gateway,
+        socket.create_connection(gateway.address, timeout=20) as connection,
+    ):
+        connection.sendall(POST + b"Content-Length: 1000000000\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            while True:
+                connection.sendall(b" ")
+                time.sleep(0.01)
 
 
 def test_connection_when_nothing_is_sent_then_it_is_closed(address: tuple[str, int]) -> None:

@@ -82,7 +82,7 @@ def steps_at_rest(service: RunningService) -> float:
         time.sleep(0.4)
         return before if service.metric("xmdpt_steps_total") == before else None
 
-    return wait_until(unchanged, 5, "no step is made")
+    return wait_until(unchanged, 60, "no step is made")
 
 
 def test_job_when_it_is_cancelled_while_it_runs_then_it_ends_so_and_makes_no_more_steps(
