@@ -30,7 +30,8 @@ class ConnectionLimits:
         head_seconds: from the first byte of a request, or from the connection, until its head is complete.
         body_seconds: a body may take so long, and longer if it comes with at least `min_body_rate` bytes a second.
         answer_seconds: so long nothing of an answer may be taken while more of it waits to be sent.
-        linger_seconds: so long a client that was answered while it was still sending may take to read that.
+        linger_seconds: so long a client that was answered while it was still sending may take to read that; 0 for not
+            at all. Less than a server that stops waits for its connections.
         max_connections: of all clients together; whoever comes then is told to come later.
         hosts: names, in lower case, that the header Host may have; empty for any.
     """
@@ -42,7 +43,7 @@ class ConnectionLimits:
     body_seconds: float = 30.0
     min_body_rate: float = 1_000.0
     answer_seconds: float = 60.0
-    linger_seconds: float = 5.0
+    linger_seconds: float = 2.0
     max_connections: int = 1_000
     hosts: frozenset[str] = frozenset()
 
@@ -64,17 +65,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refusal: ServiceError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
-        self._cycles: list[RequestResponseCycle] = []  # requests that are not answered yet
+        self._cycles: list[RequestResponseCycle] = []  # among them all requests that are not answered yet
         self._begun = 0.0  # when this request's head, and then its body, began
         self._is_in_head = True
-        self._is_whole = True  # no request has begun that has not come to its end
         # What has come of a head that is not whole, what the parser has told of it, and what has come of the body.
         self._num_head_bytes = self._num_parsed_bytes = self._num_body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The first request's head must come in time."""
-        lingering = LingeringTransport(transport, lambda: not self._is_whole, self._limits.linger_seconds)
-        super().connection_made(lingering)  # pyright: ignore[reportArgumentType]
+        self._lingering = LingeringTransport(transport, self._limits.linger_seconds)
+        super().connection_made(self._lingering)  # pyright: ignore[reportArgumentType]
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -100,17 +100,21 @@ class GuardedProtocol(HttpToolsProtocol):
         """What is not a whole head yet is counted here, as the parser tells of a header only when it has ended."""
         if self.transport.is_closing():
             return
-        self._is_whole = False
+        # Already now: the parser may stop before it knows of a request.
+        self._lingering.is_client_sending = True
         super().data_received(data)
         if self._is_in_head and not self.transport.is_closing():
             self._num_head_bytes += len(data)
             if self._num_head_bytes > self._limits.max_head_bytes:
                 self._refuse(self._too_large())
+        if not (self._timer or self.timeout_keep_alive_task or self.transport.is_closing() or self._unanswered()):
+            # Line ends between two requests have ended uvicorn's timer, and are the beginning of none.
+            self._begin_head()
 
     def on_message_begin(self) -> None:
         """See uvicorn; the head of a request begins."""
         super().on_message_begin()
-        self._is_whole = False
+        self._lingering.is_client_sending = True
         self._begin_head()
 
     def on_url(self, url: bytes) -> None:
@@ -139,9 +143,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._begun = self.loop.time()
         self._start_timer(_LOOK_EVERY_SECONDS, self._look_at_body)
         is_full = len(self.connections) > self._limits.max_connections
+        if is_full:
+            self._lingering.seconds = 0
         self.app = _refuse_connection if is_full else self.config.loaded_app
         super().on_headers_complete()
-        self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
+        self._cycles = self._unanswered()
         if self.cycle:
             self._cycles.append(self.cycle)
 
@@ -153,8 +159,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """See uvicorn; now it is our turn to take time."""
         self._stop_timer()
-        self._is_whole = True
+        self._lingering.is_client_sending = False
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """See uvicorn; a client that was answered, or has asked nothing yet, is not waited for."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self._lingering.end()
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls when the parser has stopped: the reason that was noted, else the parser's own."""
@@ -171,6 +183,9 @@ class GuardedProtocol(HttpToolsProtocol):
         limits = self._limits
         detail = f"a request may have {limits.max_headers} headers, and {limits.max_head_bytes} bytes before its body"
         return RequestError("headers_too_large", detail)
+
+    def _unanswered(self) -> list[RequestResponseCycle]:
+        return [cycle for cycle in self._cycles if not cycle.response_complete]
 
     def _begin_head(self) -> None:
         self._is_in_head = True
@@ -199,17 +214,17 @@ class GuardedProtocol(HttpToolsProtocol):
         raise _RefusedError
 
     def _refuse(self, error: ServiceError) -> None:
-        """Answer, unless an answer is being written already, and close."""
+        """Answer, unless the client would take that for an earlier request's answer, and close."""
         self._stop_timer()
         if self.transport.is_closing():
-            return
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete or not (self._is_in_head or cycle.response_started):
+            return  # Of a body whose request has been answered.
+        unanswered = self._unanswered()
+        if not unanswered or (unanswered == [self.cycle] and not (self._is_in_head or self.cycle.response_started)):
             response = problem_response(error)
             lines = [f"HTTP/1.1 {response.status_code} {error.code}".encode(), b"connection: close"]
             lines += [name + b": " + value for name, value in response.raw_headers]
             self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
-        if cycle is not None and not cycle.response_complete:
+        for cycle in unanswered:
             cycle.disconnected = True
             cycle.message_event.set()
         self.transport.close()

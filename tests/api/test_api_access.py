@@ -236,15 +236,15 @@ def test_jobs_when_two_tenants_use_one_idempotency_key_then_each_has_its_own(gua
 
 
 def test_rate_when_it_is_used_up_then_429_and_each_answer_says_where_the_caller_stands(guarded: Guarded) -> None:
-    key = guarded.keys.add("hastyhas", "ada", limits=CallerLimits(60, 2, 1))
+    key = guarded.keys.add("hastyhas", "ada", limits=CallerLimits(1, 2, 1))
 
     answers = [guarded.call("GET /v1/models", key) for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert answers[0].headers["ratelimit-policy"] == '"default";q=60;w=60'
-    assert answers[0].headers["ratelimit"] == '"default";r=1;t=1'
+    assert answers[0].headers["ratelimit-policy"] == '"default";q=1;w=60'
+    assert answers[0].headers["ratelimit"] == '"default";r=1;t=60'
     assert answers[2].json()["code"] == "rate_limited"
-    assert int(answers[2].headers["retry-after"]) == 1
+    assert 40 < int(answers[2].headers["retry-after"]) <= 60
 
 
 def test_body_when_the_key_is_bad_then_the_answer_does_not_wait_for_it(guarded: Guarded) -> None:

@@ -8,7 +8,7 @@ import torch
 def mixed_precision(device: str = "cpu") -> AbstractContextManager[object]:
     """Return a context in which large products compute in bfloat16, where the device multiplies such numbers itself.
 
-    A processor that doesn't imitates them, and took 135 times as long for a convolution as in float32 (AVX2, torch 2.13).
+    A processor that doesn't imitates them, and may take a hundred times as long as in float32.
 
     Args:
         device: of torch; any but a CPU is taken to have such products.
