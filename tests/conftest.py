@@ -54,6 +54,8 @@ _LONG_FILES = (
     "browser/test_playground.py",
     "browser/test_status_page.py",
 )
+# On a busy computer they need a multiple of their time; what hangs elsewhere is found sooner.
+_LONG_TIMEOUT_SECONDS = 1200
 # What no package can bring to a computer.
 _GOOD_REASONS = ("no GPU", "no Docker engine")
 
@@ -72,10 +74,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first, the others as they were."""
+    """The long files first and with more time, the others as they were."""
     first = [Path(__file__).parent / name for name in _LONG_FILES]
     if missing := [str(path) for path in first if not path.is_file()]:
         raise pytest.UsageError(f"_LONG_FILES names what is not there: {', '.join(missing)}")
+    for item in items:
+        if item.path in first and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_LONG_TIMEOUT_SECONDS))
     items.sort(key=lambda item: first.index(item.path) if item.path in first else len(first))
 
 

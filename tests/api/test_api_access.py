@@ -223,7 +223,7 @@ def test_wait_when_the_job_is_another_tenants_then_404_comes_at_once(guarded: Gu
     job_id = guarded.a_job_of(ada)
 
     headers = {"Authorization": f"Bearer {bob}", "Prefer": "wait=30"}
-    response = guarded.gateway.client.get(f"/v1/jobs/{job_id}", headers=headers, timeout=10)
+    response = guarded.gateway.client.get(f"/v1/jobs/{job_id}", headers=headers, timeout=20)
 
     assert response.status_code == httpx.codes.NOT_FOUND
 
@@ -252,7 +252,7 @@ def test_body_when_the_key_is_bad_then_the_answer_does_not_wait_for_it(guarded: 
         "POST /v1/generate HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer bad\r\n"
         "Content-Type: application/json\r\nContent-Length: 200000000\r\n\r\n"
     )
-    with socket.create_connection(guarded.gateway.address, timeout=10) as connection:
+    with socket.create_connection(guarded.gateway.address, timeout=20) as connection:
         connection.sendall(head.encode() + bytes(1000))
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
 

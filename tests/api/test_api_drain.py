@@ -44,9 +44,9 @@ def test_gateway_when_told_to_stop_then_new_jobs_are_refused_and_answers_in_flig
     started = gateway.client.post("/v1/jobs", json=GOOD_BODY).json()["id"]
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(gateway.client.get, f"/v1/jobs/{started}", headers={"Prefer": "wait=15"})
-        wait_until(lambda: intake.num_waiting == 1, 10, "the call waits")
+        wait_until(lambda: intake.num_waiting == 1, 60, "the call waits")
         gateway.server.should_exit = True
-        wait_until(lambda: gateway.client.get("/readyz").status_code != httpx.codes.OK, 10, "it drains")
+        wait_until(lambda: gateway.client.get("/readyz").status_code != httpx.codes.OK, 60, "it drains")
 
         assert refusal(gateway.client.get("/readyz")) == (503, "draining")
         for address in ("/v1/jobs", "/v1/generate", "/generate"):
@@ -61,7 +61,7 @@ def test_gateway_when_told_to_stop_then_new_jobs_are_refused_and_answers_in_flig
 
         assert waiting.result(20).json()["status"] == "cancelled"
     assert list(intake.jobs) == [started]
-    wait_until(lambda: not is_open(gateway), 10, "it has nothing left to answer and stops")
+    wait_until(lambda: not is_open(gateway), 60, "it has nothing left to answer and stops")
 
 
 def test_gateway_when_the_drain_is_over_then_calls_that_wait_learn_where_their_jobs_are(intake: FakeIntake) -> None:
@@ -70,7 +70,7 @@ def test_gateway_when_the_drain_is_over_then_calls_that_wait_learn_where_their_j
         headers = {"Prefer": "wait=60"}
         making = threads.submit(gateway.client.post, "/generate", json=GOOD_BODY, headers=headers)
         looking = threads.submit(gateway.client.get, f"/v1/jobs/{started}", headers=headers)
-        wait_until(lambda: intake.num_waiting == 2, 10, "both wait")
+        wait_until(lambda: intake.num_waiting == 2, 60, "both wait")
         gateway.server.should_exit = True
         made, looked = making.result(20), looking.result(20)
 
@@ -94,9 +94,9 @@ def test_gateway_when_a_body_comes_while_it_drains_then_it_is_refused_unread(
     headers = {"Content-Type": "application/json"}
     with ThreadPoolExecutor(1) as threads:
         begun = threads.submit(gateway.client.post, "/v1/jobs", content=slow_body(), headers=headers)
-        wait_until(lambda: gateway.server.server_state.tasks, 10, "a request is in flight")
+        wait_until(lambda: gateway.server.server_state.tasks, 60, "a request is in flight")
         gateway.server.should_exit = True
-        wait_until(lambda: gateway.client.get("/readyz").status_code != httpx.codes.OK, 10, "it drains")
+        wait_until(lambda: gateway.client.get("/readyz").status_code != httpx.codes.OK, 60, "it drains")
         late = gateway.client.post("/v1/jobs", content=b"{}" * 5000, headers=headers)
         body_may_end.set()
 
@@ -138,7 +138,7 @@ def test_events_when_a_key_follows_a_hundred_jobs_then_429_until_one_stream_ends
             assert refusal(client.get(address)) == (429, "concurrency_limited")
 
             streams.pop().close()
-            wait_until(lambda: may_follow(client, address), 10, "the place is free")
+            wait_until(lambda: may_follow(client, address), 60, "the place is free")
             for stream in streams:
                 stream.close()
 

@@ -327,10 +327,11 @@ def test_service_process_when_stopped_then_all_that_it_started_is_gone(tmp_path:
     outer = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {inner!r}], start_new_session=True)"
     log = tmp_path / "log"
     process = ServiceProcess([sys.executable, "-c", outer], os.environ, tmp_path, log)
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + 60
     while "up" not in log.read_text() and time.monotonic() < give_up_at:
         time.sleep(0.05)
-    number = process.busiest(0.3)
+    # On a busy computer it gets a core now and then only.
+    number = process.busiest(2.0)
     words = Path(f"/proc/{number}/cmdline").read_text()
 
     process.stop(patience_seconds=0.2)

@@ -64,7 +64,7 @@ def check_an_end_tells_what_the_job_has_become(lab: QueueLab) -> None:
             assert lab.finish(number, fences[number], "cancelled") == "cancelled"
         told: dict[int, list[dict[str, Any]]] = {1: [], 2: [], 3: []}
         for _ in range(20):
-            message = news.get_message(timeout=0.5)
+            message = news.get_message(timeout=5)
             if message is not None:
                 change = json.loads(message["data"])
                 told[int(change["job"][4:], 16)].append(change)

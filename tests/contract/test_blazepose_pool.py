@@ -137,7 +137,7 @@ def test_person_when_its_process_is_killed_then_only_that_caller_hears_of_it(
     os.kill(process, signal.SIGSTOP)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(pool.find, GOOD, "PNG", (176, 256))
-        wait_until(pool._idle.empty, 10, "it is being looked at")
+        wait_until(pool._idle.empty, 60, "it is being looked at")
         second = threads.submit(works, pool)
         os.kill(process, signal.SIGKILL)
 

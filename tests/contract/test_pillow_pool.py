@@ -150,7 +150,7 @@ def test_decode_when_its_process_is_killed_then_only_that_caller_hears_of_it(
     os.kill(process, signal.SIGSTOP)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(pool.decode, GOOD["PNG"], "PNG", SIZE)
-        wait_until(pool._idle.empty, 10, "it is being decoded")
+        wait_until(pool._idle.empty, 60, "it is being decoded")
         second = threads.submit(works, pool)
         # What it was sent is unread, so it has not begun with it.
         os.kill(process, signal.SIGKILL)
@@ -167,7 +167,7 @@ def test_decode_when_a_process_died_between_pictures_then_nobody_hears_of_it(
     assert works(pool)
     process = process_of(pool)
     os.kill(process, signal.SIGKILL)
-    wait_until(lambda: _read(process, "stat").split(b") ")[-1].startswith(b"Z"), 10, "it is dead")
+    wait_until(lambda: _read(process, "stat").split(b") ")[-1].startswith(b"Z"), 60, "it is dead")
 
     assert works(pool)
     assert process_of(pool) != process

@@ -60,7 +60,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 except httpx.TransportError:
                     return False
 
-            wait_until(is_ready, 60, (home / "log").read_text())
+            wait_until(is_ready, 180, (home / "log").read_text())
             yield client, folder
     finally:
         process.terminate()

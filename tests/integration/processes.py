@@ -101,7 +101,7 @@ class RunningService:
 
     def metric(self, name: str, labels: str = "") -> float:
         """One sample of the worker's metrics, 0 if it is not there."""
-        text = httpx.get(f"http://127.0.0.1:{self.ops_port}/metrics", timeout=5).text
+        text = httpx.get(f"http://127.0.0.1:{self.ops_port}/metrics", timeout=60).text
         found = [line for line in text.splitlines() if line.startswith(name + labels + " ")]
         return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
 

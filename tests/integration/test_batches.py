@@ -80,7 +80,7 @@ def test_batch_when_gateway_and_worker_are_killed_then_each_item_ends_once(tmp_p
         for role, moment in (("gateway", 30), ("worker", 80), ("gateway", 150)):
             wait_until(lambda moment=moment: num_ended() >= moment, 60, f"{moment} items end")
             os.kill(service.child(role), signal.SIGKILL)
-            wait_until(service.is_gateway_ready, 30, "the gateway is back")
+            wait_until(service.is_gateway_ready, 60, "the gateway is back")
         wait_until(lambda: num_ended() == 300, 120, "all items end")
         lines = all_lines(service, batch)
 

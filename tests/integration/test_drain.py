@@ -22,7 +22,7 @@ def test_gateway_when_told_to_stop_then_it_says_so_until_the_last_answer_and_end
         )
         wait_until(lambda: gateway.client.get("/v1/jobs").json()["data"], 20, "the job is accepted")
         gateway.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: gateway.client.get("/readyz").status_code != httpx.codes.OK, 10, "it drains")
+        wait_until(lambda: gateway.client.get("/readyz").status_code != httpx.codes.OK, 60, "it drains")
 
         refused = gateway.client.post("/v1/jobs", json=GOOD_BODY)
         assert (refused.status_code, refused.json()["code"]) == (503, "draining")
@@ -53,7 +53,7 @@ def test_gateway_when_told_to_stop_then_who_waits_gets_a_picture_in_time_or_wher
         wait_until(are_at_work, 30, "both run")
         os.kill(service.child("gateway"), signal.SIGTERM)
         in_time, late = short.result(30), long.result(30)
-        wait_until(service.is_gateway_ready, 30, "another gateway is there")
+        wait_until(service.is_gateway_ready, 60, "another gateway is there")
         found = service.client.get(late.headers["location"]).json()
 
     assert (in_time.status_code, in_time.headers["content-type"]) == (200, "image/png")

@@ -45,7 +45,7 @@ def test_service_when_jobs_are_followed_erased_and_interrupted_then_each_stream_
             first = [next(lines) for _ in range(4)]
             os.kill(service.child("gateway"), signal.SIGTERM)
             rest = list(lines)  # An answer that was cut off would raise.
-        wait_until(service.is_gateway_ready, 30, "the gateway is back")
+        wait_until(service.is_gateway_ready, 60, "the gateway is back")
         seen = [line.removeprefix("id: ") for line in (*first, *rest) if line.startswith("id: ")][-1]
         with service.client.stream("GET", long["urls"]["events"], headers={"Last-Event-ID": seen}) as response:
             service.client.post(long["urls"]["cancel"]).raise_for_status()

@@ -23,8 +23,8 @@ def test_jobs_when_the_queue_is_killed_then_all_that_were_accepted_end_well(
         assert killed
         os.kill(killed, signal.SIGKILL)
 
-        wait_until(lambda: queue_process(service) not in (None, killed), 10, "the queue is started again")
-        wait_until(service.is_gateway_ready, 20, "the gateway is ready again")
+        wait_until(lambda: queue_process(service) not in (None, killed), 60, "the queue is started again")
+        wait_until(service.is_gateway_ready, 60, "the gateway is ready again")
 
         assert [service.ended(job_id)["status"] for job_id in accepted] == ["succeeded"] * 6
         assert service.generate(photo, pose, steps=4).status_code == httpx.codes.OK

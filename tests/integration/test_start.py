@@ -101,10 +101,10 @@ def test_gateway_when_told_to_stop_while_the_queue_is_away_then_it_ends(tmp_path
     }
     gateway = subprocess.Popen([sys.executable, "-m", "service", "gateway"], cwd=ROOT, env=environment)
     try:
-        wait_until(lambda: is_open(port), 30, "the gateway listens")
+        wait_until(lambda: is_open(port), 60, "the gateway listens")
         queue.stop()
         # Upkeep asks each second: by now it has found the queue away.
-        wait_until(lambda: status_of(port, "/readyz") == httpx.codes.SERVICE_UNAVAILABLE, 10, "it is not ready")
+        wait_until(lambda: status_of(port, "/readyz") == httpx.codes.SERVICE_UNAVAILABLE, 60, "it is not ready")
         gateway.terminate()
         assert gateway.wait(15) == 0
     finally:
@@ -118,7 +118,7 @@ def is_open(port: int) -> bool:
 
 
 def status_of(port: int, path: str) -> int:
-    return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10).status_code
+    return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=60).status_code
 
 
 def test_all_when_the_current_folder_holds_a_package_of_that_name_then_it_is_not_run(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_two_processes_share_each_batch(inputs: tuple[Path, Path], recipe: Path,
     arguments[arguments.index("--jobs") + 1] = "2"
     command = [sys.executable, "-m", "xmdpt.training", *arguments]
 
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "demo.safetensors").exists()

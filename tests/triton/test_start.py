@@ -42,7 +42,7 @@ def server_of(process: subprocess.Popen[str]) -> int:
         servers = [pid for pid in children(process.pid) if "/bin/tritonserver" in command_line(pid)]
         return servers[0] if servers else None
 
-    return wait_until(found, 20, "the server's process is there")  # type: ignore[return-value]
+    return wait_until(found, 60, "the server's process is there")  # type: ignore[return-value]
 
 
 @pytest.fixture

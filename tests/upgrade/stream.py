@@ -11,7 +11,7 @@ import httpx
 NUM_SEEDS = 12
 _PAUSE_SECONDS = 0.08
 _NUM_CLIENTS = 2
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclass
