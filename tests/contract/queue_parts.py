@@ -5,27 +5,30 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 import redis
 
-from service.adapters import redis_intake, redis_leases, redis_server
+from service.adapters import change_watch, redis_leases, redis_server
 from service.adapters.queue_functions import load_functions
 from service.adapters.queue_policy import QueuePolicy
 from service.adapters.redis_intake import RedisJobIntake
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_leases import RedisJobLeases
-from service.adapters.redis_server import connect, connect_async
+from service.adapters.redis_server import CALL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS, connect
 from service.adapters.redis_upkeep import RedisJobUpkeep
 from service.ports.queue import Enqueued
 from tests.unit.builders import a_job_id, a_new_job
 
 LEASE_SECONDS = 1.0
-# Waits in a row: a waiter that only polled would take a second for each.
+# Waits in a row: a waiter that only polled, which tests make rare, would take so long for each.
 ROUNDS = 5
-FASTER_THAN_POLLING_SECONDS = 0.8 * ROUNDS
+POLL_SECONDS = 10
+FASTER_THAN_POLLING_SECONDS = 0.8 * ROUNDS * POLL_SECONDS
 POLICY = QueuePolicy(lease_seconds=LEASE_SECONDS, stall_timeout_seconds=30, max_live=50, retry_delay_seconds=0.01)
+_options = redis_server._options
 
 
 @dataclass
@@ -67,14 +70,20 @@ class Queue:
         return named
 
 
-def let_calls_take_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before a queue is opened: a minute for each call of gateway and worker.
+def let_calls_take_their_time(monkeypatch: pytest.MonkeyPatch, times: float) -> None:
+    """So many times what the service gives each call of the server, by whoever connects from now on.
 
-    Dozens of connections that a starved process opens in one go take longer than a caller of the service may wait.
+    A starved process takes longer than a caller of the service may wait.
     """
-    monkeypatch.setattr(redis_server, "CONNECT_TIMEOUT_SECONDS", 60)
-    monkeypatch.setattr(redis_intake, "connect_async", lambda url: connect_async(url, 60))
-    monkeypatch.setattr(redis_leases, "connect", lambda url, *_: connect(url, 60))
+
+    def longer(seconds: float) -> dict[str, Any]:
+        # A heartbeat's time may be bounded by what is set below, and is long then.
+        return _options(max(seconds, times * min(seconds, CALL_TIMEOUT_SECONDS)))
+
+    monkeypatch.setattr(redis_server, "_options", longer)
+    monkeypatch.setattr(redis_server, "CONNECT_TIMEOUT_SECONDS", times * CONNECT_TIMEOUT_SECONDS)
+    for module in (redis_server, change_watch, redis_leases):
+        monkeypatch.setattr(module, "CALL_TIMEOUT_SECONDS", times * CALL_TIMEOUT_SECONDS)
 
 
 @asynccontextmanager

@@ -73,7 +73,7 @@ async def test_watch_when_the_line_was_cut_then_all_who_wait_look_again(
 async def test_watch_when_its_start_is_cancelled_before_the_answer_then_no_line_stays_open(
     watch: ChangeWatch, client: redis.Redis
 ) -> None:
-    client.client_pause(1500)
+    client.client_pause(4000)
     task = asyncio.create_task(watch.start())
     await asyncio.sleep(0.1)
     task.cancel()

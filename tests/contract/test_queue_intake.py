@@ -15,7 +15,7 @@ from service.adapters.redis_keys import RedisKeys
 from service.domain.job import DEFAULT_TENANT, IdempotencyKey, JobFailure, JobStatus, NewJob, Priority, Progress
 from service.ports.archive import JobChoice
 from service.ports.queue import Enqueued
-from tests.contract.queue_parts import POLICY, Queue, let_calls_take_their_time, open_queue
+from tests.contract.queue_parts import POLICY, Queue, open_queue
 from tests.fakes.redis_process import RedisProcess
 from tests.unit.builders import a_job_id, a_new_job, a_request, a_result
 
@@ -103,10 +103,7 @@ async def test_key_when_used_again_then_it_stands_for_the_first_job_and_for_noth
     assert not [name for name in queue.client.scan_iter("*") if "~" in name]
 
 
-async def test_key_when_64_calls_use_it_at_once_then_there_is_one_job(
-    server: RedisProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    let_calls_take_their_time(monkeypatch)
+async def test_key_when_64_calls_use_it_at_once_then_there_is_one_job(server: RedisProcess) -> None:
     async with open_queue(server.url) as queue:
         intakes = [RedisJobIntake(queue.url, RedisKeys(), POLICY) for _ in range(4)]
         calls = [intakes[number % 4].enqueue(a_job_under_a_key(number)) for number in range(64)]

@@ -11,7 +11,7 @@ import pytest
 from service.adapters.redis_keys import RedisKeys
 from service.adapters.redis_upkeep import RedisJobUpkeep
 from service.domain.job import DEFAULT_TENANT, ClaimedJob, JobFailure, JobStatus, Priority, Progress
-from tests.contract.queue_parts import POLICY, Queue, let_calls_take_their_time, open_queue
+from tests.contract.queue_parts import POLICY, Queue, open_queue
 from tests.fakes.redis_process import RedisProcess
 from tests.unit.builders import a_job_id, a_new_job, a_request, a_result
 
@@ -215,10 +215,7 @@ async def test_cancel_when_the_job_runs_then_its_worker_is_told_and_ends_it(queu
     assert await status_of(queue, 1) is JobStatus.CANCELLED
 
 
-async def test_cancel_when_it_races_the_finish_then_one_wins_and_all_agree(
-    server: RedisProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    let_calls_take_their_time(monkeypatch)
+async def test_cancel_when_it_races_the_finish_then_one_wins_and_all_agree(server: RedisProcess) -> None:
     async with open_queue(server.url) as queue:
         numbers = range(1, POLICY.max_live + 1)
         await queue.submit(*numbers)

@@ -1,6 +1,7 @@
 """An answer that gets lost on its way does no harm: what was done is done once, and a repeat hears of it."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,8 @@ REPEATED_BY_THE_CLIENT, TOLD_TO_THE_CALLER = 1, 2
 
 @pytest.fixture
 async def queue(server: RedisProcess) -> AsyncIterator[Queue]:
-    async with open_queue(server.url) as queue:
+    # A lost claim is remembered for two leases.
+    async with open_queue(server.url, replace(POLICY, lease_seconds=20)) as queue:
         yield queue
 
 

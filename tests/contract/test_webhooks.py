@@ -180,7 +180,11 @@ async def test_delivery_when_the_receiver_says_when_to_come_back_then_not_sooner
 
 
 async def test_receiver_when_it_hangs_then_it_delays_no_other_one(desk: Desk) -> None:
-    async with running_receiver(otherwise=HANG) as hanging, running_receiver() as well, desk.dispatching():
+    async with (
+        running_receiver(otherwise=HANG) as hanging,
+        running_receiver() as well,
+        desk.dispatching(timeout_seconds=60),
+    ):
         for number in range(20):
             await desk.submit(hanging, number, [WebhookEvent.JOB_SUCCEEDED])
         desk.succeed(20)
@@ -194,7 +198,7 @@ async def test_receiver_when_it_hangs_then_it_delays_no_other_one(desk: Desk) ->
 
 
 async def test_receiver_when_it_hangs_then_it_is_left_after_its_time_and_called_again(desk: Desk) -> None:
-    async with running_receiver([HANG]) as receiver, desk.dispatching(timeout_seconds=1.0):
+    async with running_receiver([HANG]) as receiver, desk.dispatching(timeout_seconds=4.0):
         await desk.submit(receiver, events=[WebhookEvent.JOB_SUCCEEDED])
         desk.succeed()
         await receiver.until(lambda: desk.counted("delivered") == 1)
