@@ -14,7 +14,8 @@ from tests.api.conftest import Edge
 
 @pytest.mark.parametrize("case", [*PICTURES, *INPUTS, *POSE_FORMS], ids=lambda case: case.name)
 def test_generate_when_input_is_bad_then_problem_names_it_and_nothing_is_kept(edge: Edge, case: BadInput) -> None:
-    response = edge.client.post("/v1/generate", content=case.content, headers=case.headers)
+    # A picture that holds a decoder until its time is over takes the longest.
+    response = edge.client.post("/v1/generate", content=case.content, headers=case.headers, timeout=120)
 
     problem = response.json()
     assert (response.status_code, problem["code"]) == (case.status, case.code), response.text

@@ -34,11 +34,11 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def call_and_wait(address: tuple[str, int], *headers: str, path: str = "/v1/generate") -> socket.socket:
-    """A client that has sent everything and reads nothing."""
+    """A client that has sent everything, waits for the job's end and reads nothing."""
     body = json.dumps(GOOD_BODY).encode()
     lines = (f"POST {path} HTTP/1.1", "Host: a", "Content-Type: application/json", f"Content-Length: {len(body)}")
     connection = socket.create_connection(address, 20)
-    connection.sendall("\r\n".join((*lines, *headers, "", "")).encode() + body)
+    connection.sendall("\r\n".join((*lines, "Prefer: wait=60", *headers, "", "")).encode() + body)
     return connection
 
 

@@ -131,7 +131,9 @@ def test_events_when_a_key_follows_a_hundred_jobs_then_429_until_one_stream_ends
     with running_gateway(intake, MemoryBlobs(), access=Access(keys)) as gateway:
         job_id = gateway.client.post("/v1/jobs", json=GOOD_BODY, headers=bearer).json()["id"]
         address = f"{gateway.client.base_url}/v1/jobs/{job_id}/events"
-        with httpx.Client(limits=httpx.Limits(max_connections=200), headers=bearer, trust_env=False) as client:
+        with httpx.Client(
+            limits=httpx.Limits(max_connections=200), headers=bearer, timeout=60, trust_env=False
+        ) as client:
             streams = [client.send(client.build_request("GET", address), stream=True) for _ in range(100)]
             assert {stream.status_code for stream in streams} == {httpx.codes.OK}
 

@@ -12,7 +12,7 @@ from tests.api.conftest import Edge
 
 SUBMITS = ("/v1/generate", "/generate", "/v1/jobs")
 # Scheduling of a busy test machine, on top of what the gateway promises.
-SLACK_SECONDS = 3.0
+SLACK_SECONDS = 8.0
 
 
 def assert_problem(response: httpx.Response, code: str) -> None:
@@ -34,7 +34,10 @@ def test_submit_when_the_queue_is_full_then_503_and_nothing_is_kept(edge: Edge, 
 
 
 @pytest.mark.parametrize("path", SUBMITS)
-def test_submit_when_another_was_just_refused_then_503_before_its_body_is_read(edge: Edge, path: str) -> None:
+def test_submit_when_another_was_just_refused_then_503_before_its_body_is_read(
+    edge: Edge, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.gateway.room._ASKING_SECONDS", 20.0)
     edge.intake.trouble = "full"
     edge.client.post(path, json=GOOD_BODY)
 

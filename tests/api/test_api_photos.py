@@ -206,7 +206,7 @@ def test_photo_when_too_many_wait_then_one_more_is_told_so_and_those_who_left_ar
         with (
             ThreadPoolExecutor(len(bodies)) as threads,
             # Long enough for all eighteen to be there at one time.
-            httpx.Client(base_url=edge.client.base_url, trust_env=False, timeout=5) as impatient,
+            httpx.Client(base_url=edge.client.base_url, trust_env=False, timeout=15) as impatient,
             pytest.MonkeyPatch.context() as patch,
         ):
             patch.setattr(DETECTOR, "find", lambda content, *rest: (looked_at.append(content), find(content, *rest))[1])

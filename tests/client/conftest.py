@@ -9,10 +9,10 @@ import pytest
 from tests.integration.processes import RunningService, running_service
 from xmdpt_client import AsyncClient, Client
 
-# A job of 250 steps takes 5 s: long enough to be watched and to be cancelled.
+# A job of 250 steps takes 15 s: long enough to be watched and to be cancelled, by slow processes too.
 SIMULATED = {
     "XMDPT_BACKEND": "simulated",
-    "XMDPT_SIMULATED__STEP_MS": "20",
+    "XMDPT_SIMULATED__STEP_MS": "60",
     "XMDPT_SIMULATED__ROW_MS": "0",
     "XMDPT_WORKER__EXECUTION": "stepwise",
     "XMDPT_WORKER__MAX_SLOTS": "8",

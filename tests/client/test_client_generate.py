@@ -150,13 +150,13 @@ def test_generate_when_several_are_asked_for_then_each_is_that_of_its_seed(
 def test_generate_when_watched_then_progress_grows_to_the_end(call: Call, url: str) -> None:
     seen: list[Progress] = []
 
-    call(url, "generate", PHOTO, POSE, steps=150, on_progress=seen.append)
+    call(url, "generate", PHOTO, POSE, steps=100, on_progress=seen.append)
 
     assert [progress.step for progress in seen] == sorted(progress.step for progress in seen)
     assert (seen[-1].status, seen[-1].ratio, seen[-1].eta) == ("succeeded", 1.0, None)
     running = [progress for progress in seen if progress.status == "running" and progress.eta]
     assert running, seen
-    assert running[0].steps == 150
+    assert running[0].steps == 100
     assert 0 < running[0].eta.p50_seconds <= running[0].eta.p90_seconds < 60
     with pytest.raises(dataclasses.FrozenInstanceError):
         seen[0].step = 1  # type: ignore[misc]
@@ -164,7 +164,7 @@ def test_generate_when_watched_then_progress_grows_to_the_end(call: Call, url: s
 
 def test_generate_when_it_takes_too_long_then_the_job_goes_on(call: Call, url: str) -> None:
     with pytest.raises(WaitOverError, match=r"after 0\.5 s; it goes on") as caught:
-        call(url, "generate", PHOTO, POSE, steps=250, wait=0.5)
+        call(url, "generate", PHOTO, POSE, steps=100, wait=0.5)
 
     error = caught.value
     assert (error.code, error.status, error.retryable) == ("wait_over", None, True)
@@ -172,7 +172,7 @@ def test_generate_when_it_takes_too_long_then_the_job_goes_on(call: Call, url: s
 
 
 def test_job_when_submitted_then_it_is_waited_for_and_fetched(call: Call, url: str) -> None:
-    submitted = call(url, "submit", PHOTO, POSE, steps=150, seed=2)
+    submitted = call(url, "submit", PHOTO, POSE, steps=100, seed=2)
     with pytest.raises(JobStateError, match=r"no picture \(not_finished\)"):
         call(url, "result", submitted.id)
 

@@ -250,11 +250,11 @@ def read_until(process: subprocess.Popen[bytes], word: bytes = b"never on the te
 
 
 def test_generate_when_on_a_terminal_then_a_bar_moves_and_the_seed_is_told(url: str, tmp_path: Path) -> None:
-    with on_a_terminal(url, *GENERATE, tmp_path / "out.png", "--steps", "100", "--seed", "8") as process:
+    with on_a_terminal(url, *GENERATE, tmp_path / "out.png", "--steps", "50", "--seed", "8") as process:
         shown = read_until(process).decode()
 
     assert process.returncode == 0
-    assert "/100" in shown
+    assert "/50" in shown
     assert "tdnet_step" in shown
     assert f"{tmp_path / 'out.png'}: seed 8, job_" in shown
 

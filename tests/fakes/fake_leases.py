@@ -27,6 +27,7 @@ class FakeLeases:
         self.reports: list[WorkerReport] = []
         self.progress: dict[str, list[Progress]] = {}
         self.functions_trouble: StorageError | None = None
+        self.num_ensured = 0
         self.is_idle = threading.Event()
 
     def _answer(self) -> None:
@@ -52,6 +53,7 @@ class FakeLeases:
         return frozenset({"work"})
 
     def ensure(self) -> None:
+        self.num_ensured += 1
         if self.functions_trouble:
             raise self.functions_trouble
 

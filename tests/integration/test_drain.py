@@ -11,14 +11,14 @@ from tests.api.bad_inputs import GOOD_BODY
 from tests.integration.lone_gateway import lone_gateway
 from tests.integration.processes import running_service, wait_until
 
-# Whoever shares a step: 50 steps take 4 s, 250 take 20 s, so that a drain of 8 s is far from either.
-SLOW = {"XMDPT_BACKEND": "simulated", "XMDPT_SIMULATED__STEP_MS": "80", "XMDPT_SIMULATED__ROW_MS": "0"}
+# Whoever shares a step: 50 steps take 6 s, 250 take 30 s, so that a drain of 12 s is far from either.
+SLOW = {"XMDPT_BACKEND": "simulated", "XMDPT_SIMULATED__STEP_MS": "120", "XMDPT_SIMULATED__ROW_MS": "0"}
 
 
 def test_gateway_when_told_to_stop_then_it_says_so_until_the_last_answer_and_ends_with_status_0(tmp_path: Path) -> None:
-    with lone_gateway(tmp_path) as gateway, ThreadPoolExecutor(1) as threads:
+    with lone_gateway(tmp_path, XMDPT_GATEWAY__DRAIN_SECONDS="15") as gateway, ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(
-            gateway.client.post, "/v1/generate", json=GOOD_BODY, headers={"Prefer": "wait=8", "Idempotency-Key": "k"}
+            gateway.client.post, "/v1/generate", json=GOOD_BODY, headers={"Prefer": "wait=60", "Idempotency-Key": "k"}
         )
         wait_until(lambda: gateway.client.get("/v1/jobs").json()["data"], 20, "the job is accepted")
         gateway.process.send_signal(signal.SIGTERM)
@@ -26,8 +26,8 @@ def test_gateway_when_told_to_stop_then_it_says_so_until_the_last_answer_and_end
 
         refused = gateway.client.post("/v1/jobs", json=GOOD_BODY)
         assert (refused.status_code, refused.json()["code"]) == (503, "draining")
-        assert waiting.result(20).status_code == httpx.codes.ACCEPTED
-        assert gateway.process.wait(20) == 0
+        assert waiting.result(40).status_code == httpx.codes.ACCEPTED
+        assert gateway.process.wait(40) == 0
 
 
 def test_gateway_when_told_to_stop_then_who_waits_gets_a_picture_in_time_or_where_to_find_it_later(
@@ -36,7 +36,7 @@ def test_gateway_when_told_to_stop_then_who_waits_gets_a_picture_in_time_or_wher
     with (
         running_service(
             tmp_path,
-            XMDPT_GATEWAY__DRAIN_SECONDS="8",
+            XMDPT_GATEWAY__DRAIN_SECONDS="12",
             XMDPT_WORKER__MAX_SLOTS="4",
             # The long job need not end.
             XMDPT_WORKER__DRAIN_SECONDS="0",
@@ -44,15 +44,17 @@ def test_gateway_when_told_to_stop_then_who_waits_gets_a_picture_in_time_or_wher
         ) as service,
         ThreadPoolExecutor(2) as threads,
     ):
-        short, long = (threads.submit(service.generate, photo, pose, steps=steps) for steps in (50, 250))
 
-        def are_at_work() -> bool:
+        def are_running(number: int) -> bool:
             jobs = service.client.get("/v1/jobs").json()["data"]
-            return [job["status"] for job in jobs] == ["running", "running"]
+            return [job["status"] for job in jobs] == number * ["running"]
 
-        wait_until(are_at_work, 30, "both run")
+        long = threads.submit(service.generate, photo, pose, steps=250)
+        wait_until(lambda: are_running(1), 30, "the long one runs")
+        short = threads.submit(service.generate, photo, pose, steps=50)
+        wait_until(lambda: are_running(2), 30, "both run")
         os.kill(service.child("gateway"), signal.SIGTERM)
-        in_time, late = short.result(30), long.result(30)
+        in_time, late = short.result(60), long.result(60)
         wait_until(service.is_gateway_ready, 60, "another gateway is there")
         found = service.client.get(late.headers["location"]).json()
 

@@ -16,6 +16,7 @@ import pytest
 from service.domain.trace_context import TraceContext, parse_traceparent
 from tests.fakes.trace_collector import Collector, SeenSpan, running_collector
 from tests.integration.processes import RunningService, multipart, running_service, serve, wait_until
+from tests.integration.test_worker_killed import ENDLESS
 
 SIMULATED = {
     "XMDPT_BACKEND": "simulated",
@@ -136,7 +137,7 @@ def test_jobs_when_they_share_steps_then_the_batches_have_links_to_both(traced: 
     callers = [traced.caller(), traced.caller()]
 
     ids = [
-        traced.generate("respond-async", caller.traceparent, steps=100).headers["location"].rsplit("/", 1)[1]
+        traced.generate("respond-async", caller.traceparent, steps=250).headers["location"].rsplit("/", 1)[1]
         for caller in callers
     ]
 
@@ -149,7 +150,7 @@ def test_jobs_when_they_share_steps_then_the_batches_have_links_to_both(traced: 
     assert {batch.trace_id for batch in batches}.isdisjoint(caller.trace_id for caller in callers)
     assert {batch.attributes["xmdpt.rows"] for batch in shared} == {2}
     assert set(shared[0].attributes["xmdpt.job_ids"]) == set(ids)
-    assert sum(len(batch.links) for batch in batches) == 200
+    assert sum(len(batch.links) for batch in batches) == 500
 
 
 def test_generate_when_the_caller_does_not_record_then_nothing_is_sent_and_the_trace_goes_on(traced: Traced) -> None:
@@ -263,9 +264,8 @@ def test_batch_when_the_caller_has_a_trace_then_its_items_are_in_it(traced: Trac
 def test_job_when_its_worker_is_killed_then_the_second_attempt_is_in_the_same_trace(
     tmp_path: Path, person: bytes, pose: dict
 ) -> None:
-    quick = {"XMDPT_QUEUE__LEASE_SECONDS": "2", "XMDPT_WORKER__HEARTBEAT_SECONDS": "0.1"}
     with running_collector() as collector:
-        settings = SIMULATED | quick | {"XMDPT_TRACING__ENDPOINT": collector.url, "XMDPT_SIMULATED__STEP_MS": "40"}
+        settings = SIMULATED | ENDLESS | {"XMDPT_TRACING__ENDPOINT": collector.url, "XMDPT_SIMULATED__STEP_MS": "40"}
         with running_service(tmp_path, **settings) as service:
             traced = Traced(service, collector, person, pose)
             caller = traced.caller()

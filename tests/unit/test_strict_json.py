@@ -22,8 +22,8 @@ LEAVES = (
 )
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text("ab~/é"), inner), max_leaves=20)
 OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), VALUES, max_size=5)
-# What the whole corpus of bad input is allowed.
-MAX_CPU_SECONDS = 2.0
+# They take a tenth of a second; what tries a text twice, or looks for each key among all, takes 20 s and more.
+MAX_CPU_SECONDS = 4.0
 
 
 def refusal(content: bytes, max_bytes: int = MAX_BYTES) -> tuple[str, str | None]:
@@ -114,11 +114,12 @@ def test_json_when_measured_then_data_texts_do_not_count_and_all_else_does() -> 
     ids=["escaped quotes", "quotes", "repeated key", "spaces", "data texts", "brackets"],
 )
 def test_json_when_made_to_be_slow_then_it_is_refused_in_time(content: bytes) -> None:
-    start = time.process_time()
+    # Not of the process: other tests may have left threads that are busy.
+    start = time.thread_time()
 
     assert refusal(content)[0] == "malformed_request"
 
-    assert time.process_time() - start < MAX_CPU_SECONDS
+    assert time.thread_time() - start < MAX_CPU_SECONDS
 
 
 def test_pointer_when_a_key_is_long_or_odd_then_it_is_cut_and_escaped() -> None:

@@ -25,7 +25,9 @@ UNRECORDED = dataclasses.replace(CALLER, is_sampled=False)
 
 
 @pytest.fixture
-def collector() -> Iterator[Collector]:
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    # It answers: whoever closes a tracer then has sent everything, however slowly.
+    monkeypatch.setattr("service.telemetry.tracing._CLOSE_SECONDS", 20.0)
     with running_collector() as collector:
         yield collector
 
