@@ -52,7 +52,8 @@ class Connection:
             "files": call.files or None,
             "data": call.fields or None,
             "content": call.content,
-            "timeout": httpx.Timeout(self._timeout, read=self._timeout + call.wait_seconds),
+            # Calls of one client may be many: whoever waits for a connection is not told that nobody answers.
+            "timeout": httpx.Timeout(self._timeout, read=self._timeout + call.wait_seconds, pool=None),
         }
 
 

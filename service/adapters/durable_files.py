@@ -8,7 +8,8 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -93,15 +94,22 @@ def delete(path: Path) -> int:
     return num_files
 
 
-def sweep(folder: Path, older_than_seconds: float) -> int:
-    """Delete what is older than this, by files and folders in it; returns how many files there were."""
+def sweep(folders: Sequence[Path], older_than_seconds: float) -> int:
+    """Delete what is older than this, by files and folders in these; returns how many files there were."""
     oldest = time.time() - older_than_seconds
-    num_files = 0
-    for entry in os.scandir(folder):
-        # A folder is as old as what was last put there. Somebody else may delete it meanwhile.
-        with suppress(FileNotFoundError):
+    num_files, trouble = 0, None
+    for entry in chain.from_iterable(map(os.scandir, folders)):
+        try:
+            # A folder is as old as what was last put there.
             if entry.stat(follow_symlinks=False).st_mtime < oldest:
                 num_files += delete(Path(entry.path))
+        except FileNotFoundError:
+            pass  # Somebody else has deleted it meanwhile.
+        except OSError as error:
+            # Told when all is done: what can't be deleted keeps nothing else.
+            trouble = trouble or error
+    if trouble:
+        raise trouble
     return num_files
 
 

@@ -117,7 +117,7 @@ class FileBlobs:
                 picture after its last touch: whatever is older goes.
         """
         with storage_errors():
-            return sum(sweep(folder, older_than_seconds) for folder in self._folders)
+            return sweep(self._folders, older_than_seconds)
 
     def space(self) -> tuple[int, int]:
         """Bytes of the disk: free for us, and in all; (0, 0) if it does not say."""

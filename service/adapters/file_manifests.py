@@ -47,4 +47,4 @@ class FileManifests:
     def sweep(self, older_than_seconds: float) -> int:
         """As the port says."""
         with storage_errors():
-            return sweep(self._folder, older_than_seconds)
+            return sweep([self._folder], older_than_seconds)

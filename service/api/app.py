@@ -3,6 +3,7 @@
 It composes no services and reads no settings; `service.bootstrap` does.
 """
 
+from functools import cache
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
@@ -116,7 +117,8 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     )
     for router in _ROUTERS:
         app.include_router(router)
-    app.openapi = lambda: describe(app)
+    # Once: anybody may ask for it, as often as they like.
+    app.openapi = cache(lambda: describe(app))
     return app
 
 

@@ -30,7 +30,7 @@ from service.api.strict_json import escape
 from service.api.zip_stream import ZipStream
 from service.domain.access import Caller
 from service.domain.batch import BATCH_ID, BatchEnd, BatchId
-from service.domain.errors import JobStateError, NotFoundError, RequestError, StorageError
+from service.domain.errors import DamagedError, JobStateError, NotFoundError, RequestError, StorageError
 from service.domain.job import Job, JobStatus
 from service.gateway.batch_draft import BatchDraft
 from service.gateway.batches import FollowBrokenError
@@ -196,12 +196,12 @@ async def _chained(
 
 
 async def _files(end: BatchEnd, jobs: Jobs, names: set[str]) -> list[tuple[str, bytes, float]]:
-    """The item's pictures under names that no other file has; none of one whose pictures are gone."""
+    """The item's pictures under names that no other file has; none of one whose pictures are gone or damaged."""
     if end.job is None or end.status is not JobStatus.SUCCEEDED:
         return []
     try:
         result, contents = await jobs.pictures(end.job)
-    except (JobStateError, NotFoundError):
+    except (JobStateError, NotFoundError, DamagedError):
         return []
     has_several = len(contents) > 1
     found: list[tuple[str, bytes, float]] = []

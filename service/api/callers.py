@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from service.api.dependencies import EdgeDep
 from service.domain.access import Caller, CallerLimits, Scope
 from service.domain.errors import AccessError
+from service.gateway.rates import RateLimitedError
 from service.telemetry.spans import part
 
 
@@ -20,12 +21,21 @@ def _allowed(scope: Scope) -> Callable[..., Awaitable[Caller]]:
         with part("admission"):
             found = await edge.services.access.caller(request.headers.get("authorization", ""), address)
         request.state.tenant = found.tenant
-        request.state.rate = edge.services.rates.take(found)
+        _count(request, edge, found)
         if scope not in found.scopes:
             raise AccessError("forbidden", f"this key lacks the scope {scope.value}")
         return found
 
     return caller
+
+
+def _count(request: Request, edge: EdgeDep, caller: Caller) -> None:
+    """Count the request; every answer tells where the caller stands, and a refusal above all."""
+    try:
+        request.state.rate = edge.services.rates.take(caller)
+    except RateLimitedError as error:
+        request.state.rate = error.state
+        raise
 
 
 async def _picture_reader(request: Request, edge: EdgeDep) -> str | None:
@@ -40,7 +50,7 @@ async def _picture_reader(request: Request, edge: EdgeDep) -> str | None:
         return (await _allowed(Scope.READ)(request, edge)).tenant
     # Each job counts for itself: who holds its address has no name.
     holder = Caller("", frozenset({Scope.READ}), key_id=request.path_params["job_id"], limits=CallerLimits())
-    request.state.rate = edge.services.rates.take(holder)
+    _count(request, edge, holder)
     return None
 
 

@@ -28,7 +28,8 @@ class ConnectionLimits:
         max_url_bytes: path and query.
         max_headers, max_head_bytes: of one request, URL and line ends included.
         head_seconds: from the first byte of a request, or from the connection, until its head is complete.
-        body_seconds: a body may take so long, and longer if it comes with at least `min_body_rate` bytes a second.
+        body_seconds: a body may take so long, and as long again whenever it has come with at least `min_body_rate`
+            bytes a second.
         answer_seconds: so long nothing of an answer may be taken while more of it waits to be sent.
         linger_seconds: so long a client that was answered while it was still sending may take to read that; 0 for not
             at all. Less than a server that stops waits for its connections.
@@ -66,7 +67,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._cycles: list[RequestResponseCycle] = []  # among them all requests that are not answered yet
-        self._begun = 0.0  # when this request's head, and then its body, began
+        self._begun = 0.0  # when this request's head, and then this stretch of its body, began
         self._is_in_head = True
         # What has come of a head that is not whole, what the parser has told of it, and what has come of the body.
         self._num_head_bytes = self._num_parsed_bytes = self._num_body_bytes = 0
@@ -89,7 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """See uvicorn; the client reads more slowly than we write."""
         super().pause_writing()
-        self._unread = self.loop.call_later(self._limits.answer_seconds, self.transport.abort)
+        self._await_reader(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """See uvicorn; the client has read on."""
@@ -203,11 +204,15 @@ class GuardedProtocol(HttpToolsProtocol):
             # An earlier request is being answered, and until then nothing is read.
             self._begun = self.loop.time()
         seconds, limits = self.loop.time() - self._begun, self._limits
-        if seconds > limits.body_seconds and self._num_body_bytes < limits.min_body_rate * seconds:
-            detail = f"after {limits.body_seconds:g} s a body must come with {limits.min_body_rate:g} bytes a second"
-            self._refuse(RequestError("request_timeout", detail))
-        else:
-            self._start_timer(_LOOK_EVERY_SECONDS, self._look_at_body)
+        if seconds > limits.body_seconds:
+            if self._num_body_bytes < limits.min_body_rate * seconds:
+                every = f"each {limits.body_seconds:g} s"
+                detail = f"of a body that takes long, {limits.min_body_rate:g} bytes a second must come in {every}"
+                self._refuse(RequestError("request_timeout", detail))
+                return
+            # Who has sent much at once may not hold it here for ever.
+            self._begun, self._num_body_bytes = self.loop.time(), 0
+        self._start_timer(_LOOK_EVERY_SECONDS, self._look_at_body)
 
     def _fail(self, error: ServiceError) -> None:
         self._refusal = error
@@ -237,6 +242,16 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._timer:
             self._timer.cancel()
             self._timer = None
+
+    def _await_reader(self, num_unread: int) -> None:
+        self._unread = self.loop.call_later(self._limits.answer_seconds, self._look_at_reader, num_unread)
+
+    def _look_at_reader(self, num_unread: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < num_unread:
+            self._await_reader(left)
+        else:
+            self.transport.abort()
 
     def _stop_unread(self) -> None:
         if self._unread:

@@ -62,21 +62,24 @@ class Delivery:
         self,
         leases: JobLeases,
         blobs: BlobStore,
-        lease_seconds: float,
+        patience_seconds: float,
         metrics: WorkerMetrics,
         software: str | None = None,
     ) -> None:
-        """Every call below may last two leases during an outage: after one, jobs that the queue missed come back.
+        """Every call below may last as long as the patience during an outage, and the last answer that it waits for.
 
         Args:
             leases: the queue.
             blobs: takes the pictures.
-            lease_seconds: how long the queue believes a silent worker.
+            patience_seconds: how long an outage is waited out before a job is given back. More than a lease, so that
+                a queue that starts again finds its jobs; less than the queue waits for a step of a job.
             metrics: the worker's.
             software: whom files name as their maker, with name and version; None leaves them unmarked.
         """
         self._leases, self._blobs, self._software = leases, blobs, software
-        self._patience_seconds, self._metrics = 2 * lease_seconds, metrics
+        self._patience_seconds, self._metrics = patience_seconds, metrics
+        # Since when no picture could be stored: who waits for its turn meanwhile has waited, too.
+        self._store_away_at: float | None = None
         self._log = get_logger()
 
     def succeed(self, flight: Flight, pictures: Sequence[U8], backend: InferenceBackend) -> str:
@@ -99,7 +102,7 @@ class Delivery:
             cache=flight.cache,
             precision=PRESETS[job.request.params.preset].precision(backend.precision, backend.low_precision),
         )
-        return self._settle(job, lambda: self._commit(job, result, contents))
+        return self._settle(job, lambda: self._commit(job, result, contents), self._store_away_at)
 
     def fail(self, job: ClaimedJob, failure: JobFailure, *, may_retry: bool) -> str:
         """End the job as failed, or send it back while tries are left; returns how it left."""
@@ -127,16 +130,21 @@ class Delivery:
 
     def _commit(self, job: ClaimedJob, result: JobResult, contents: Sequence[bytes]) -> FinishVerdict:
         # Blobs before finish: a crash here repeats the job, never loses it.
-        for index, content in enumerate(contents):
-            self._blobs.put_output(job.id, job.fence, content, index)
+        try:
+            for index, content in enumerate(contents):
+                self._blobs.put_output(job.id, job.fence, content, index)
+        except StorageError:
+            self._store_away_at = self._store_away_at or time.monotonic()
+            raise
+        self._store_away_at = None
         verdict = self._leases.succeed(job.id, result)
         if verdict != "succeeded":
             self._blobs.delete_output(job.id, job.fence)
         return verdict
 
-    def _settle(self, job: ClaimedJob, tell_queue: Callable[[], str]) -> str:
+    def _settle(self, job: ClaimedJob, tell_queue: Callable[[], str], waiting_since: float | None = None) -> str:
         """Repeat until answered, as every verb is safe to repeat; returns how the job left, as the metrics name it."""
-        give_up_at = time.monotonic() + self._patience_seconds
+        give_up_at = (waiting_since or time.monotonic()) + self._patience_seconds
         while True:
             try:
                 verdict = tell_queue()

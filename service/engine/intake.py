@@ -284,7 +284,11 @@ class Intake:
         started = time.monotonic()
         try:
             prepared = self._prepared(flight.job, _KINDS.keys() - supply.at_hand.keys())
-        except ServiceError as error:
+        except Exception as error:
+            if not isinstance(error, ServiceError):
+                # The worker outlives what nobody foresaw, and the job's end is told; the client learns no detail.
+                self._log.exception("job could not be prepared", job=flight.job.id)
+                error = ServiceError("internal_error", "the worker met an unexpected error")
             with self._changed:
                 self._num_claimed -= flight.num_images
             self._targets.failed(flight, error)

@@ -48,6 +48,8 @@ class Vectors:
         keys = self._keys(flight)
         with self._lock:
             found = {stage: self._local.get(key) for stage, key in keys.items()}
+            for key in self._local.keys() & keys.values():
+                self._local.move_to_end(key)
             is_waiting = any(key in self._makers for stage, key in keys.items() if found[stage] is None)
         missing = [stage for stage, vector in found.items() if vector is None]
         if is_waiting or not missing:

@@ -138,7 +138,9 @@ class Worker:
             tracer,
         )
         self._flights: dict[str, Flight] = {}
-        delivery = Delivery(ports.leases, ports.blobs, times.lease_seconds, metrics, software)
+        # In half of the time after which the queue takes a job away that stands still.
+        patience = min(2 * times.lease_seconds, times.max_turn_seconds / 2)
+        delivery = Delivery(ports.leases, ports.blobs, patience, metrics, software)
         self._departures = Departures(delivery, self._deliverers, self._flights, self._left, metrics)
         self._leaving: list[Callable[[], None]] = []
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()

@@ -199,7 +199,8 @@ class Batches:
             except StorageError:
                 if not is_live:
                     raise FollowBrokenError from None
-                ends = ()
+                # Whatever it was before: there may be more that could not be read.
+                status, ends = BatchStatus.RUNNING, ()
             except NotFoundError:
                 raise FollowBrokenError from None
             if ends or time.monotonic() - spoken_at >= _SILENCE_SECONDS:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from service.domain.capacity import Eta
 from service.domain.errors import (
+    DamagedError,
     JobStateError,
     NotFoundError,
     RequestError,
     ServiceError,
-    StorageError,
 )
 from service.domain.inputs import pack_inputs
 from service.domain.job import IdempotencyKey, Job, JobId, JobStatus, NewJob
@@ -201,7 +201,7 @@ class Jobs:
         except NotFoundError:
             raise JobStateError("expired", "the picture is no longer stored") from None
         if PictureFile.of(content) != result.files[index]:
-            raise StorageError("storage_unavailable", "the stored picture is damaged")
+            raise DamagedError("storage_unavailable", "the stored picture is damaged")
         return content
 
     async def inline_pictures(self, job: Job) -> Sequence[bytes]:

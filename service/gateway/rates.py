@@ -32,6 +32,18 @@ class RateState:
     reset_seconds: float
 
 
+class RateLimitedError(OverloadedError):
+    """`rate_limited`: this request is not counted.
+
+    Attributes:
+        state: where the caller stands.
+    """
+
+    def __init__(self, detail: str, retry_after_seconds: float, state: RateState) -> None:
+        super().__init__("rate_limited", detail, retry_after_seconds)
+        self.state = state
+
+
 class Rates:
     """The counters of one gateway."""
 
@@ -46,7 +58,7 @@ class Rates:
         """Count a request; None for a caller without limits.
 
         Raises:
-            OverloadedError: `rate_limited`, with the time after which there is room again.
+            RateLimitedError: with the time after which there is room again.
         """
         limits = caller.limits
         if limits is None:
@@ -56,7 +68,7 @@ class Rates:
         excess = full_at - now - limits.burst * pause
         if excess > 1e-9:  # What adding up pauses may be off by.
             detail = f"this key may send {limits.requests_per_minute} requests a minute, {limits.burst} of them at once"
-            raise OverloadedError("rate_limited", detail, excess)
+            raise RateLimitedError(detail, excess, RateState(limits, 0, full_at - pause - now))
         self._full_at[caller.key_id] = full_at
         self._full_at.move_to_end(caller.key_id)
         if len(self._full_at) > _MAX_REMEMBERED:

@@ -245,6 +245,7 @@ def test_rate_when_it_is_used_up_then_429_and_each_answer_says_where_the_caller_
     assert answers[0].headers["ratelimit"] == '"default";r=1;t=60'
     assert answers[2].json()["code"] == "rate_limited"
     assert 40 < int(answers[2].headers["retry-after"]) <= 60
+    assert answers[2].headers["ratelimit"].startswith('"default";r=0;t=')
 
 
 def test_body_when_the_key_is_bad_then_the_answer_does_not_wait_for_it(guarded: Guarded) -> None:

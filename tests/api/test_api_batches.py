@@ -276,6 +276,20 @@ def test_results_when_a_zip_is_wanted_then_it_holds_the_pictures_and_the_lines(e
     assert {line["custom_id"]: line.get("files") for line in lines} == {"a": names[:1], "b": [], "c": names[1:3]}
 
 
+def test_results_when_a_picture_is_damaged_then_the_zip_has_all_the_others(edge: QueueEdge) -> None:
+    batch = submit(edge, {"items": [GOOD_BODY | {"custom_id": name} for name in "abc"]})
+    work(edge, 3)
+    (name,) = (name for name in edge.blobs.content if name.startswith(f"out/{results(edge, batch)[1]['job_id']}."))
+    edge.blobs.content[name] = b"damaged"
+
+    answer = edge.client.get(batch["urls"]["results"], headers={"Accept": "application/zip"})
+
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.namelist() == ["a.png", "c.png", "results.ndjson"]
+        lines = [json.loads(line) for line in archive.read("results.ndjson").splitlines()]
+    assert [line["files"] for line in lines] == [["a.png"], [], ["c.png"]]
+
+
 @pytest.mark.parametrize(
     ("path", "accept", "status"),
     [

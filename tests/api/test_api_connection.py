@@ -97,8 +97,14 @@ def test_request_when_its_head_is_as_large_as_it_may_be_then_it_is_served(addres
 
 @pytest.mark.parametrize(
     "begin",
-    [GOOD, b"G", POST + b"Content-Length: 1000000\r\n\r\n" + bytes(10), POST + b"Transfer-Encoding: chunked\r\n\r\n"],
-    ids=["half a head", "a letter", "a slow body", "no chunk"],
+    [
+        GOOD,
+        b"G",
+        POST + b"Content-Length: 1000000\r\n\r\n" + bytes(10),
+        POST + b"Content-Length: 1000000\r\n\r\n" + bytes(999_999),
+        POST + b"Transfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["half a head", "a letter", "a slow body", "all but its last byte", "no chunk"],
 )
 def test_request_when_it_comes_too_slowly_then_408(hurried: tuple[str, int], begin: bytes) -> None:
     status, headers, code = answer(hurried, begin)

@@ -28,7 +28,8 @@ class Sizes:
             lease_seconds=self.lease_seconds,
             max_deliveries=self.max_deliveries,
             max_failures=self.max_failures,
-            max_answer_seconds=10.0,
+            # A process that starts again on a busy computer keeps its callers waiting; who hangs, does so for ever.
+            max_answer_seconds=30.0,
             drain_seconds=self.drain_seconds,
             settle_seconds=settle_seconds,
         )

@@ -308,6 +308,19 @@ def test_job_when_deleted_by_two_at_once_then_both_are_content(root: Path) -> No
         assert list((root / "out").iterdir()) == []
 
 
+def test_sweep_when_something_cannot_be_deleted_then_all_else_goes_and_it_is_told(blobs: FileBlobs, root: Path) -> None:
+    for number in (1, 2):
+        blobs.put_input(a_job_id(number), b"in")
+        blobs.put_output(a_job_id(number), 1, b"out")
+        (root / "out" / a_job_id(number) / "not ours").mkdir()
+        blobs.put_preview(a_job_id(number), b"preview")
+
+    with pytest.raises(StorageError):
+        blobs.sweep(-3600)
+
+    assert not [*root.glob("in/*"), *root.glob("preview/*")]
+
+
 def test_sweep_when_files_are_old_then_those_go_with_what_a_crash_left(blobs: FileBlobs, root: Path) -> None:
     for number in (1, 2):
         blobs.put_input(a_job_id(number), b"in")

@@ -227,3 +227,25 @@ def test_delivery_when_the_queue_has_answered_then_the_job_left_as_it_says(verdi
 
     assert left == state
     assert left in LEAVING
+
+
+def test_delivery_when_the_store_stays_away_then_who_comes_later_has_waited_already() -> None:
+    class Away(MemoryBlobs):
+        num_tries = 0
+
+        def put_output(self, job_id: str, fence: int, content: bytes, index: int = 0) -> None:
+            self.num_tries += 1
+            raise StorageError("storage_unavailable", "")
+
+    blobs = Away()
+    leases = FakeLeases()
+    delivery = Delivery(leases, blobs, 0.5, WorkerMetrics("test"))
+    lefts, tries = [], []
+    for _ in range(3):
+        flight = Flight(JOB, time.monotonic(), stage_seconds={})
+        lefts.append(delivery.succeed(flight, [PICTURE], FakeBackend()))
+        tries.append(blobs.num_tries)
+
+    assert lefts == ["released"] * 3
+    assert tries[0] > 1
+    assert (tries[1] - tries[0], tries[2] - tries[1]) == (1, 1)

@@ -52,6 +52,28 @@ def test_vectors_when_nobody_has_them_then_the_first_flight_makes_them_and_other
         assert (supply.at_hand[POSE] == VECTOR + 1).all()
 
 
+def test_vectors_when_there_are_too_many_then_those_go_that_nobody_has_used_for_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.engine.vectors._MAX_LOCAL", 4)
+    cache = MemoryVectors()
+    vectors = Vectors(cache, "sha256:model")
+    flights = [a_flight(number) for number in range(3)]
+    for flight in flights[:2]:
+        vectors.supply(flight)
+        for stage in (SOURCE, POSE):
+            vectors.made(flight, stage, VECTOR)
+
+    assert vectors.supply(flights[0]).at_hand.keys() == {SOURCE, POSE}
+    vectors.supply(flights[2])
+    for stage in (SOURCE, POSE):
+        vectors.made(flights[2], stage, VECTOR)
+    cache.vectors.clear()
+
+    assert vectors.supply(flights[0]).at_hand.keys() == {SOURCE, POSE}
+    assert vectors.supply(flights[1]).at_hand == {}
+
+
 def test_vectors_when_their_maker_leaves_then_another_one_makes_them() -> None:
     here, there = two_workers()
     maker, heir = a_flight(fence=1), a_flight(fence=2)

@@ -308,6 +308,25 @@ def test_worker_when_the_pictures_were_changed_then_nothing_is_made_of_them(blob
     assert leases.failed[job.id][0].code == "input_lost"
 
 
+def test_worker_when_a_job_breaks_its_reading_as_nobody_foresaw_then_it_fails_and_the_next_is_made(
+    tmp_path: Path,
+) -> None:
+    class Broken(FileBlobs):
+        def get_input(self, job_id: str) -> bytes:
+            if job_id == jobs[0].id:
+                raise RuntimeError("unforeseen")
+            return super().get_input(job_id)
+
+    blobs = Broken(tmp_path)
+    jobs = [a_job(number, blobs) for number in (1, 2)]
+    leases = FakeLeases(jobs)
+
+    run_until_idle(leases, blobs, FakeBackend())
+
+    assert list(leases.succeeded) == [jobs[1].id]
+    assert {job_id: failure.code for job_id, (failure, _) in leases.failed.items()} == {jobs[0].id: "internal_error"}
+
+
 def test_worker_when_the_store_is_away_then_jobs_go_back_unharmed_and_no_more_are_claimed_for_a_while() -> None:
     blobs = MemoryBlobs()
     jobs = [a_job(number, blobs) for number in (1, 2, 3)]

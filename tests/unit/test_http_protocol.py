@@ -17,9 +17,13 @@ class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.aborted = asyncio.Event()
+        self.num_unread = 100_000
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
+
+    def get_write_buffer_size(self) -> int:
+        return self.num_unread
 
     def abort(self) -> None:
         self.aborted.set()
@@ -51,6 +55,19 @@ async def test_answer_when_it_is_not_read_then_the_connection_is_aborted(
 ) -> None:
     protocol.pause_writing()
 
+    await asyncio.wait_for(transport.aborted.wait(), 20)
+    protocol.connection_lost(ConnectionAbortedError())
+
+
+async def test_answer_when_it_is_read_slowly_then_the_connection_stays_until_nothing_more_is_taken(
+    protocol: GuardedProtocol, transport: Transport
+) -> None:
+    protocol.pause_writing()
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+        transport.num_unread -= 1
+
+    assert not transport.aborted.is_set()
     await asyncio.wait_for(transport.aborted.wait(), 20)
     protocol.connection_lost(ConnectionAbortedError())
 

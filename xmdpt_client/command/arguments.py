@@ -22,7 +22,7 @@ exit status:
   3  the service refuses: the request, the key, or the id is wrong
   4  the job has no picture: failed, cancelled, not ended yet, or deleted after its time
   5  try again later: nobody answers, the service is full, or the time to wait is over
-  130  interrupted; the job or batch that was being made is cancelled
+  130  interrupted; the job or batch that was being made is cancelled, once the service has named it
 """
 
 

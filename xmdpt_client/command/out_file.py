@@ -40,7 +40,7 @@ def check_out(out: Path, *, force: bool) -> None:
 
 
 def write_out(picture: Picture, out: Path, *, force: bool) -> None:
-    """Write the picture.
+    """Write the picture, whole or not at all.
 
     Raises:
         OSError: it can't be written, or the file has come to exist meanwhile.
@@ -49,5 +49,15 @@ def write_out(picture: Picture, out: Path, *, force: bool) -> None:
         sys.stdout.buffer.write(picture.content)
         sys.stdout.buffer.flush()
         return
-    with out.open("wb" if force else "xb") as file:
-        file.write(picture.content)
+    if out.exists() and not out.is_file():
+        # A device or a pipe, which nothing could take the place of.
+        out.write_bytes(picture.content)
+        return
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(picture.content)
+        if not force:
+            out.open("xb").close()
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
