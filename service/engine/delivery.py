@@ -8,6 +8,7 @@ import io
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from PIL import Image
 
@@ -55,6 +56,19 @@ def picture_file(picture: U8, output: OutputOptions, provenance: Provenance | No
     return buffer.getvalue()
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long an outage is waited out before a job is given back.
+
+    Attributes:
+        queue_seconds: more than a lease, so that a queue that starts again learns what ended meanwhile.
+        store_seconds: less than the time after which the queue, which is there, takes away a job that stands still.
+    """
+
+    queue_seconds: float
+    store_seconds: float
+
+
 class Delivery:
     """Tells the queue how jobs end."""
 
@@ -62,23 +76,22 @@ class Delivery:
         self,
         leases: JobLeases,
         blobs: BlobStore,
-        patience_seconds: float,
+        patience: Patience,
         metrics: WorkerMetrics,
         software: str | None = None,
     ) -> None:
-        """Every call below may last as long as the patience during an outage, and the last answer that it waits for.
+        """Nothing is told before the first call.
 
         Args:
             leases: the queue.
             blobs: takes the pictures.
-            patience_seconds: how long an outage is waited out before a job is given back. More than a lease, so that
-                a queue that starts again finds its jobs; less than the queue waits for a step of a job.
+            patience: with either of them.
             metrics: the worker's.
             software: whom files name as their maker, with name and version; None leaves them unmarked.
         """
         self._leases, self._blobs, self._software = leases, blobs, software
-        self._patience_seconds, self._metrics = patience_seconds, metrics
-        # Since when no picture could be stored: who waits for its turn meanwhile has waited, too.
+        self._patience, self._metrics = patience, metrics
+        # Since when no picture could be stored: who waits for a thread meanwhile has waited, too.
         self._store_away_at: float | None = None
         self._log = get_logger()
 
@@ -102,7 +115,7 @@ class Delivery:
             cache=flight.cache,
             precision=PRESETS[job.request.params.preset].precision(backend.precision, backend.low_precision),
         )
-        return self._settle(job, lambda: self._commit(job, result, contents), self._store_away_at)
+        return self._settle(job, lambda: self._commit(job, result, contents))
 
     def fail(self, job: ClaimedJob, failure: JobFailure, *, may_retry: bool) -> str:
         """End the job as failed, or send it back while tries are left; returns how it left."""
@@ -142,21 +155,27 @@ class Delivery:
             self._blobs.delete_output(job.id, job.fence)
         return verdict
 
-    def _settle(self, job: ClaimedJob, tell_queue: Callable[[], str], waiting_since: float | None = None) -> str:
+    def _settle(self, job: ClaimedJob, tell_queue: Callable[[], str]) -> str:
         """Repeat until answered, as every verb is safe to repeat; returns how the job left, as the metrics name it."""
-        give_up_at = (waiting_since or time.monotonic()) + self._patience_seconds
+        started = time.monotonic()
         while True:
             try:
                 verdict = tell_queue()
             except StorageError as error:
                 self._metrics.count_outage(error)
                 self._log.warning("the end of a job could not be told", code=error.code, detail=error.detail)
-                if time.monotonic() > give_up_at:
+                if time.monotonic() > self._gives_up_at(started):
                     return self._hand_back(job)
                 time.sleep(_OUTAGE_PAUSE_SECONDS)
             else:
                 self._metrics.finish.labels(verdict).inc()
                 return _LEFT_AS.get(verdict, "lost")
+
+    def _gives_up_at(self, started: float) -> float:
+        store_away_at = self._store_away_at  # Another thread may store a picture meanwhile.
+        if store_away_at is None:
+            return started + self._patience.queue_seconds
+        return store_away_at + self._patience.store_seconds
 
     def _hand_back(self, job: ClaimedJob) -> str:
         """The store or the queue stays away: with the queue there the job goes back unharmed, else by its lease."""

@@ -19,7 +19,7 @@ from service.domain.job import JobFailure
 from service.domain.request import MAX_IMAGES
 from service.domain.stage import Stage
 from service.engine.batch_runner import BatchRunner
-from service.engine.delivery import Delivery
+from service.engine.delivery import Delivery, Patience
 from service.engine.departures import Departures
 from service.engine.flight import Flight
 from service.engine.heartbeat import Heartbeat
@@ -138,8 +138,7 @@ class Worker:
             tracer,
         )
         self._flights: dict[str, Flight] = {}
-        # In half of the time after which the queue takes a job away that stands still.
-        patience = min(2 * times.lease_seconds, times.max_turn_seconds / 2)
+        patience = Patience(2 * times.lease_seconds, times.max_turn_seconds / 2)
         delivery = Delivery(ports.leases, ports.blobs, patience, metrics, software)
         self._departures = Departures(delivery, self._deliverers, self._flights, self._left, metrics)
         self._leaving: list[Callable[[], None]] = []

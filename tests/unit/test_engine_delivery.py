@@ -1,4 +1,4 @@
-"""How a job leaves the worker: bytes before the finish, no bytes after a refusal, patience as long as the lease."""
+"""How a job leaves the worker: bytes before the finish, no bytes after a refusal, patience with what is away."""
 
 import hashlib
 import io
@@ -13,7 +13,7 @@ from service.domain.errors import StorageError
 from service.domain.job import JobFailure
 from service.domain.request import ImageFormat, OutputOptions
 from service.domain.result import JobResult
-from service.engine.delivery import Delivery, picture_file
+from service.engine.delivery import Delivery, Patience, picture_file
 from service.engine.flight import Flight
 from service.engine.provenance import Provenance
 from service.telemetry.metrics import LEAVING, WorkerMetrics
@@ -25,6 +25,7 @@ from xmdpt.presets import Preset
 
 JOB = a_claimed_job(1, fence=7)
 NAME = f"out/{JOB.id}.7"
+LONG = Patience(60, 60)
 PICTURE = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8).repeat(16, axis=0).repeat(16, axis=1)
 
 
@@ -43,11 +44,11 @@ class VerdictLeases(FakeLeases):
         return self._verdict
 
 
-def deliver(leases: FakeLeases, blobs: MemoryBlobs, lease_seconds: float = 60) -> WorkerMetrics:
+def deliver(leases: FakeLeases, blobs: MemoryBlobs, patience: Patience = LONG) -> WorkerMetrics:
     """One successful end."""
     metrics = WorkerMetrics("test")
     flight = Flight(JOB, time.monotonic(), stage_seconds={"queue": 0.1, "tdnet_step": 0.2})
-    Delivery(leases, blobs, lease_seconds, metrics).succeed(flight, [PICTURE], FakeBackend())
+    Delivery(leases, blobs, patience, metrics).succeed(flight, [PICTURE], FakeBackend())
     return metrics
 
 
@@ -104,7 +105,7 @@ def test_delivery_when_an_outage_outlives_the_lease_then_the_job_goes_back_or_is
     leases.outages = 10**9 if what == "queue" else 0
     blobs.is_down = what == "store"
 
-    metrics = deliver(leases, blobs, lease_seconds=0.0)
+    metrics = deliver(leases, blobs, Patience(0, 0))
 
     assert leases.succeeded == {}
     assert leases.released == ([JOB.id] if what == "store" else [])
@@ -117,7 +118,7 @@ def test_delivery_when_an_outage_outlives_the_lease_then_the_job_goes_back_or_is
 def test_delivery_when_a_job_fails_then_the_queue_hears_why_and_whether_to_try_again(may_retry: bool) -> None:
     leases, failure = FakeLeases(), JobFailure("backend_error", "why")
 
-    Delivery(leases, MemoryBlobs(), 60, WorkerMetrics("test")).fail(JOB, failure, may_retry=may_retry)
+    Delivery(leases, MemoryBlobs(), LONG, WorkerMetrics("test")).fail(JOB, failure, may_retry=may_retry)
 
     assert leases.failed == {JOB.id: (failure, may_retry)}
 
@@ -125,7 +126,7 @@ def test_delivery_when_a_job_fails_then_the_queue_hears_why_and_whether_to_try_a
 def test_delivery_when_a_job_is_released_then_the_queue_has_it_back() -> None:
     leases = FakeLeases()
 
-    Delivery(leases, MemoryBlobs(), 60, WorkerMetrics("test")).release(JOB)
+    Delivery(leases, MemoryBlobs(), LONG, WorkerMetrics("test")).release(JOB)
 
     assert leases.released == [JOB.id]
 
@@ -178,7 +179,7 @@ def test_delivery_when_it_is_told_its_name_then_files_carry_it_with_the_jobs_see
     blobs = MemoryBlobs()
     flight = Flight(JOB, time.monotonic(), stage_seconds={})
 
-    delivery = Delivery(VerdictLeases(blobs), blobs, 60, WorkerMetrics("test"), software)
+    delivery = Delivery(VerdictLeases(blobs), blobs, LONG, WorkerMetrics("test"), software)
     delivery.succeed(flight, [PICTURE], FakeBackend())
 
     described = f"generated; seed {JOB.request.params.seed}; preset exact; model {FakeBackend.model_digest}"
@@ -223,7 +224,7 @@ def test_delivery_when_the_queue_has_answered_then_the_job_left_as_it_says(verdi
     leases.outages = 0 if verdict else 1000
     flight = Flight(JOB, time.monotonic(), stage_seconds={})
 
-    left = Delivery(leases, blobs, 0.01, WorkerMetrics("test")).succeed(flight, [PICTURE], FakeBackend())
+    left = Delivery(leases, blobs, Patience(0.01, 60), WorkerMetrics("test")).succeed(flight, [PICTURE], FakeBackend())
 
     assert left == state
     assert left in LEAVING
@@ -239,7 +240,7 @@ def test_delivery_when_the_store_stays_away_then_who_comes_later_has_waited_alre
 
     blobs = Away()
     leases = FakeLeases()
-    delivery = Delivery(leases, blobs, 0.5, WorkerMetrics("test"))
+    delivery = Delivery(leases, blobs, Patience(60, 0.5), WorkerMetrics("test"))
     lefts, tries = [], []
     for _ in range(3):
         flight = Flight(JOB, time.monotonic(), stage_seconds={})
