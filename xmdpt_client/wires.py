@@ -28,7 +28,9 @@ class Connection:
         if api_key is not None:
             check_visible_ascii("api_key", api_key)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._base: dict[str, Any] = {"base_url": url, "headers": headers}
+        # As many connections as calls: one that waited for another's would be told that nobody answers.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        self._base: dict[str, Any] = {"base_url": url, "headers": headers, "limits": limits}
         self._timeout = timeout
         self.max_retries = max_retries
         self.conversation = Conversation(max_retries)
@@ -52,8 +54,7 @@ class Connection:
             "files": call.files or None,
             "data": call.fields or None,
             "content": call.content,
-            # Calls of one client may be many: whoever waits for a connection is not told that nobody answers.
-            "timeout": httpx.Timeout(self._timeout, read=self._timeout + call.wait_seconds, pool=None),
+            "timeout": httpx.Timeout(self._timeout, read=self._timeout + call.wait_seconds),
         }
 
 

@@ -98,11 +98,11 @@ def sweep(folders: Sequence[Path], older_than_seconds: float) -> int:
     """Delete what is older than this, by files and folders in these; returns how many files there were."""
     oldest = time.time() - older_than_seconds
     num_files, trouble = 0, None
-    for entry in chain.from_iterable(map(os.scandir, folders)):
+    for entry in chain.from_iterable(map(Path.iterdir, folders)):
         try:
             # A folder is as old as what was last put there.
-            if entry.stat(follow_symlinks=False).st_mtime < oldest:
-                num_files += delete(Path(entry.path))
+            if entry.lstat().st_mtime < oldest:
+                num_files += delete(entry)
         except FileNotFoundError:
             pass  # Somebody else has deleted it meanwhile.
         except OSError as error:

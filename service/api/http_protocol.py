@@ -28,9 +28,9 @@ class ConnectionLimits:
         max_url_bytes: path and query.
         max_headers, max_head_bytes: of one request, URL and line ends included.
         head_seconds: from the first byte of a request, or from the connection, until its head is complete.
-        body_seconds: a body may take so long, and as long again whenever it has come with at least `min_body_rate`
-            bytes a second.
-        answer_seconds: so long nothing of an answer may be taken while more of it waits to be sent.
+        body_seconds: a body may take so long, and as long again whenever it has come with at least `min_rate` bytes a
+            second.
+        answer_seconds: in so long, an answer must be taken with at least `min_rate` bytes a second, or to its end.
         linger_seconds: so long a client that was answered while it was still sending may take to read that; 0 for not
             at all. Less than a server that stops waits for its connections.
         max_connections: of all clients together; whoever comes then is told to come later.
@@ -42,7 +42,7 @@ class ConnectionLimits:
     max_head_bytes: int = 32_000
     head_seconds: float = 10.0
     body_seconds: float = 30.0
-    min_body_rate: float = 1_000.0
+    min_rate: float = 1_000.0
     answer_seconds: float = 60.0
     linger_seconds: float = 2.0
     max_connections: int = 1_000
@@ -200,14 +200,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _look_at_body(self) -> None:
-        if self.pipeline:
-            # An earlier request is being answered, and until then nothing is read.
+        if self.pipeline or self.flow.read_paused:
+            # It is we who read nothing: an earlier request is being answered, or this one's body is being dealt with.
             self._begun = self.loop.time()
         seconds, limits = self.loop.time() - self._begun, self._limits
         if seconds > limits.body_seconds:
-            if self._num_body_bytes < limits.min_body_rate * seconds:
+            if self._num_body_bytes < limits.min_rate * seconds:
                 every = f"each {limits.body_seconds:g} s"
-                detail = f"of a body that takes long, {limits.min_body_rate:g} bytes a second must come in {every}"
+                detail = f"of a body that takes long, {limits.min_rate:g} bytes a second must come in {every}"
                 self._refuse(RequestError("request_timeout", detail))
                 return
             # Who has sent much at once may not hold it here for ever.
@@ -247,8 +247,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unread = self.loop.call_later(self._limits.answer_seconds, self._look_at_reader, num_unread)
 
     def _look_at_reader(self, num_unread: int) -> None:
-        left = self.transport.get_write_buffer_size()
-        if left < num_unread:
+        left, limits = self.transport.get_write_buffer_size(), self._limits
+        if left <= num_unread - limits.min_rate * limits.answer_seconds:
             self._await_reader(left)
         else:
             self.transport.abort()

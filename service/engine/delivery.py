@@ -91,17 +91,18 @@ class Delivery:
         """
         self._leases, self._blobs, self._software = leases, blobs, software
         self._patience, self._metrics = patience, metrics
-        # Since when no picture could be stored: who waits for a thread meanwhile has waited, too.
-        self._store_away_at: float | None = None
         self._log = get_logger()
 
-    def succeed(self, flight: Flight, pictures: Sequence[U8], backend: InferenceBackend) -> str:
+    def succeed(
+        self, flight: Flight, pictures: Sequence[U8], backend: InferenceBackend, sent_off_at: float | None = None
+    ) -> str:
         """Encode pictures, store them, finish the job if its lease is still ours; returns how it left.
 
         Args:
             flight: whose they are.
             pictures: [256,256,3] uint8 RGB each, in the order of their seeds.
             backend: made them.
+            sent_off_at: when it left the device, by `time.monotonic`; None for now.
         """
         job = flight.job
         contents = [self._encode(flight, picture, index, backend) for index, picture in enumerate(pictures)]
@@ -115,7 +116,7 @@ class Delivery:
             cache=flight.cache,
             precision=PRESETS[job.request.params.preset].precision(backend.precision, backend.low_precision),
         )
-        return self._settle(job, lambda: self._commit(job, result, contents))
+        return self._settle(job, lambda: self._commit(job, result, contents), sent_off_at)
 
     def fail(self, job: ClaimedJob, failure: JobFailure, *, may_retry: bool) -> str:
         """End the job as failed, or send it back while tries are left; returns how it left."""
@@ -143,39 +144,32 @@ class Delivery:
 
     def _commit(self, job: ClaimedJob, result: JobResult, contents: Sequence[bytes]) -> FinishVerdict:
         # Blobs before finish: a crash here repeats the job, never loses it.
-        try:
-            for index, content in enumerate(contents):
-                self._blobs.put_output(job.id, job.fence, content, index)
-        except StorageError:
-            self._store_away_at = self._store_away_at or time.monotonic()
-            raise
-        self._store_away_at = None
+        for index, content in enumerate(contents):
+            self._blobs.put_output(job.id, job.fence, content, index)
         verdict = self._leases.succeed(job.id, result)
         if verdict != "succeeded":
             self._blobs.delete_output(job.id, job.fence)
         return verdict
 
-    def _settle(self, job: ClaimedJob, tell_queue: Callable[[], str]) -> str:
+    def _settle(self, job: ClaimedJob, tell_queue: Callable[[], str], sent_off_at: float | None = None) -> str:
         """Repeat until answered, as every verb is safe to repeat; returns how the job left, as the metrics name it."""
         started = time.monotonic()
+        # Who has waited for a thread has stood still for as long.
+        sent_off_at = sent_off_at or started
         while True:
             try:
                 verdict = tell_queue()
             except StorageError as error:
                 self._metrics.count_outage(error)
                 self._log.warning("the end of a job could not be told", code=error.code, detail=error.detail)
-                if time.monotonic() > self._gives_up_at(started):
+                is_store = error.code == "storage_unavailable"
+                patience = self._patience.store_seconds if is_store else self._patience.queue_seconds
+                if time.monotonic() > (sent_off_at if is_store else started) + patience:
                     return self._hand_back(job)
                 time.sleep(_OUTAGE_PAUSE_SECONDS)
             else:
                 self._metrics.finish.labels(verdict).inc()
                 return _LEFT_AS.get(verdict, "lost")
-
-    def _gives_up_at(self, started: float) -> float:
-        store_away_at = self._store_away_at  # Another thread may store a picture meanwhile.
-        if store_away_at is None:
-            return started + self._patience.queue_seconds
-        return store_away_at + self._patience.store_seconds
 
     def _hand_back(self, job: ClaimedJob) -> str:
         """The store or the queue stays away: with the queue there the job goes back unharmed, else by its lease."""

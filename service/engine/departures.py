@@ -42,7 +42,7 @@ class Departures:
 
     def succeed(self, flight: Flight, pictures: Sequence[U8], backend: InferenceBackend) -> None:
         """With its pictures, [256,256,3] uint8 RGB each."""
-        self._send_off(flight, partial(self._delivery.succeed, flight, pictures, backend))
+        self._send_off(flight, partial(self._delivery.succeed, flight, pictures, backend, time.monotonic()))
 
     def fail(self, flight: Flight, failure: JobFailure, *, may_retry: bool) -> None:
         """Without any."""

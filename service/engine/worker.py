@@ -138,7 +138,8 @@ class Worker:
             tracer,
         )
         self._flights: dict[str, Flight] = {}
-        patience = Patience(2 * times.lease_seconds, times.max_turn_seconds / 2)
+        queue_patience = 2 * times.lease_seconds
+        patience = Patience(queue_patience, min(queue_patience, times.max_turn_seconds / 2))
         delivery = Delivery(ports.leases, ports.blobs, patience, metrics, software)
         self._departures = Departures(delivery, self._deliverers, self._flights, self._left, metrics)
         self._leaving: list[Callable[[], None]] = []
@@ -296,7 +297,9 @@ class Worker:
             self._intake.pause(_STORE_PAUSE_SECONDS)
             self._departures.hand_back(flight)
             return
-        self._departures.fail(flight, JobFailure(error.code, error.detail), may_retry=False)
+        # What nobody foresaw may be a fault of this worker.
+        may_retry = error.code == "internal_error"
+        self._departures.fail(flight, JobFailure(error.code, error.detail), may_retry=may_retry)
 
     def _lose(self, flight: Flight) -> None:
         if self._intake.withdraw(flight):

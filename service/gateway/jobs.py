@@ -29,6 +29,7 @@ from service.gateway.room import Room
 from service.gateway.submission import Submission
 from service.ports.blobs import BlobStore
 from service.ports.queue import JobIntake
+from service.telemetry.logs import get_logger
 from service.telemetry.metrics import GatewayMetrics
 from service.telemetry.spans import part
 
@@ -201,6 +202,7 @@ class Jobs:
         except NotFoundError:
             raise JobStateError("expired", "the picture is no longer stored") from None
         if PictureFile.of(content) != result.files[index]:
+            get_logger().error("stored picture is damaged", job=job.id, index=index)
             raise DamagedError("storage_unavailable", "the stored picture is damaged")
         return content
 

@@ -126,9 +126,14 @@ class Upkeep:
         Raises:
             StorageError: the storage does not answer.
         """
-        num_files = 0
+        num_files, trouble = 0, None
         for store in (self._blobs, self._manifests):
-            num_files += await asyncio.to_thread(store.sweep, _SWEEP_OLDER_THAN_SECONDS)
+            try:
+                num_files += await asyncio.to_thread(store.sweep, _SWEEP_OLDER_THAN_SECONDS)
+            except StorageError as error:
+                trouble = trouble or error
+        if trouble:
+            raise trouble
         if num_files:
             get_logger().info("blobs_swept", num_files=num_files)
 

@@ -16,7 +16,7 @@ from tests.fakes.running_gateway import running_gateway
 
 PATIENT = ConnectionLimits(head_seconds=20, max_connections=20, answer_seconds=0.5)
 # A test that waits for the end of a time needs what it sends before to come within it.
-HURRIED = ConnectionLimits(head_seconds=2, body_seconds=0.3, min_body_rate=1000)
+HURRIED = ConnectionLimits(head_seconds=2, body_seconds=0.3, min_rate=1000)
 GOOD = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 

@@ -29,7 +29,7 @@ class Sizes:
             max_deliveries=self.max_deliveries,
             max_failures=self.max_failures,
             # A process that starts again on a busy computer keeps its callers waiting; who hangs, does so for ever.
-            max_answer_seconds=30.0,
+            max_answer_seconds=20.0,
             drain_seconds=self.drain_seconds,
             settle_seconds=settle_seconds,
         )

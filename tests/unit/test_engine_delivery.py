@@ -230,7 +230,7 @@ def test_delivery_when_the_queue_has_answered_then_the_job_left_as_it_says(verdi
     assert left in LEAVING
 
 
-def test_delivery_when_the_store_stays_away_then_who_comes_later_has_waited_already() -> None:
+def test_delivery_when_the_store_stays_away_then_who_waited_for_a_thread_has_waited_already() -> None:
     class Away(MemoryBlobs):
         num_tries = 0
 
@@ -239,12 +239,12 @@ def test_delivery_when_the_store_stays_away_then_who_comes_later_has_waited_alre
             raise StorageError("storage_unavailable", "")
 
     blobs = Away()
-    leases = FakeLeases()
-    delivery = Delivery(leases, blobs, Patience(60, 0.5), WorkerMetrics("test"))
+    delivery = Delivery(FakeLeases(), blobs, Patience(60, 0.5), WorkerMetrics("test"))
+    sent_off_at = time.monotonic()
     lefts, tries = [], []
     for _ in range(3):
         flight = Flight(JOB, time.monotonic(), stage_seconds={})
-        lefts.append(delivery.succeed(flight, [PICTURE], FakeBackend()))
+        lefts.append(delivery.succeed(flight, [PICTURE], FakeBackend(), sent_off_at))
         tries.append(blobs.num_tries)
 
     assert lefts == ["released"] * 3

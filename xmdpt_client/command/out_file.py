@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ def check_out(out: Path, *, force: bool) -> None:
 
 
 def write_out(picture: Picture, out: Path, *, force: bool) -> None:
-    """Write the picture, whole or not at all.
+    """Write the picture; whole or not at all, if it is a file of its own.
 
     Raises:
         OSError: it can't be written, or the file has come to exist meanwhile.
@@ -49,15 +50,30 @@ def write_out(picture: Picture, out: Path, *, force: bool) -> None:
         sys.stdout.buffer.write(picture.content)
         sys.stdout.buffer.flush()
         return
-    if out.exists() and not out.is_file():
-        # A device or a pipe, which nothing could take the place of.
+    if not force:
+        _write_new(picture.content, out)
+    elif out.is_symlink() or not out.is_file() or not os.access(out.parent, os.W_OK):
+        # A device, a pipe, what another name leads to, or a new one: nothing is to take its place.
         out.write_bytes(picture.content)
-        return
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    else:
+        _replace(picture.content, out)
+
+
+def _write_new(content: bytes, out: Path) -> None:
+    with out.open("xb") as file:
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            out.unlink()
+            raise
+
+
+def _replace(content: bytes, out: Path) -> None:
+    part = out.with_name(f".{os.getpid()}.part")
     try:
-        part.write_bytes(picture.content)
-        if not force:
-            out.open("xb").close()
+        part.write_bytes(content)
+        shutil.copymode(out, part)
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
