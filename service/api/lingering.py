@@ -50,8 +50,10 @@ class LingeringTransport:
 
     def close(self) -> None:
         """Send what has been written and tell the client that it was all; end when it closes, or after some time."""
+        if self.is_closing():
+            return
         may_have_more = self.is_client_sending or self._is_reading_paused
-        if self._is_lingering or (may_have_more and self.seconds and self._transport.can_write_eof()):
+        if may_have_more and self.seconds and self._transport.can_write_eof():
             self._linger()
         else:
             self._transport.close()
@@ -61,8 +63,6 @@ class LingeringTransport:
         self._transport.close()
 
     def _linger(self) -> None:
-        if self.is_closing():
-            return
         self._is_lingering = True
         # Before the end is told, which fails if the client has just reset the connection.
         asyncio.get_running_loop().call_later(self.seconds, self._transport.close)

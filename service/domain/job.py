@@ -87,6 +87,10 @@ class JobFailure:
     detail: str
 
 
+UNFORESEEN = JobFailure("internal_error", "the worker met an unexpected error")
+"""Of what is a fault of the worker: the log knows more, the client learns no detail."""
+
+
 DEFAULT_TENANT = "default"
 MAX_DEADLINE_SECONDS = 86_400.0
 MIN_RETENTION_SECONDS, MAX_RETENTION_SECONDS, DEFAULT_RETENTION_SECONDS = 60, 86_400, 3600

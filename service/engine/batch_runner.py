@@ -10,7 +10,7 @@ from functools import partial
 
 from service.domain.errors import BackendError, BackendUnavailableError, ResourceExhaustedError
 from service.domain.execution import Execution
-from service.domain.job import JobFailure
+from service.domain.job import UNFORESEEN, JobFailure
 from service.domain.stage import Stage
 from service.domain.trace_context import TraceContext
 from service.engine.executor import Executor
@@ -87,10 +87,10 @@ class BatchRunner:
                 return self._failed(batch, error)
         except Exception:
             self._trace(batch, in_batch, time.monotonic() - started, "internal_error")
-            # The loop outlives what nobody foresaw; the client is told no detail.
+            # The loop outlives what nobody foresaw.
             with traced_lines(_only_trace(in_batch)):
                 self._log.exception("batch failed unexpectedly", stage=batch.stage, rows=len(in_batch))
-            return BatchFailed(batch.batch_id, JobFailure("internal_error", "the worker met an unexpected error"))
+            return BatchFailed(batch.batch_id, UNFORESEEN)
         seconds = time.monotonic() - started
         self._trace(batch, in_batch, seconds)
         return seconds

@@ -153,18 +153,17 @@ class Delivery:
 
     def _settle(self, job: ClaimedJob, tell_queue: Callable[[], str], sent_off_at: float | None = None) -> str:
         """Repeat until answered, as every verb is safe to repeat; returns how the job left, as the metrics name it."""
-        started = time.monotonic()
+        now = time.monotonic()
+        queue_until = now + self._patience.queue_seconds
         # Who has waited for a thread has stood still for as long.
-        sent_off_at = sent_off_at or started
+        store_until = (sent_off_at or now) + self._patience.store_seconds
         while True:
             try:
                 verdict = tell_queue()
             except StorageError as error:
                 self._metrics.count_outage(error)
                 self._log.warning("the end of a job could not be told", code=error.code, detail=error.detail)
-                is_store = error.code == "storage_unavailable"
-                patience = self._patience.store_seconds if is_store else self._patience.queue_seconds
-                if time.monotonic() > (sent_off_at if is_store else started) + patience:
+                if time.monotonic() > (store_until if error.code == "storage_unavailable" else queue_until):
                     return self._hand_back(job)
                 time.sleep(_OUTAGE_PAUSE_SECONDS)
             else:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
-from service.domain.job import JobFailure
+from service.domain.job import UNFORESEEN, JobFailure
 from service.engine.delivery import Delivery
 from service.engine.flight import Flight
 from service.ports.backend import U8, InferenceBackend
@@ -82,10 +82,9 @@ class Departures:
             return tell_queue()
         except Exception:
             self._log.exception("a job could not be delivered", job=flight.job.id)
-            failure = JobFailure("internal_error", "the worker met an unexpected error")
             if flight.span is not None:
-                flight.span.fail(failure.code)
-            return self._delivery.fail(flight.job, failure, may_retry=True)
+                flight.span.fail(UNFORESEEN.code)
+            return self._delivery.fail(flight.job, UNFORESEEN, may_retry=True)
 
     def _note(self, flight: Flight, state: str) -> None:
         seconds = time.monotonic() - flight.arrived

@@ -9,7 +9,7 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from service.domain.errors import ServiceError, StorageError
-from service.domain.job import ClaimedJob
+from service.domain.job import UNFORESEEN, ClaimedJob
 from service.domain.request import MAX_IMAGES
 from service.domain.stage import Stage
 from service.engine.flight import Flight
@@ -286,9 +286,9 @@ class Intake:
             prepared = self._prepared(flight.job, _KINDS.keys() - supply.at_hand.keys())
         except Exception as error:
             if not isinstance(error, ServiceError):
-                # The worker outlives what nobody foresaw, and the job's end is told; the client learns no detail.
+                # The worker outlives what nobody foresaw, and the job's end is told.
                 self._log.exception("job could not be prepared", job=flight.job.id)
-                error = ServiceError("internal_error", "the worker met an unexpected error")
+                error = ServiceError(UNFORESEEN.code, UNFORESEEN.detail)
             with self._changed:
                 self._num_claimed -= flight.num_images
             self._targets.failed(flight, error)

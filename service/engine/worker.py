@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from service.domain.capacity import WorkerReport
 from service.domain.errors import BackendUnavailableError, ServiceError, StorageError
-from service.domain.job import JobFailure
+from service.domain.job import UNFORESEEN, JobFailure
 from service.domain.request import MAX_IMAGES
 from service.domain.stage import Stage
 from service.engine.batch_runner import BatchRunner
@@ -298,7 +298,7 @@ class Worker:
             self._departures.hand_back(flight)
             return
         # What nobody foresaw may be a fault of this worker.
-        may_retry = error.code == "internal_error"
+        may_retry = error.code == UNFORESEEN.code
         self._departures.fail(flight, JobFailure(error.code, error.detail), may_retry=may_retry)
 
     def _lose(self, flight: Flight) -> None:

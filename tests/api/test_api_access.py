@@ -11,6 +11,7 @@ from service.api.app import bare_app
 from service.domain.access import CallerLimits, Scope
 from service.gateway.access import Access
 from tests.api.bad_inputs import GOOD_BODY
+from tests.api.test_api_connection import to_the_end
 from tests.fakes.fake_intake import FakeIntake
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.memory_keys import MemoryKeys
@@ -255,7 +256,7 @@ def test_body_when_the_key_is_bad_then_the_answer_does_not_wait_for_it(guarded: 
     )
     with socket.create_connection(guarded.gateway.address, timeout=20) as connection:
         connection.sendall(head.encode() + bytes(1000))
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        answer = to_the_end(connection)
 
     assert answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 429 "))
     assert b"\r\nconnection: close\r\n" in answer.lower()

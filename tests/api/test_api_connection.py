@@ -34,12 +34,17 @@ def hurried() -> Iterator[tuple[str, int]]:
         yield gateway.address
 
 
+def to_the_end(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
 def answer(address: tuple[str, int], *pieces: bytes) -> tuple[int, dict[str, str], str]:
     """Status, headers and problem code after these bytes; status 0 if the connection was closed without an answer."""
     with socket.create_connection(address, timeout=20) as connection:
         for piece in pieces:
             connection.sendall(piece)
-        text = b"".join(iter(lambda: connection.recv(65536), b""))
+        text = to_the_end(connection)
     if not text:
         return 0, {}, ""
     head, _, body = text.partition(b"\r\n\r\n")
@@ -166,7 +171,7 @@ def test_requests_when_one_is_unusable_behind_others_then_no_answer_is_taken_for
 ) -> None:
     with socket.create_connection(address, timeout=20) as connection:
         connection.sendall(2 * (GOOD + b"\r\n") + end)
-        text = b"".join(iter(lambda: connection.recv(65536), b""))
+        text = to_the_end(connection)
 
     assert text.count(b"HTTP/1.1 ") == text.count(b"HTTP/1.1 200 ")
     is_served(address)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.api.http_protocol import ConnectionLimits
+from tests.api.test_api_connection import to_the_end
 from tests.fakes.fake_intake import FakeIntake
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.running_gateway import running_gateway
@@ -20,10 +21,6 @@ LONG = ConnectionLimits(linger_seconds=200)
 def address() -> Iterator[tuple[str, int]]:
     with running_gateway(FakeIntake(), MemoryBlobs(), connections=LONG) as gateway:
         yield gateway.address
-
-
-def to_the_end(connection: socket.socket) -> bytes:
-    return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 @pytest.mark.parametrize(("begin", "status"), [(HEAD, 431), (BODY, 413)], ids=["a head", "a body"])
